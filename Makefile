@@ -1,0 +1,32 @@
+# Two commands do everything on a machine with only Python (3.11 or newer) and make:
+#   make demo   installs, trains CMC and finetune on four restoration tasks, prints where the report is
+#   make test   installs, checks style and types, runs every test
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint install clean
+
+demo: install
+	$(BIN)/python -m benchmark run --strategy cmc,finetune --stream four_tasks --preset quick --out runs/demo
+	$(BIN)/python -m benchmark report runs/demo --out runs/demo/report
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/.installed
+
+# The stamp depends on pyproject.toml alone: the packages are installed in place, so edits need no reinstall.
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs report build *.egg-info .pytest_cache .mypy_cache .ruff_cache

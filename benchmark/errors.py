@@ -1,0 +1,21 @@
+"""The one kind of error a user can mend."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used.
+
+    The message names what was given, what is accepted and how to mend it. The command line prints it
+    without a traceback and exits with code 2.
+    """
+
+
+def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:
+    """The error for a name that is not among the choices, with the nearest choice pointed out."""
+    names = sorted(choices)
+    near = get_close_matches(given, names, n=1)
+    suggestion = f" Did you mean '{near[0]}'?" if near else ""
+    accepted = ", ".join(names) if names else "none available"
+    return UserError(f"Unknown {kind} '{given}'.{suggestion} Accepted: {accepted}.{' ' + hint if hint else ''}")

@@ -1,0 +1,240 @@
+"""The run directory: what one run leaves on disk, and how it is read back.
+
+A run directory is the only interface between training and reporting. It is plain data (YAML, JSON, CSV, PNG,
+safetensors), each file is written whole or not at all, and a report can be rebuilt from it on another machine
+without torch::
+
+    cmc-four_tasks-quick-seed0-1a2b3c4d/
+        config.yaml         the resolved configuration
+        environment.json    versions, machine, threads
+        status.json         state, tasks done, seconds per task, error
+        metrics.csv         one row per measurement (see METRICS)
+        curves.csv          one row per epoch of training (see CURVES)
+        outputs.csv         one row per test image and evaluation (see OUTPUTS)
+        ledger.csv          what each strategy stores and computes (see LEDGER)
+        checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
+        images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png
+
+``learned`` is the output right after the task was learned, ``final`` the output after the last task of the
+stream; all four show the same crop.
+"""
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmark.errors import UserError
+
+METRICS = ["after", "after_task", "place", "task", "subject", "metric", "value", "unit", "images", "protocol"]
+"""Columns of ``metrics.csv``.
+
+after       tasks learned so far: 0 before training, 1 to T after each task
+after_task  the task learned last (empty when ``after`` is 0)
+place       1-based place of the evaluated task in the stream
+task        name of the evaluated task
+subject     ``input`` (the degraded test images themselves, only with after = 0) or ``output`` (the network's)
+metric      psnr, ssim, psnr_y, ssim_y; or outputs_changed: test outputs of this task that are no longer
+            bit-identical to those recorded right after it was learned (for after > place)
+value, unit the mean over ``images`` test images; dB, empty (SSIM) or count
+protocol    how the metric was computed
+"""
+
+CURVES = ["place", "task", "epoch", "update", "loss", "psnr", "learning_rate"]
+"""Columns of ``curves.csv``: mean training loss of the epoch and PSNR in dB on the validation images after it.
+Epoch 0 is the network as it comes to the task, before its first update; its loss is empty."""
+
+OUTPUTS = ["after", "place", "task", "image", "sha256", "psnr", "ssim", "psnr_y", "ssim_y"]
+"""Columns of ``outputs.csv``: one test image after ``after`` tasks; ``sha256`` is taken over the raw float32 output."""
+
+LEDGER = ["after", "task", "quantity", "value", "unit"]
+"""Columns of ``ledger.csv``: quantities such as trainable_parameters, stored_bytes, macs_per_pixel after each task."""
+
+IMAGE_KINDS = ("clean", "degraded", "learned", "final")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a mapping as indented JSON, atomically."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV, atomically; floats keep every digit, so equal runs give equal bytes."""
+
+    def text(value: Any) -> str:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        return repr(float(value)) if isinstance(value, float) else str(value)
+
+    frame = pd.DataFrame([[text(row.get(column)) for column in columns] for row in rows], columns=list(columns))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory, read lazily.
+
+    Args:
+        path: the directory; it exists and holds ``config.yaml`` once :meth:`create` has been called.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> "Run":
+        """Make the directory and write what is known before training.
+
+        Raises:
+            UserError: the place cannot be written to.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(path / "environment.json", environment)
+            write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write the run to '{path}': {error.strerror or error}. Choose a folder you may write to with --out."
+            ) from error
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+        return self._read("config.yaml", yaml.safe_load)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions and machine the run was made with."""
+        return self._read("environment.json", json.loads)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``state`` (running, finished, failed, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more."""
+        return self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task of the stream was learned and measured."""
+        return self.status.get("state") == "finished"
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The measurements (METRICS)."""
+        return self._table("metrics.csv", METRICS)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The training curves (CURVES)."""
+        return self._table("curves.csv", CURVES)
+
+    @property
+    def outputs(self) -> pd.DataFrame:
+        """The single test images (OUTPUTS)."""
+        return self._table("outputs.csv", OUTPUTS)
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """What is stored and computed (LEDGER)."""
+        return self._table("ledger.csv", LEDGER)
+
+    def image(self, task: str, image: str, kind: str) -> Path:
+        """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS."""
+        return self.path / "images" / f"{slug(task)}--{slug(image)}--{kind}.png"
+
+    def checkpoint(self, after: int) -> Path:
+        """Where the network and the strategy's state after ``after`` tasks are kept."""
+        return self.path / "checkpoints" / f"task-{after}.safetensors"
+
+    def update_status(self, **changes: Any) -> None:
+        """Merge changes into ``status.json``."""
+        write_json(self.path / "status.json", {**self.status, **changes, "updated": now()})
+
+    def _read(self, name: str, parse: Any) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            data = parse(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
+        except (ValueError, yaml.YAMLError) as error:
+            raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
+        if not isinstance(data, dict):
+            raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
+        return data
+
+    def _table(self, name: str, columns: list[str]) -> pd.DataFrame:
+        path = self.path / name
+        if not path.exists():
+            return pd.DataFrame(columns=columns)
+        try:
+            frame = pd.read_csv(path, keep_default_na=True)
+        except (ValueError, OSError) as error:
+            raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise UserError(f"'{path}' lacks the columns {', '.join(missing)}. Was it edited? Delete the run and repeat it.")
+        return frame
+
+
+def find_runs(paths: Sequence[Path]) -> list[Run]:
+    """Every run directory at or below the given folders, in order of name.
+
+    Raises:
+        UserError: a folder does not exist, or no run was found in any of them.
+    """
+    found: dict[Path, Run] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no folder '{path}'. Give a run directory, or a folder that holds some.")
+        for directory in _run_directories(path):
+            found.setdefault(directory.resolve(), Run(directory))
+    if not found:
+        places = ", ".join(f"'{path}'" for path in paths)
+        raise UserError(f"No run found in {places}. Make one with: python -m benchmark run --strategy cmc")
+    return sorted(found.values(), key=lambda run: str(run.path))
+
+
+def _run_directories(path: Path) -> Iterator[Path]:
+    if (path / "config.yaml").is_file() and (path / "environment.json").is_file():
+        yield path
+        return
+    for root, folders, files in os.walk(path):
+        if "config.yaml" in files and "environment.json" in files:
+            folders.clear()
+            yield Path(root)
+
+
+def slug(name: str) -> str:
+    """A name as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") or "unnamed"
+
+
+def now() -> str:
+    """The present moment in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
