@@ -1,0 +1,331 @@
+"""From run directories to results that can be compared.
+
+A :class:`Result` is one run as arrays. Results of one configuration that differ only in the seed form an
+:class:`Entry`, which is a row of a table and a line of a figure. Entries that may be compared (same stream,
+order, preset and data) form a :class:`Group`; nothing is ever compared across groups.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from benchmark.errors import UserError
+from benchmark.metrics import backward_transfer, forgetting, forward_transfer
+from benchmark.runs import Run, find_runs, slug
+from reports.labels import labels
+from reports.text import plain
+
+Array = npt.NDArray[np.float64]
+
+COMPARABLE = ("stream", "order", "preset", "data")
+"""What two runs must have in common to stand in one table."""
+
+CONFIGURATION = ("strategy", "backbone", "training", "settings")
+"""What two runs must have in common, beyond the above, to be seeds of one configuration."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run as arrays, for a stream of T tasks; nan stands where nothing was measured.
+
+    Args:
+        run: the run directory.
+        config: its resolved configuration.
+        state: ``finished``, or what became of it (running, failed, interrupted, created).
+        psnr: (T, T) dB; ``psnr[i, j]`` is the test PSNR on task j after learning task i, both from 0.
+        ssim: (T, T), the SSIM in the same places.
+        input_psnr: (T,) dB, the PSNR of the degraded test images.
+        input_ssim: (T,), their SSIM.
+        changed: how many test outputs of earlier tasks the last task changed, and how many were compared;
+            None when that was not measured.
+        costs: the ledger after the last task learned: quantity to (value, unit).
+        protocols: how the metrics were computed, in words.
+    """
+
+    run: Run
+    config: dict[str, Any]
+    state: str
+    psnr: Array
+    ssim: Array
+    input_psnr: Array
+    input_ssim: Array
+    changed: tuple[int, int] | None
+    costs: dict[str, tuple[float, str]]
+    protocols: tuple[str, ...]
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return plain(self.config["strategy"])
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config.get("seed", 0))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task was learned and measured."""
+        return self.state == "finished"
+
+    @property
+    def learned(self) -> int:
+        """Tasks after which the run was measured, at least in part."""
+        rows = np.flatnonzero(~np.isnan(self.psnr).all(axis=1))
+        return int(rows[-1]) + 1 if rows.size else 0
+
+    @property
+    def final_psnr(self) -> Array:
+        """(T,) dB, after the whole stream."""
+        return self.psnr[-1]
+
+    @property
+    def final_ssim(self) -> Array:
+        """(T,), after the whole stream."""
+        return self.ssim[-1]
+
+    @property
+    def mean_psnr(self) -> float:
+        """The mean of the final PSNR over the tasks, in dB; nan while a task is missing."""
+        return float(self.final_psnr.mean())
+
+    @property
+    def change(self) -> Array:
+        """(T, T) dB, PSNR relative to the moment the task was learned; nan before that."""
+        relative = self.psnr - np.diag(self.psnr)[None, :]
+        return np.where(np.tri(len(relative), dtype=bool), relative, np.nan)
+
+    @cached_property
+    def forgetting(self) -> Array:
+        """(T,) dB lost on each task, nan for the last."""
+        return np.asarray(forgetting(self.psnr), dtype=float)
+
+    @property
+    def mean_forgetting(self) -> float:
+        """The mean of the forgetting over all tasks but the last, in dB."""
+        return mean(self.forgetting)
+
+    @property
+    def backward_transfer(self) -> float:
+        """dB by which later tasks changed earlier ones."""
+        return float(backward_transfer(self.psnr)) if len(self.psnr) > 1 else float("nan")
+
+    @property
+    def forward_transfer(self) -> float:
+        """dB over the degraded input on tasks that are not learned yet."""
+        return float(forward_transfer(self.psnr, self.input_psnr)) if len(self.psnr) > 1 else float("nan")
+
+    def cost(self, name: str) -> float:
+        """A quantity of the ledger, nan when it is absent."""
+        return self.costs.get(name, (float("nan"), ""))[0]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Finished runs of one configuration, one per seed.
+
+    Args:
+        label: the name it has in tables and figures.
+        results: its runs in order of seed, at least one.
+    """
+
+    label: str
+    results: list[Result]
+
+    def values(self, name: str) -> Array:
+        """One of the result's figures for every seed: (S,) or (S, ...)."""
+        return np.array([getattr(result, name) for result in self.results], dtype=float)
+
+    def mean(self, name: str) -> Any:
+        """The figure's mean over the seeds, of the figure's own shape."""
+        return self.values(name).mean(axis=0)
+
+    def spread(self, name: str) -> Any:
+        """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
+        values = self.values(name)
+        return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+    @property
+    def changed(self) -> tuple[int, int] | None:
+        """Changed and compared outputs, over all seeds; None when a seed lacks the measurement."""
+        counts = [result.changed for result in self.results if result.changed is not None]
+        return (sum(c for c, _ in counts), sum(n for _, n in counts)) if len(counts) == len(self.results) else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be compared: same stream, order, preset and data.
+
+    Args:
+        key: a short name for files and anchors, unique in the report.
+        stream: the stream's name.
+        order: its tasks, in the order they are learned.
+        preset: the preset's name.
+        data: the data section of the configuration.
+        entries: what is compared; empty when no run has finished.
+        unfinished: runs that did not finish, with what they have.
+    """
+
+    key: str
+    stream: str
+    order: list[str]
+    preset: str
+    data: Any
+    entries: list[Entry]
+    unfinished: list[Result] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Result]:
+        """Every run of the group, finished ones first."""
+        return [result for entry in self.entries for result in entry.results] + self.unfinished
+
+    def input(self, name: str) -> Array:
+        """``input_psnr`` or ``input_ssim``, (T,): the mean over the runs, which should agree."""
+        found = np.array([getattr(result, name) for result in self.results])
+        return np.array([mean(column) for column in found.T])
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run directory whose files cannot be used, and why."""
+
+    run: Run
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything that one report is about."""
+
+    groups: list[Group]
+    unreadable: list[Unreadable]
+
+    @property
+    def labels(self) -> list[str]:
+        """Every label once; the position of a label decides its colour."""
+        return list(dict.fromkeys(entry.label for group in self.groups for entry in group.entries))
+
+
+def mean(values: Array) -> float:
+    """The mean of what is not nan; nan when nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def collect(paths: Sequence[Path]) -> Collection:
+    """Read every run at or below the paths, and sort them into comparable groups.
+
+    Raises:
+        UserError: a path does not exist, or there is no run at all.
+    """
+    results, unreadable = [], []
+    for run in find_runs(paths):
+        try:
+            results.append(read(run))
+        except UserError as error:
+            unreadable.append(Unreadable(run, str(error)))
+    return Collection(_groups(results), unreadable)
+
+
+def read(run: Run) -> Result:
+    """One run directory as arrays.
+
+    Raises:
+        UserError: a file is missing, damaged, or says what cannot be.
+    """
+    config, status = run.config, run.status
+    order = config.get("order")
+    if not isinstance(config.get("strategy"), str) or not isinstance(order, list) or not order:
+        raise UserError(f"'{run.path / 'config.yaml'}' names no strategy or no order of tasks. Was it edited?")
+    try:
+        return _result(run, config, str(status.get("state", "created")), len(order))
+    except (ValueError, TypeError, OverflowError, IndexError) as error:
+        raise UserError(f"The tables in '{run.path}' cannot be read: {error}. Delete the run and repeat it.") from error
+
+
+def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
+    int(config.get("seed", 0))
+    metrics = run.metrics.copy()
+    for column in ("after", "place", "value", "images"):
+        metrics[column] = pd.to_numeric(metrics[column])
+    if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
+        raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
+    inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
+    outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
+    changed = outputs[(outputs["metric"] == "outputs_changed") & (outputs["after"] == tasks)]
+    return Result(
+        run=run,
+        config=config,
+        state=plain(state),
+        psnr=_matrix(outputs, "psnr", tasks),
+        ssim=_matrix(outputs, "ssim", tasks),
+        input_psnr=_row(inputs, "psnr", tasks),
+        input_ssim=_row(inputs, "ssim", tasks),
+        changed=(int(changed["value"].sum()), int(changed["images"].sum())) if len(changed) else None,
+        costs=_costs(run.ledger),
+        protocols=tuple(sorted({plain(text, 300) for text in metrics["protocol"].dropna()})),
+    )
+
+
+def _matrix(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
+    matrix = np.full((tasks, tasks), np.nan)
+    rows = rows[rows["metric"] == metric]
+    matrix[rows["after"].to_numpy(int) - 1, rows["place"].to_numpy(int) - 1] = rows["value"].to_numpy(float)
+    return matrix
+
+
+def _row(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
+    row = np.full(tasks, np.nan)
+    rows = rows[rows["metric"] == metric]
+    row[rows["place"].to_numpy(int) - 1] = rows["value"].to_numpy(float)
+    return row
+
+
+def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:
+    """The last row of each quantity, by the number of tasks learned."""
+    ledger = ledger.assign(after=pd.to_numeric(ledger["after"]), value=pd.to_numeric(ledger["value"]))
+    last = ledger.dropna(subset="value").sort_values("after", kind="stable").groupby("quantity", sort=False).last()
+    units = last["unit"].fillna("").astype(str)
+    return {
+        plain(name): (float(value), plain(unit)) for name, value, unit in zip(last.index, last["value"], units, strict=True)
+    }
+
+
+def _same(config: dict[str, Any], keys: Sequence[str]) -> str:
+    return json.dumps({key: config.get(key) for key in keys}, sort_keys=True, default=str)
+
+
+def _groups(results: Sequence[Result]) -> list[Group]:
+    apart: dict[str, list[Result]] = {}
+    for result in results:
+        apart.setdefault(_same(result.config, COMPARABLE), []).append(result)
+    groups: list[Group] = []
+    taken: set[str] = set()
+    for members in apart.values():
+        config = members[0].config
+        stream, preset = plain(config.get("stream")), plain(config.get("preset"))
+        base = slug(f"{stream}-{preset}")
+        key, number = base, 2
+        while key in taken:
+            key, number = f"{base}-{number}", number + 1
+        taken.add(key)
+        order = [plain(task) for task in config["order"]]
+        entries, unfinished = _entries([m for m in members if m.finished]), [m for m in members if not m.finished]
+        groups.append(Group(key, stream, order, preset, config.get("data"), entries, unfinished))
+    return groups
+
+
+def _entries(results: Sequence[Result]) -> list[Entry]:
+    apart: dict[str, list[Result]] = {}
+    for result in results:
+        apart.setdefault(_same(result.config, CONFIGURATION), []).append(result)
+    members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
+    names = labels([seeds[0].config for seeds in members])
+    return [Entry(label, seeds) for label, seeds in zip(names, members, strict=True)]

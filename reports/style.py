@@ -1,0 +1,71 @@
+"""Colours that figures and page share.
+
+Figures on disk use the light colours below. Where a figure is inlined in the page, each of these colours becomes a
+CSS variable, so that the same drawing follows the reader's light or dark theme.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+INK, MUTED, GRID = "#1d2129", "#69707c", "#d5d9e0"
+"""Text, secondary text, and lines that carry no data."""
+
+DARK = {INK: "#e7e9ee", MUTED: "#9aa2b1", GRID: "#3a404c"}
+
+SERIES = {
+    "#0072b2": "#4aa8e0",
+    "#d55e00": "#f28c3b",
+    "#009e73": "#34c79b",
+    "#b0568f": "#de90c0",
+    "#c68a00": "#e8b94a",
+    "#3f9fd0": "#8fd0f2",
+    "#5f5f68": "#b9bcc6",
+}
+"""Light colour to dark colour. The set is Okabe and Ito's, safe for colour-blind readers, a little darker where the
+original is too pale for thin lines on white."""
+
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5))
+
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", **{colour: f"series-{i}" for i, colour in enumerate(SERIES)}}
+"""Colour in a figure to the name of the page's CSS variable."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one strategy is drawn, in every figure of a report.
+
+    Args:
+        colour: a key of SERIES.
+        marker: a matplotlib marker.
+        dash: an on-off pattern in line widths; empty for a solid line.
+    """
+
+    colour: str
+    marker: str
+    dash: tuple[float, ...]
+
+    @property
+    def variable(self) -> str:
+        """The CSS variable that holds the colour on the page."""
+        return VARIABLES[self.colour]
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """A look for every label; once the colours are used up they return with another dash."""
+    colours = list(SERIES)
+    return {
+        label: Look(
+            colours[i % len(colours)],
+            MARKERS[i % len(MARKERS)],
+            DASHES[i // len(colours) % len(DASHES)],
+        )
+        for i, label in enumerate(labels)
+    }
+
+
+def stylesheet() -> str:
+    """The CSS variables of both themes."""
+    light = "".join(f"--{name}:{colour};" for colour, name in VARIABLES.items())
+    dark = "".join(f"--{VARIABLES[colour]}:{other};" for colour, other in {**DARK, **SERIES}.items())
+    return f":root{{{light}}}@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}"

@@ -1,0 +1,64 @@
+"""Numbers and names from files as short printable text."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+NOTHING = "–"
+"""What stands where nothing was measured."""
+
+
+def fixed(value: float | None, digits: int = 2, sign: bool = False) -> str:
+    """A number with a fixed number of decimals and a typographic minus; a dash for nan or None."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    rounded = round(value, digits) + 0.0  # adding zero turns −0.0 into 0.0
+    return f"{rounded:{'+' if sign and rounded != 0 else ''}.{digits}f}".replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A whole number with thin spaces between the thousands; a dash for nan or None."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit; bytes are given in the largest binary unit that leaves at least one."""
+    if unit != "bytes":
+        return f"{count(value)} {unit}".strip() if float(value).is_integer() else f"{value:.4g} {unit}".strip()
+    for name in ("B", "KiB", "MiB"):
+        if abs(value) < 1024:
+            return f"{value:.3g} {name}" if value < 100 else f"{value:.0f} {name}"
+        value /= 1024
+    return f"{value:.3g} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h, min and s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest or not hours else ""]
+    return " ".join(part for part in parts if part)
+
+
+def plain(value: Any, longest: int = 60) -> str:
+    """Any value from a file on one line: no control characters, cut where it grows too long."""
+    if isinstance(value, bool) or value is None:
+        text = {True: "true", False: "false", None: "none"}[value]
+    elif isinstance(value, dict):
+        text = ", ".join(f"{key}={plain(item)}" for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(plain(item) for item in value)
+    else:
+        text = str(value)
+    text = "".join(" " if unicodedata.category(letter).startswith(("C", "Z")) else letter for letter in text)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as they are listed in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
