@@ -1,0 +1,154 @@
+"""Image quality (PSNR, SSIM) and what a continual learner kept, lost and passed on (transfer matrices in dB)."""
+
+import numpy as np
+
+PROTOCOL = (
+    "RGB, clamped to [0,1], rounded to uint8, no border crop, per image then averaged; "
+    "SSIM 11×11 Gaussian σ 1.5, valid region; Y = BT.601 luma (16 to 235)"
+)
+"""How :func:`measure` computes its values, in one line; written beside every figure."""
+
+_WINDOW = 11
+_SIGMA = 1.5
+_PEAK = 255.0
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """A float image as uint8: clamped to [0, 1], times 255, rounded half to even; a NaN is a ValueError."""
+    if np.isnan(image).any():
+        raise ValueError("the image holds NaN, which has no 8-bit value")
+    return np.rint(np.clip(image, 0, 1) * _PEAK).astype(np.uint8)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels and channels of two uint8 images; infinite if they are equal."""
+    _check_pair(a, b)
+    error = np.mean((a.astype(np.int32) - b) ** 2)
+    return float(10 * np.log10(_PEAK**2 / error)) if error else float("inf")
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity of two uint8 images, at most 1, per channel and then averaged.
+
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
+    IEEE Transactions on Image Processing 13, 2004: an 11 × 11 Gaussian window of σ 1.5, wherever it lies wholly
+    inside the image, with K₁ = 0.01 and K₂ = 0.03. Equals scikit-image's ``structural_similarity`` with
+    ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255``.
+
+    Args:
+        a, b: height × width (× channels), at least 11 × 11.
+    """
+    _check_pair(a, b)
+    if min(a.shape[:2]) < _WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {_WINDOW} × {_WINDOW} pixels, the images have {a.shape[0]} × {a.shape[1]}"
+        )
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = _local_mean(x), _local_mean(y)
+    variance_x = _local_mean(x * x) - mean_x**2
+    variance_y = _local_mean(y * y) - mean_y**2
+    covariance = _local_mean(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return float(np.mean(luminance * structure))
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """The Y channel of a uint8 RGB image, height × width, uint8: BT.601 studio range, 16 to 235, as rgb2ycbcr gives."""
+    weights = np.array([65.481, 128.553, 24.966]) / _PEAK
+    return np.rint(image @ weights + 16).astype(np.uint8)
+
+
+def measure(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
+    """The four measures of one restored image, as stated in PROTOCOL.
+
+    Args:
+        output: float, height × width × 3, RGB; 0 is black and 1 is white.
+        clean: uint8, of the same size.
+
+    Returns:
+        ``psnr`` and ``psnr_y`` in dB, ``ssim`` and ``ssim_y``.
+    """
+    restored = to_uint8(output)
+    restored_y, clean_y = luma(restored), luma(clean)
+    return {
+        "psnr": psnr(restored, clean),
+        "ssim": ssim(restored, clean),
+        "psnr_y": psnr(restored_y, clean_y),
+        "ssim_y": ssim(restored_y, clean_y),
+    }
+
+
+def forgetting(matrix: np.ndarray) -> np.ndarray:
+    """PSNR lost on each task between its best moment and the end of the stream, in dB.
+
+    Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018, with PSNR for accuracy.
+
+    Args:
+        matrix: T × T; ``matrix[i, j]`` is the PSNR on task j after learning task i.
+
+    Returns:
+        T values; positive if PSNR was lost, NaN for the last task, which nothing has followed yet.
+    """
+    tasks = _tasks(matrix)
+    lost = np.full(tasks, np.nan)
+    for j in range(tasks - 1):
+        lost[j] = matrix[j : tasks - 1, j].max() - matrix[-1, j]
+    return lost
+
+
+def backward_transfer(matrix: np.ndarray) -> float:
+    """What learning later tasks did to the PSNR of earlier ones, on average, in dB; negative if it was lost.
+
+    Lopez-Paz and Ranzato, "Gradient episodic memory for continual learning", NIPS 2017, with PSNR for accuracy.
+
+    Args:
+        matrix: T × T, as for :func:`forgetting`; for one task the result is NaN.
+    """
+    if _tasks(matrix) == 1:
+        return float("nan")
+    return float(np.mean(matrix[-1, :-1] - np.diag(matrix)[:-1]))
+
+
+def forward_transfer(matrix: np.ndarray, inputs: np.ndarray) -> float:
+    """How good the network is at a task just before learning it, on average, in dB over the degraded input.
+
+    Lopez-Paz and Ranzato (2017) compare with a network of random weights; the PSNR of such a network's output means
+    nothing, so the reference here is the degraded input, which is what a network that does nothing would score.
+
+    Args:
+        matrix: T × T, as for :func:`forgetting`; for one task the result is NaN.
+        inputs: T values, PSNR of the degraded test images of each task.
+    """
+    tasks = _tasks(matrix)
+    inputs = np.asarray(inputs)
+    if inputs.shape != (tasks,):
+        raise ValueError(f"{tasks} input values are needed, one per task, not an array of shape {inputs.shape}")
+    if tasks == 1:
+        return float("nan")
+    return float(np.mean(np.diag(matrix, k=1) - inputs[1:]))
+
+
+def _check_pair(a: np.ndarray, b: np.ndarray) -> None:
+    if a.dtype != np.uint8 or b.dtype != np.uint8:
+        raise ValueError(f"two uint8 images are needed, not {a.dtype} and {b.dtype}")
+    if a.shape != b.shape:
+        raise ValueError(f"two images of equal size are needed, not {a.shape} and {b.shape}")
+
+
+def _local_mean(image: np.ndarray) -> np.ndarray:
+    """The Gaussian-weighted mean in every window that lies wholly inside the image."""
+    from scipy.ndimage import correlate1d
+
+    reach = _WINDOW // 2
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)
+    weights /= weights.sum()
+    blurred = correlate1d(correlate1d(image, weights, axis=0), weights, axis=1)
+    return blurred[reach:-reach, reach:-reach]
+
+
+def _tasks(matrix: np.ndarray) -> int:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+        raise ValueError(f"a square matrix is needed, one row and one column per task, not shape {matrix.shape}")
+    return len(matrix)
