@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.errors import UserError, unknown
 
@@ -65,7 +65,7 @@ def unit(image: np.ndarray) -> np.ndarray:
 class Degradation(BaseModel, ABC):
     """Base of all degradations; the fields of a subclass are its parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
     name: ClassVar[str]
 
     @abstractmethod
@@ -118,10 +118,12 @@ class GaussianBlur(Degradation):
     size: int = Field(15, ge=1, le=CONTEXT + 1, description="side of the square kernel in pixels, odd, at most 17")
     std: Annotated[Real, between(0.01, 100)] = Field(description="standard deviation of the Gaussian in pixels")
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse a kernel without a middle pixel."""
-        if self.size % 2 == 0:
-            raise ValueError(f"size {self.size} is even; an odd number of pixels is accepted")
+    @field_validator("size")
+    @classmethod
+    def _odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError("an odd number is accepted, so that the kernel has a middle pixel")
+        return size
 
     def kernel(self, std: float) -> np.ndarray:
         """The 1-D kernel, float64, ``size`` long, with sum one; its outer product with itself is the 2-D kernel."""
@@ -221,7 +223,7 @@ def make(name: str, parameters: Mapping[str, Any]) -> Degradation:
         raise unknown("degradation", name, DEGRADATIONS)
     kind = DEGRADATIONS[name]
     try:
-        return kind(**parameters)
+        return kind.model_validate(dict(parameters))
     except ValidationError as error:
         problem = error.errors()[0]
     field = str(problem["loc"][0]) if problem["loc"] else ""

@@ -71,7 +71,8 @@ def _colours(count: int, rng: np.random.Generator) -> np.ndarray:
 
 def _texture(leaf: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """A grating of random direction, wavelength, phase and contrast on each leaf; float32, in grey levels."""
-    wavelength = np.exp(rng.uniform(*np.log(_WAVELENGTHS), count)) * _OVERSAMPLING
+    shortest, longest = _WAVELENGTHS
+    wavelength = shortest * (longest / shortest) ** rng.random(count) * _OVERSAMPLING
     frequency, direction = 2 * math.pi / wavelength, rng.uniform(0, 2 * math.pi, count)
     across = (frequency * np.cos(direction)).astype(np.float32)[leaf]
     down = (frequency * np.sin(direction)).astype(np.float32)[leaf]
