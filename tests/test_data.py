@@ -1,0 +1,255 @@
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+from benchmark.addresses import generator
+from benchmark.data import patches, photographs
+from benchmark.data.dead_leaves import dead_leaves, radii
+from benchmark.data.patches import PatchSource
+from benchmark.data.photographs import embedded
+from benchmark.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, eight_bit, unit
+from benchmark.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+class Recorder(Degradation):
+    """Changes nothing, and keeps what it was given."""
+
+    def __call__(self, image, rng):
+        _seen.append(image)
+        return image
+
+
+_seen: list[np.ndarray] = []
+
+
+class TestPhotographs:
+    @pytest.mark.parametrize("split", SPLITS)
+    def test_are_rgb_and_read_only(self, split):
+        for photograph in embedded(split):
+            assert photograph.image.dtype == np.uint8
+            assert photograph.image.ndim == 3
+            assert photograph.image.shape[2] == 3
+            with pytest.raises(ValueError, match="read-only"):
+                photograph.image[0, 0] = 0
+
+    def test_names_are_on_one_side_only(self):
+        names = [photograph.name for split in SPLITS for photograph in embedded(split)]
+        assert len(names) == len(set(names)) == 11
+
+    def test_pixels_are_on_one_side_only(self):
+        """No two photographs are alike as thumbnails, so none is a crop-free copy of another at any scale."""
+
+        def thumbnail(image):
+            rows, columns = (np.linspace(0, side, 17).astype(int) for side in image.shape[:2])
+            cells = itertools.product(itertools.pairwise(rows), itertools.pairwise(columns))
+            flat = np.array([image[top:bottom, left:right].mean() for (top, bottom), (left, right) in cells])
+            return (flat - flat.mean()) / flat.std()
+
+        every = [thumbnail(photograph.image) for split in SPLITS for photograph in embedded(split)]
+        for a, b in itertools.combinations(every, 2):
+            assert np.mean(a * b) < 0.8
+        assert np.mean(every[0] * thumbnail(embedded("train")[0].image[::2, ::2])) > 0.99
+
+    def test_the_retina_has_no_black_surroundings(self):
+        retina = {photograph.name: photograph.image for photograph in embedded("train")}["retina"]
+        assert retina.max(axis=2).min() > 50
+
+    def test_a_missing_file_names_the_package(self, monkeypatch):
+        monkeypatch.setitem(photographs._FILES["test"], "chelsea", ("skimage", "data/no_such_cat.png"))
+        message = r"'chelsea' .* scikit-image .* skimage/data/no_such_cat\.png\. .* pip install"
+        with pytest.raises(UserError, match=message):
+            embedded.__wrapped__("test")
+
+    def test_a_missing_package_is_named(self, monkeypatch):
+        monkeypatch.setattr(photographs, "find_spec", lambda package: None)
+        with pytest.raises(UserError, match="scikit-learn"):
+            photographs._read("china", *photographs._FILES["test"]["china"])
+
+
+class TestDeadLeaves:
+    def test_the_number_decides_the_image(self):
+        first, second, again = dead_leaves(3, 128), dead_leaves(4, 128), dead_leaves(3, 128)
+        assert first.shape == (128, 128, 3)
+        assert first.dtype == np.uint8
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, second)
+
+    def test_radii_follow_an_inverse_cube(self):
+        """P(r > R) falls as R⁻², far from the upper end."""
+        drawn = radii(200_000, generator("radii"))
+        assert drawn.min() >= 3
+        assert drawn.max() <= 150
+        assert np.mean(drawn > 6) == pytest.approx(1 / 4, rel=0.02)
+        assert np.mean(drawn > 12) == pytest.approx(1 / 16, rel=0.05)
+
+    def test_power_falls_with_frequency_as_in_photographs(self):
+        slopes = [power_slope(dead_leaves(index)) for index in range(3)]
+        assert np.mean(slopes) == pytest.approx(-2, abs=0.6)
+        assert power_slope(generator("white").integers(0, 256, (256, 256, 3))) == pytest.approx(0, abs=0.2)
+
+    def test_colours_come_from_training_photographs(self, monkeypatch):
+        """With a single colour to draw from, only the texture is left."""
+        one = photographs.Photograph("one", np.full((2, 2, 3), (200, 100, 50), np.uint8))
+        asked = []
+        monkeypatch.setattr("benchmark.data.dead_leaves.embedded", lambda split: asked.append(split) or [one])
+        image = dead_leaves(0, 64)
+        assert asked == ["train"]
+        assert np.abs(image - np.array([200.0, 100.0, 50.0])).max() <= 12
+
+
+def power_slope(image: np.ndarray) -> float:
+    """The exponent of the radially averaged power spectrum, from 4 cycles an image to half of Nyquist's frequency."""
+    grey = image.mean(axis=2)
+    side = min(grey.shape)
+    window = np.hanning(side)
+    power = np.abs(np.fft.fft2((grey[:side, :side] - grey.mean()) * np.outer(window, window))) ** 2
+    frequency = np.fft.fftfreq(side, 1 / side)
+    ring = np.rint(np.hypot(frequency[:, None], frequency)).astype(int).ravel()
+    mean = np.bincount(ring, power.ravel()) / np.bincount(ring)
+    rings = np.arange(4, side // 4)
+    return float(np.polyfit(np.log(rings), np.log(mean[rings]), 1)[0])
+
+
+@pytest.fixture
+def ramp() -> np.ndarray:
+    """An image in which every pixel tells its own place."""
+    rows, columns = np.mgrid[:160, :200].astype(np.uint8)
+    return np.stack([rows, columns, np.zeros_like(rows)], axis=2)
+
+
+class TestPatchSource:
+    def test_draws_channels_first_in_float32(self):
+        source = PatchSource([photograph.image for photograph in embedded("train")], GaussianNoise(), 40)
+        for patch in source.draw(generator("shape")):
+            assert patch.shape == (3, 40, 40)
+            assert patch.dtype == np.float32
+            assert patch.flags.c_contiguous
+
+    def test_draws_by_address_do_not_depend_on_their_order(self):
+        source = PatchSource([photograph.image for photograph in embedded("train")], Rain(), 32)
+        forwards = [source.draw(generator("order", key)) for key in range(6)]
+        backwards = [source.draw(generator("order", key)) for key in reversed(range(6))][::-1]
+        assert np.array_equal(forwards, backwards)
+        assert len({clean.tobytes() for _, clean in forwards}) == 6
+
+    def test_images_are_chosen_by_area(self):
+        small, large = np.zeros((80, 80, 3), np.uint8), np.ones((160, 120, 3), np.uint8)
+        source = PatchSource([small, large], GaussianNoise(), 32)
+        chosen = [source.draw(generator("area", key))[1].max() > 0 for key in range(600)]
+        assert np.mean(chosen) == pytest.approx(0.75, abs=0.06)
+
+    def test_all_eight_orientations_occur(self, ramp):
+        """Seen by how the row and column number change along the patch."""
+        source = PatchSource([ramp], GaussianNoise(std=0), 8)
+        seen = set()
+        for key in range(200):
+            clean = np.rint(source.draw(generator("turn", key))[1] * 255).astype(int)
+            seen.add((*(clean[:2, 1, 0] - clean[:2, 0, 0]), *(clean[:2, 0, 1] - clean[:2, 0, 0])))
+        assert len(seen) == 8
+
+    def test_every_place_can_be_drawn(self, ramp):
+        source = PatchSource([ramp], GaussianNoise(std=0), 64)
+        drawn = np.stack([source._clean_region(generator("place", key)) for key in range(800)])
+        rows, columns = (np.rint(drawn[..., channel] * 255) for channel in (0, 1))
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 159, 0, 199)
+
+    @pytest.mark.parametrize("size", [16, 48, 50])
+    def test_the_cut_has_all_phases_of_the_jpeg_grid_and_enough_surroundings(self, ramp, size):
+        _seen.clear()
+        source = PatchSource([ramp], Recorder(), size)
+        cuts = []
+        for key in range(400):
+            _, clean = source.draw(generator("cut", key))
+            region = _seen[-1]
+            cuts.append(np.argwhere((region[:, :, :2] == clean[:2, 0, 0]).all(axis=2))[0])
+            assert np.array_equal(region[cuts[-1][0] :, cuts[-1][1] :][:size, :size], clean.transpose(1, 2, 0))
+        cuts = np.array(cuts)
+        for axis in (0, 1):
+            assert set(cuts[:, axis]) == set(range(CONTEXT // 2, CONTEXT // 2 + 16))
+        assert (source.region - size - cuts).min() >= CONTEXT // 2
+        assert source.region % 16 == 0
+
+    def test_jpeg_patches_show_block_edges_at_every_phase(self):
+        """The largest jumps between neighbouring columns are at the block edges, eight pixels apart."""
+        source = PatchSource([embedded("test")[0].image], JPEG(quality=5), 48)
+        phases = []
+        for key in range(120):
+            degraded, _ = source.draw(generator("phase", key))
+            jumps = np.abs(np.diff(degraded.mean(axis=0), axis=1)).mean(axis=0)
+            phases.append(np.argmax([jumps[phase::8].mean() for phase in range(8)]))
+        assert np.bincount(phases, minlength=8).min() >= 5
+
+    @pytest.mark.parametrize("degradation", [JPEG(quality=20), GaussianBlur(size=17, std=3)], ids=["jpeg", "blur"])
+    @pytest.mark.parametrize("size", [48, 50])
+    def test_a_patch_is_what_degrading_the_whole_photograph_gives(self, degradation, size):
+        """For regions that start on the photograph's own JPEG grid; the pixels, cut with the least surroundings."""
+        image = unit(embedded("test")[1].image)
+        whole = degradation(image, generator("unused"))
+        side = PatchSource([embedded("test")[1].image], degradation, size).region
+        for top, left in [(64, 96), (160, 32), (304, 512)]:
+            region = degradation(image[top : top + side, left : left + side], generator("unused"))
+            for cut in (CONTEXT // 2, 3 * CONTEXT // 2 - 1):
+                patch = region[cut : cut + size, cut : cut + size]
+                assert np.array_equal(patch, whole[top + cut :, left + cut :][:size, :size])
+
+    def test_a_patch_is_cut_from_the_degraded_region(self):
+        """Repeats the draw of a deterministic degradation by hand."""
+        image = embedded("test")[2].image
+        _seen.clear()
+        _, clean = PatchSource([image], Recorder(), 48).draw(generator("same"))
+        degraded, also_clean = PatchSource([image], JPEG(quality=20), 48).draw(generator("same"))
+        assert np.array_equal(clean, also_clean)
+        region = JPEG(quality=20)(_seen[-1], generator("unused")).transpose(2, 0, 1)
+        matches = [
+            (top, left)
+            for top in range(8, 24)
+            for left in range(8, 24)
+            if np.array_equal(_seen[-1].transpose(2, 0, 1)[:, top : top + 48, left : left + 48], clean)
+        ]
+        assert len(matches) == 1
+        top, left = matches[0]
+        assert np.array_equal(region[:, top : top + 48, left : left + 48], degraded)
+
+    def test_too_small_an_image_is_named_with_what_it_needs(self):
+        enough, small = np.zeros((80, 80, 3), np.uint8), np.zeros((79, 300, 3), np.uint8)
+        PatchSource([enough], GaussianNoise(), 48)
+        with pytest.raises(UserError, match=r"Image 1 is 300×79.*80×80"):
+            PatchSource([enough, small], GaussianNoise(), 48)
+
+    def test_no_image_is_an_error(self):
+        with pytest.raises(UserError, match="no images"):
+            PatchSource([], GaussianNoise(), 48)
+
+    def test_a_patch_takes_little_time(self):
+        """Milliseconds, on the average over the four tasks; the bound is five times what was measured."""
+        images = [photograph.image for photograph in embedded("train")]
+        tasks = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain()]
+        sources = [PatchSource(images, task, 48) for task in tasks]
+        start = time.perf_counter()
+        for source, key in itertools.product(sources, range(25)):
+            source.draw(generator("time", key))
+        assert (time.perf_counter() - start) / 100 < 0.003
+
+
+class TestTestPair:
+    def test_the_address_fixes_the_pair(self):
+        image = embedded("test")[0].image
+        degraded, clean = patches.test_pair(image, Rain(), "derain", "chelsea")
+        assert np.array_equal(clean, image)
+        assert degraded.shape == image.shape
+        assert degraded.dtype == np.float32
+        assert np.array_equal(degraded, patches.test_pair(image, Rain(), "derain", "chelsea")[0])
+        assert not np.array_equal(degraded, patches.test_pair(image, Rain(), "derain", "china")[0])
+
+    def test_training_noise_is_never_test_noise(self):
+        image = embedded("test")[0].image
+        degraded, _ = patches.test_pair(image, GaussianNoise(), "a")
+        assert not np.array_equal(degraded, GaussianNoise()(unit(image), generator("a")))
+
+    def test_eight_bit_and_unit_are_inverse(self):
+        image = embedded("test")[0].image
+        assert np.array_equal(eight_bit(unit(image)), image)

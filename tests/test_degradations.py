@@ -1,0 +1,210 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import convolve, gaussian_filter
+
+from benchmark.addresses import generator
+from benchmark.data.photographs import embedded
+from benchmark.degradations import DEGRADATIONS, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, make, unit
+from benchmark.errors import UserError
+
+CBSD68 = Path(__file__).resolve().parents[2] / "shared" / "data" / "CBSD68"
+
+EACH: list[Degradation] = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain()]
+
+
+@pytest.fixture(scope="module")
+def china() -> np.ndarray:
+    return unit(embedded("test")[1].image)
+
+
+@pytest.mark.parametrize("degradation", EACH, ids=lambda degradation: degradation.name)
+class TestEvery:
+    def test_keeps_size_and_type_and_leaves_its_input_alone(self, degradation, china):
+        before = china.copy()
+        result = degradation(china[:61, :83], generator("size"))
+        assert result.shape == (61, 83, 3)
+        assert result.dtype == np.float32
+        assert np.array_equal(china, before)
+
+    def test_the_generator_alone_decides(self, degradation, china):
+        small = china[100:180, 100:180]
+        first, second, again = (degradation(small, generator("draw", key)) for key in (1, 2, 1))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, second)
+
+    def test_survives_a_round_trip_through_its_parameters(self, degradation):
+        assert make(degradation.name, degradation.model_dump()) == degradation
+
+
+class TestNoise:
+    @pytest.mark.parametrize("std", [5, 25, 50])
+    def test_has_the_std_asked_for_and_no_mean(self, std):
+        grey = np.full((400, 400, 3), 0.5, np.float32)
+        noise = (GaussianNoise(std=std)(grey, generator("std", std)) - grey) * 255
+        assert noise.std() == pytest.approx(std, rel=0.01)
+        assert abs(noise.mean()) < 4 * std / np.sqrt(noise.size)
+
+    def test_channels_are_independent(self):
+        noise = GaussianNoise()(np.zeros((300, 300, 3), np.float32), generator("channels"))
+        correlation = np.corrcoef(noise.reshape(-1, 3).T)
+        assert np.abs(correlation - np.eye(3)).max() < 0.02
+
+    def test_is_not_clipped_unless_asked(self):
+        white = np.ones((100, 100, 3), np.float32)
+        free, clipped = (GaussianNoise(clip=clip)(white, generator("clip")) for clip in (False, True))
+        assert np.mean(free > 1) == pytest.approx(0.5, abs=0.02)
+        assert clipped.max() == 1
+        assert np.array_equal(clipped * 255, np.rint(clipped * 255))
+
+    def test_a_range_is_drawn_from_uniformly(self):
+        grey = np.zeros((40, 40, 3), np.float32)
+        stds = [GaussianNoise(std=(10, 50))(grey, generator("range", key)).std() * 255 for key in range(200)]
+        assert np.histogram(stds, [0, 9.5, 20, 30, 40, 51.5])[0] == pytest.approx([0, 50, 50, 50, 50], abs=25)
+
+
+class TestJPEG:
+    quality20 = JPEG(quality=20)
+
+    def interior(self, image, top, left):
+        crop = image[top : top + 96, left : left + 96]
+        return self.quality20(crop, generator("unused"))[8:-8, 8:-8]
+
+    @pytest.mark.parametrize(("top", "left", "aligned"), [(32, 48, True), (33, 48, False), (32, 49, False)])
+    def test_blocks_are_aligned_to_the_corner(self, china, top, left, aligned):
+        whole = self.quality20(china, generator("unused"))[top + 8 : top + 88, left + 8 : left + 88]
+        assert np.array_equal(self.interior(china, top, left), whole) == aligned
+
+    def test_chroma_is_subsampled_in_blocks_of_16(self, china):
+        """A shift by 8 keeps the luma grid but not the chroma grid."""
+        whole = self.quality20(china, generator("unused"))[48:128, 56:136]
+        assert not np.array_equal(self.interior(china, 40, 48), whole)
+
+    def test_quality_decides_the_loss(self, china):
+        losses = [np.mean((JPEG(quality=quality)(china, generator("q")) - china) ** 2) for quality in (10, 20, 40, 70)]
+        assert losses == sorted(losses, reverse=True)
+
+    def test_both_ends_of_a_range_are_drawn(self, china):
+        small = china[200:248, 200:248]
+        expected = {JPEG(quality=quality)(small, generator("x")).tobytes() for quality in (20, 21, 22)}
+        drawn = {JPEG(quality=(20, 22))(small, generator("ends", key)).tobytes() for key in range(40)}
+        assert len(expected) == 3
+        assert drawn == expected
+
+
+class TestBlur:
+    @pytest.mark.parametrize("std", [0.2, 1, 2.5, 3])
+    def test_kernel_sums_to_one_and_is_symmetric(self, std):
+        kernel = GaussianBlur(std=std).kernel(std)
+        assert len(kernel) == 15
+        assert kernel.sum() == pytest.approx(1, abs=1e-12)
+        assert np.array_equal(kernel, kernel[::-1])
+
+    def test_separable_equals_direct_convolution_over_a_mirrored_border(self):
+        image = generator("blur").random((24, 31, 3), dtype=np.float32)
+        blur = GaussianBlur(std=2.5)
+        distance = np.arange(-7, 8)
+        square = np.exp(-(distance[:, None] ** 2 + distance**2) / (2 * 2.5**2))
+        padded = np.pad(image.astype(np.float64), [(7, 7), (7, 7), (0, 0)], mode="reflect")
+        direct = convolve(padded, square[:, :, None] / square.sum(), mode="constant")[7:-7, 7:-7]
+        assert blur(image, generator("unused")) == pytest.approx(direct, abs=1e-6)
+
+    def test_a_tiny_std_changes_nothing(self, china):
+        assert np.abs(GaussianBlur(std=0.01)(china, generator("unused")) - china).max() < 1e-7
+
+
+class TestRain:
+    def test_only_adds_light_and_adds_it_alike_to_every_channel(self):
+        grey = np.full((120, 160, 3), np.float32(20 / 255))
+        added = np.rint((Rain(strength=0.3, density=0.002)(grey, generator("light")) - grey) * 255)
+        assert added.min() == 0
+        assert added.max() > 20
+        assert np.ptp(added, axis=2).max() == 0
+
+    def test_no_rain_without_density(self, china):
+        assert np.array_equal(Rain(density=0)(china, generator("dry")), china)
+
+    def test_light_is_proportional_to_every_parameter_of_amount(self):
+        def light(**parameters):
+            settings = {"length": 30, "width": 1.5, "density": 0.005, "strength": 0.5, **parameters}
+            return np.mean([Rain(**settings).streaks(300, 300, generator("amount", key)).mean() for key in range(4)])
+
+        reference = light()
+        for name, value in [("length", 60), ("width", 3), ("density", 0.01), ("strength", 1)]:
+            assert light(**{name: value}) == pytest.approx(2 * reference, rel=0.1), name
+
+    def test_light_is_the_same_at_the_border_as_inside(self):
+        rain = Rain(length=40, density=0.01)
+        mean = np.mean([rain.streaks(100, 100, generator("border", key)) for key in range(100)], axis=0)
+        border = np.mean([mean[0], mean[-1], mean[:, 0], mean[:, -1]])
+        assert border == pytest.approx(mean[40:60, 40:60].mean(), rel=0.1)
+
+    @pytest.mark.parametrize("angle", [-60, 0, 30])
+    def test_streaks_follow_the_angle(self, angle):
+        """The mean squared gradient is least along the streaks."""
+        streaks = Rain(angle=angle, spread=1, density=0.001, length=80).streaks(300, 300, generator("angle", angle))
+        down, across = np.gradient(gaussian_filter(streaks, 2))
+        tensor = np.array([[np.mean(across**2), np.mean(across * down)], [np.mean(across * down), np.mean(down**2)]])
+        x, y = np.linalg.eigh(tensor)[1][:, 0]
+        assert np.degrees(np.arctan(x / y)) == pytest.approx(angle, abs=3)
+
+    def test_a_large_image_takes_well_under_a_second(self):
+        start = time.perf_counter()
+        Rain()(np.zeros((500, 741, 3), np.float32), generator("time"))
+        assert time.perf_counter() - start < 0.8
+
+
+class TestMake:
+    def test_names_and_types_agree(self):
+        assert {name: kind.name for name, kind in DEGRADATIONS.items()} == {name: name for name in DEGRADATIONS}
+        assert set(DEGRADATIONS) == {"noise", "jpeg", "blur", "rain"}
+
+    @pytest.mark.parametrize(
+        ("name", "parameters", "parts"),
+        [
+            ("blurr", {}, ["blurr", "Did you mean 'blur'"]),
+            ("noise", {"sdt": 5}, ["sdt", "Did you mean 'std'", "clip"]),
+            ("noise", {3: 5}, ["3"]),
+            ("noise", {"std": float("nan")}, ["std = nan", "0 to 255"]),
+            ("noise", {"std": True}, ["std = True", "0 to 255"]),
+            ("jpeg", {}, ["needs 'quality'", "1 to 95"]),
+            ("jpeg", {"quality": 0}, ["quality = 0", "1 to 95"]),
+            ("jpeg", {"quality": [70, 10]}, ["quality = [70, 10]", "[low, high]"]),
+            ("jpeg", {"quality": 20.5}, ["quality = 20.5", "whole number"]),
+            ("blur", {"std": 2, "size": 14}, ["size = 14", "odd"]),
+            ("blur", {"std": 2, "size": 19}, ["size = 19", "17"]),
+            ("rain", {"angle": "left"}, ["angle = 'left'", "-90 to 90"]),
+        ],
+    )
+    def test_an_unusable_request_names_what_was_given_and_what_is_accepted(self, name, parameters, parts):
+        with pytest.raises(UserError) as caught:
+            make(name, parameters)
+        for part in parts:
+            assert part in str(caught.value)
+
+    def test_is_frozen(self):
+        with pytest.raises(ValueError, match="frozen"):
+            make("noise", {"std": 5}).std = 6  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not CBSD68.is_dir(), reason="CBSD68 is not here")
+@pytest.mark.parametrize(
+    ("degradation", "decibels"),
+    [
+        (GaussianNoise(std=50), 14.16),
+        (GaussianNoise(std=50, clip=True), 15.00),
+        (JPEG(quality=20), 28.15),
+        (GaussianBlur(std=2.5), 23.82),
+    ],
+    ids=["noise", "clipped noise", "jpeg", "blur"],
+)
+def test_inputs_made_from_cbsd68_have_the_known_psnr(degradation, decibels):
+    found = []
+    for path in sorted(CBSD68.glob("*.png")):
+        clean = unit(np.asarray(Image.open(path).convert("RGB")))
+        found.append(-10 * np.log10(np.mean((degradation(clean, generator(path.name)) - clean) ** 2)))
+    assert len(found) == 68
+    assert np.mean(found) == pytest.approx(decibels, abs=0.05)
