@@ -8,7 +8,17 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from benchmark.addresses import generator
 from benchmark.data.photographs import embedded
-from benchmark.degradations import DEGRADATIONS, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, make, unit
+from benchmark.degradations import (
+    DEGRADATIONS,
+    JPEG,
+    Degradation,
+    GaussianBlur,
+    GaussianNoise,
+    Rain,
+    _splat,
+    make,
+    unit,
+)
 from benchmark.errors import UserError
 
 CBSD68 = Path(__file__).resolve().parents[2] / "shared" / "data" / "CBSD68"
@@ -150,6 +160,14 @@ class TestRain:
         tensor = np.array([[np.mean(across**2), np.mean(across * down)], [np.mean(across * down), np.mean(down**2)]])
         x, y = np.linalg.eigh(tensor)[1][:, 0]
         assert np.degrees(np.arctan(x / y)) == pytest.approx(angle, abs=3)
+
+    def test_points_of_light_are_shared_among_their_neighbours(self):
+        """The second point lies half outside, the third wholly."""
+        y, x, light = np.array([[0.25, 2.5, 5], [1.75, 0, 0], [16, 2, 1]])
+        expected = np.zeros((3, 4))
+        expected[:2, 1:3] = 16 * np.outer([0.75, 0.25], [0.25, 0.75])
+        expected[2, 0] = 1
+        assert np.array_equal(_splat(y, x, light, 3, 4), expected)
 
     def test_a_large_image_takes_well_under_a_second(self):
         start = time.perf_counter()
