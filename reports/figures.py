@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WIDTH = 9.6
 """Inches; with text of 9 points a figure stays readable when it is printed across a page."""
 
+CHANGE = ("#b35806", "#e58a1f", "#fdb863", "#fee0b6", "#f7f7f7", "#d8daeb", "#b2abd2", "#8073ac", "#542788")
+"""From lost to gained; orange and violet stay apart for colour-blind readers."""
+
 SETTINGS = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -84,8 +87,12 @@ class Drawing:
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
         svg = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
-        svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1)
-        return re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda m: f"var(--{VARIABLES[m[0]]})" if m[0] in VARIABLES else m[0], svg)
+        svg = re.sub(
+            r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
+        )
+        return re.sub(
+            r"(?<=: )#[0-9a-f]{6}\b", lambda m: f"var(--{VARIABLES[m[0]]})" if m[0] in VARIABLES else m[0], svg
+        )
 
 
 def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
@@ -98,6 +105,7 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
 
     def draw(figure: "Figure") -> None:
         import seaborn as sns
+        from matplotlib.colors import LinearSegmentedColormap
 
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in axes.flat[len(group.entries) :]:
@@ -111,7 +119,7 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
                 ax=axis,
                 vmin=-limit,
                 vmax=limit,
-                cmap="PuOr",
+                cmap=LinearSegmentedColormap.from_list("change", CHANGE),
                 annot=np.vectorize(fixed)(psnr),
                 fmt="",
                 annot_kws={"fontsize": 8.5 if tasks < 7 else 7},
@@ -134,7 +142,7 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
             mesh = axis.collections[0]
         for axis in axes[:, 0]:
             axis.set_ylabel("after learning")
-        for axis in axes[-1]:
+        for axis in axes.flat[max(0, len(group.entries) - columns) : len(group.entries)]:
             axis.set_xlabel("PSNR (dB) on")
         assert mesh is not None
         bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015, aspect=18)
@@ -148,7 +156,8 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
         "diagonal is the moment a task was learned. Colour is the change since then: orange was lost, violet was gained. "
         "Hatched: not learned yet.",
         "; ".join(
-            f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB" for entry in group.entries
+            f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB"
+            for entry in group.entries
         ),
         (WIDTH, rows * (0.42 * tasks + 0.75) + 0.2),
         draw,
@@ -167,7 +176,9 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
     frame = frame[frame["label"].isin(labels) & (frame["after"] >= frame["place"])]
     tasks = len(group.order)
     step = 0.16 / max(1, len(labels))
-    frame = frame.assign(x=frame["after"] + frame["label"].map({v: (i - (len(labels) - 1) / 2) * step for i, v in enumerate(labels)}))
+    frame = frame.assign(
+        x=frame["after"] + frame["label"].map({v: (i - (len(labels) - 1) / 2) * step for i, v in enumerate(labels)})
+    )
 
     def panel(axis: "Axes", place: int) -> None:
         _lines(axis, frame[frame["place"] == place], "x", labels, looks, markers=True)
@@ -282,8 +293,8 @@ def _input_line(axis: "Axes", group: Group, place: int) -> None:
     if np.isfinite(value):
         axis.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axis.annotate(
-            "degraded input", (0.99, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-            ha="right", fontsize=7.5, color=MUTED,
+            "degraded input", (0.02, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+            ha="left", fontsize=7.5, color=MUTED,
         )  # fmt: skip
 
 
@@ -300,7 +311,7 @@ def _not_yet(axis: "Axes", psnr: np.ndarray) -> None:
 def _dark(position: tuple[float, float], change: np.ndarray, limit: float) -> bool:
     """Whether the cell below a text is so strongly coloured that the text must be white."""
     value = change[int(position[1]), int(position[0])]
-    return bool(abs(value) > 0.68 * limit)
+    return bool(abs(value) > 0.8 * limit)
 
 
 def _short(text: str, longest: int = 36) -> str:

@@ -2,7 +2,7 @@
 
 A :class:`Result` is one run as arrays. Results of one configuration that differ only in the seed form an
 :class:`Entry`, which is a row of a table and a line of a figure. Entries that may be compared (same stream,
-order, preset and data) form a :class:`Group`; nothing is ever compared across groups.
+tasks in the same order, preset and data) form a :class:`Group`; nothing is ever compared across groups.
 """
 
 import json
@@ -24,8 +24,11 @@ from reports.text import plain
 
 Array = npt.NDArray[np.float64]
 
-COMPARABLE = ("stream", "order", "preset", "data")
+COMPARABLE = ("stream", "order", "tasks", "preset", "data")
 """What two runs must have in common to stand in one table."""
+
+IRRELEVANT = ("workers",)
+"""Settings of the data section that no result depends on."""
 
 CONFIGURATION = ("strategy", "backbone", "training", "settings")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
@@ -104,7 +107,7 @@ class Result:
 
     @cached_property
     def forgetting(self) -> Array:
-        """(T,) dB lost on each task, nan for the last."""
+        """(T,) dB lost on each task since its best moment, nan for the last."""
         return np.asarray(forgetting(self.psnr), dtype=float)
 
     @property
@@ -294,7 +297,8 @@ def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:
     last = ledger.dropna(subset="value").sort_values("after", kind="stable").groupby("quantity", sort=False).last()
     units = last["unit"].fillna("").astype(str)
     return {
-        plain(name): (float(value), plain(unit)) for name, value, unit in zip(last.index, last["value"], units, strict=True)
+        plain(name): (float(value), plain(unit))
+        for name, value, unit in zip(last.index, last["value"], units, strict=True)
     }
 
 
@@ -305,7 +309,10 @@ def _same(config: dict[str, Any], keys: Sequence[str]) -> str:
 def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
-        apart.setdefault(_same(result.config, COMPARABLE), []).append(result)
+        data = result.config.get("data")
+        if isinstance(data, dict):
+            data = {name: value for name, value in data.items() if name not in IRRELEVANT}
+        apart.setdefault(_same({**result.config, "data": data}, COMPARABLE), []).append(result)
     groups: list[Group] = []
     taken: set[str] = set()
     for members in apart.values():

@@ -41,7 +41,11 @@ def duration(seconds: float) -> str:
     """Seconds as h, min and s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest or not hours else ""]
+    parts = [
+        f"{hours} h" if hours else "",
+        f"{minutes} min" if minutes else "",
+        f"{rest} s" if rest or not hours + minutes else "",
+    ]
     return " ".join(part for part in parts if part)
 
 

@@ -119,7 +119,14 @@ def _curves(order: list[str], done: int, shift: float) -> list[dict[str, Any]]:
 
 def _outputs(order: list[str], done: int, keeps: bool, shift: float) -> list[dict[str, Any]]:
     return [
-        {"after": i + 1, "place": j + 1, "task": task, "image": image, "sha256": "0" * 64, "psnr": psnr(i, j, keeps, shift)}
+        {
+            "after": i + 1,
+            "place": j + 1,
+            "task": task,
+            "image": image,
+            "sha256": "0" * 64,
+            "psnr": psnr(i, j, keeps, shift),
+        }
         for i in range(done)
         for j, task in enumerate(order)
         for image in IMAGES

@@ -1,0 +1,31 @@
+"""What a comparison found, in one sentence computed from its figures."""
+
+import math
+
+from reports.results import Group, mean
+from reports.text import fixed, listed
+
+
+def finding(group: Group) -> str:
+    """Which entry ends with the highest mean PSNR, and which forgot the most, in dB."""
+    known = [entry for entry in group.entries if math.isfinite(float(entry.mean("mean_psnr")))]
+    if not known:
+        return "No run of this comparison has finished yet."
+    scores = {entry.label: round(float(entry.mean("mean_psnr")), 2) for entry in known}
+    losses = {entry.label: round(float(entry.mean("mean_forgetting")), 2) for entry in known}
+    losses = {label: loss for label, loss in losses.items() if math.isfinite(loss)}
+    best, most = max(scores.values()), max(losses.values(), default=math.nan)
+    gain = fixed(best - mean(group.input("input_psnr")), sign=True)
+    if len(known) == 1:
+        label = known[0].label
+        lost = f" and forgot {fixed(losses[label])} dB on average" if label in losses else ""
+        return f"{label} ends with a mean PSNR of {fixed(best)} dB ({gain} dB over the degraded input){lost}."
+    first = listed([label for label, score in scores.items() if score == best])
+    have = "has" if list(scores.values()).count(best) == 1 else "have"
+    sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB ({gain} dB over the degraded input)"
+    if math.isnan(most):
+        return f"{sentence}."
+    if most <= 0:
+        return f"{sentence}; no strategy forgot anything."
+    worst = listed([label for label, loss in losses.items() if loss == most])
+    return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average."

@@ -1,0 +1,107 @@
+"""One run, printed."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.runs import Run
+from reports.labels import flatten
+from reports.results import Result, read
+from reports.text import duration, fixed, plain, quantity
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+
+def show(run: Run, console: "Console") -> None:
+    """Print one run: its settings, PSNR on every task after every task, what was forgotten, and how it ended.
+
+    Raises:
+        UserError: the run cannot be read.
+    """
+    result = read(run)
+    console.print(_settings(result))
+    console.print(_matrix(result))
+    if result.costs:
+        console.print(_costs(result))
+    console.print(_status(result))
+
+
+def _settings(result: Result) -> "Table":
+    table = _table(f"{result.strategy}, seed {result.seed}", "setting", "value")
+    for name, value in flatten(result.config).items():
+        table.add_row(_text(plain(name)), _text(plain(value, 100)))
+    return table
+
+
+def _matrix(result: Result) -> "Table":
+    order = [plain(task) for task in result.config["order"]]
+    table = _table("PSNR (dB) on each task; in brackets the change since it was learned", "after learning")
+    for task in order:
+        table.add_column(_text(task), justify="right")
+    table.add_row("degraded input", *(fixed(value) for value in result.input_psnr), style="dim")
+    for i, task in enumerate(order):
+        table.add_row(_text(task), *(_cell(result, i, j) for j in range(len(order))))
+    table.add_section()
+    table.add_row("gain over the input", *(fixed(v, sign=True) for v in result.final_psnr - result.input_psnr))
+    forgotten = result.forgetting if result.finished else np.full(len(order), np.nan)
+    table.add_row("forgetting", *(fixed(v) for v in forgotten))
+    return table
+
+
+def _cell(result: Result, i: int, j: int) -> "Text":
+    psnr, change = result.psnr[i, j], result.change[i, j]
+    if j > i:
+        return _text(fixed(psnr), "dim")
+    if i == j or np.isnan(change):
+        return _text(fixed(psnr))
+    lost = change <= -0.005
+    return _text(f"{fixed(psnr)} ({fixed(change, sign=True)})", "red" if lost else "green" if change >= 0.005 else "")
+
+
+def _costs(result: Result) -> "Table":
+    table = _table("Stored and computed", "quantity", "value")
+    for name, (value, unit) in result.costs.items():
+        table.add_row(_text(name.replace("_", " ")), quantity(value, unit))
+    return table
+
+
+def _status(result: Result) -> "Text":
+    status = result.run.status
+    parts = [f"{result.state}, {result.learned} of {len(result.psnr)} tasks measured"]
+    seconds = _seconds(status)
+    if seconds:
+        parts.append(duration(seconds))
+    if result.finished:
+        parts.append(f"mean forgetting {fixed(result.mean_forgetting)} dB")
+    if result.changed is not None:
+        parts.append(f"{result.changed[0]} of {result.changed[1]} outputs changed")
+    if status.get("error"):
+        parts.append(plain(status["error"], 400))
+    return _text("; ".join(parts), "green" if result.finished else "yellow")
+
+
+def _seconds(status: Mapping[str, Any]) -> float:
+    """The seconds of all tasks together, however the status holds them; 0 when it does not."""
+    seconds = status.get("seconds")
+    values = seconds.values() if isinstance(seconds, dict) else seconds if isinstance(seconds, list) else [seconds]
+    return float(sum(value for value in values if isinstance(value, int | float)))
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=_text(title, "bold"), title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _text(text: str, style: str = "") -> "Text":
+    """Text from a file, in which square brackets are only brackets."""
+    from rich.text import Text
+
+    return Text(text, style=style)
