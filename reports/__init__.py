@@ -56,6 +56,7 @@ def build(paths: list[Path], out: Path) -> Path:
         write_text(index, html.page(collection, sections, styles, csvs))
     except OSError as error:
         raise UserError(
-            f"Cannot write the report to '{out}': {error.strerror or error}. Choose a folder you may write to with --out."
+            f"Cannot write the report to '{out}': {error.strerror or error}. "
+            "Choose a folder you may write to with --out."
         ) from error
     return index

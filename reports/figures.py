@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 WIDTH = 9.6
 """Inches; with text of 9 points a figure stays readable when it is printed across a page."""
 
-CHANGE = ("#b35806", "#e58a1f", "#fdb863", "#fee0b6", "#f7f7f7", "#d8daeb", "#b2abd2", "#8073ac", "#542788")
-"""From lost to gained; orange and violet stay apart for colour-blind readers."""
+CHANGE = ("#e07b1acc", "#e07b1a00", "#7f5fc900", "#7f5fc9cc")
+"""From lost to gained, clear where nothing changed, so that the ground of a light or a dark page shows through; orange
+and violet stay apart for colour-blind readers."""
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -119,19 +120,17 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
                 ax=axis,
                 vmin=-limit,
                 vmax=limit,
-                cmap=LinearSegmentedColormap.from_list("change", CHANGE),
+                cmap=LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True))),
                 annot=np.vectorize(fixed)(psnr),
                 fmt="",
                 annot_kws={"fontsize": 8.5 if tasks < 7 else 7},
-                linewidths=1.5,
-                linecolor="#ffffff",
+                linewidths=0.8,
+                linecolor=GRID,
                 cbar=False,
                 square=tasks > 5,
             )
-            for collection in axis.collections:
-                collection.set_linewidth(0)
             for text in axis.texts:
-                text.set_color("#ffffff" if _dark(text.get_position(), change, limit) else "#262626")
+                text.set_color(INK)
             _not_yet(axis, psnr)
             axis.set_title(_short(entry.label), color=looks[entry.label].colour, pad=6)
             axis.set_xticks(np.arange(tasks) + 0.5, [_short(task, 14) for task in group.order], rotation=0)
@@ -147,14 +146,15 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
         assert mesh is not None
         bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015, aspect=18)
         bar.set_label("change since learned (dB)")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
+        bar.solids.set(rasterized=True, edgecolor="none")
 
     return _drawing(
         f"{group.key}-matrix",
         "PSNR on every task after every task",
-        "Each row is a moment in the stream, each column a task; the figure is the PSNR on that task at that moment. The "
-        "diagonal is the moment a task was learned. Colour is the change since then: orange was lost, violet was gained. "
-        "Hatched: not learned yet.",
+        "Each row is a moment in the stream, each column a task; the figure is the PSNR on that task at that moment. "
+        "The diagonal is the moment a task was learned. Colour is the change since then: orange was lost, violet was "
+        "gained. Hatched: not learned yet.",
         "; ".join(
             f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB"
             for entry in group.entries
@@ -190,8 +190,8 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
     return _panels(
         f"{group.key}-forgetting",
         "What became of each task",
-        "PSNR on each task from the moment it was learned to the end of the stream; a level line has forgotten nothing. "
-        "Dashed: the degraded input. Points are moved sideways a little where they would hide each other.",
+        "PSNR on each task from the moment it was learned to the end of the stream; a level line has forgotten "
+        "nothing. Dashed: the degraded input. Points are moved sideways a little where they would hide each other.",
         group,
         looks,
         panel,
@@ -293,9 +293,14 @@ def _input_line(axis: "Axes", group: Group, place: int) -> None:
     if np.isfinite(value):
         axis.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axis.annotate(
-            "degraded input", (0.02, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-            ha="left", fontsize=7.5, color=MUTED,
-        )  # fmt: skip
+            "degraded input",
+            (0.02, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=MUTED,
+        )
 
 
 def _not_yet(axis: "Axes", psnr: np.ndarray) -> None:
@@ -303,15 +308,11 @@ def _not_yet(axis: "Axes", psnr: np.ndarray) -> None:
     from matplotlib.patches import Rectangle
 
     for i, j in zip(*np.triu_indices(len(psnr), 1), strict=True):
-        axis.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor=GRID, hatch="////", linewidth=0))
+        axis.add_patch(
+            Rectangle((float(j), float(i)), 1, 1, facecolor="none", edgecolor=GRID, hatch="////", linewidth=0)
+        )
         if np.isfinite(psnr[i, j]):
             axis.text(j + 0.5, i + 0.5, fixed(psnr[i, j]), ha="center", va="center", fontsize=7.5, color=MUTED)
-
-
-def _dark(position: tuple[float, float], change: np.ndarray, limit: float) -> bool:
-    """Whether the cell below a text is so strongly coloured that the text must be white."""
-    value = change[int(position[1]), int(position[0])]
-    return bool(abs(value) > 0.8 * limit)
 
 
 def _short(text: str, longest: int = 36) -> str:

@@ -22,7 +22,8 @@ def finding(group: Group) -> str:
         return f"{label} ends with a mean PSNR of {fixed(best)} dB ({gain} dB over the degraded input){lost}."
     first = listed([label for label, score in scores.items() if score == best])
     have = "has" if list(scores.values()).count(best) == 1 else "have"
-    sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB ({gain} dB over the degraded input)"
+    sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB"
+    sentence += f" ({gain} dB over the degraded input)"
     if math.isnan(most):
         return f"{sentence}."
     if most <= 0:

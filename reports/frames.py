@@ -7,6 +7,9 @@ import pandas as pd
 
 from reports.results import Collection, Group, Result, mean
 
+MATRIX = ["label", "strategy", "seed", "run", "after", "after_task", "place", "task", "psnr", "ssim", "gain", "change"]
+"""Columns of the tidy matrix."""
+
 
 def matrix(group: Group) -> pd.DataFrame:
     """One row per run, learned task and evaluated task: PSNR in dB, SSIM, and what they are relative to.
@@ -34,8 +37,7 @@ def matrix(group: Group) -> pd.DataFrame:
                     "change": change[i, j],
                 }
             )
-    columns = "label strategy seed run after after_task place task psnr ssim gain change".split()
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=MATRIX)
 
 
 def curves(group: Group) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def _first(paths: Iterable[Path]) -> Pixels | None:
 
 
 def _crop(clean: Pixels, finals: Sequence[Pixels]) -> tuple[int, int, int]:
-    """Left, top and side of the square where the strategies differ most; with less than two, where detail is highest."""
+    """Left, top and side of the square where strategies differ most; with less than two, where detail is highest."""
     grey = [picture.astype(np.float64).mean(axis=2) for picture in finals]
     if len(grey) > 1 and np.any(np.ptp(grey, axis=0)):
         interest = np.std(grey, axis=0)

@@ -1,0 +1,1 @@
+"""Images: embedded photographs, generated dead leaves, and the patches drawn from them."""

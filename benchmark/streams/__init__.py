@@ -1,0 +1,1 @@
+"""Streams of restoration tasks: their definitions, and Avalanche benchmarks made from them."""

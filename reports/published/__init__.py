@@ -1,4 +1,4 @@
-"""The tables of the paper as data, every figure exactly as printed, with notes where the paper disagrees with itself."""
+"""The tables of the paper as data, every figure as printed, with notes where the paper disagrees with itself."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

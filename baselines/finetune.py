@@ -1,0 +1,9 @@
+"""Training on without any protection: the lower bound of every comparison."""
+
+from strategies.base import Strategy
+
+
+class Finetune(Strategy):
+    """One plain network, trained on each task in turn; nothing protects what it learned before."""
+
+    name = "finetune"

@@ -1,0 +1,165 @@
+"""Runs in this process, one after another."""
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from avalanche.models.dynamic_modules import avalanche_model_adaptation
+
+from benchmark.addresses import torch_seed
+from benchmark.backbones import build as build_backbone
+from benchmark.config import RunConfig
+from benchmark.errors import UserError
+from benchmark.progress import Reporter, duration
+from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
+from benchmark.runs import Run, now
+from benchmark.streams.build import build
+from benchmark.training import RestorationTemplate
+from strategies import registry
+from strategies.base import Strategy
+
+
+def execute(configs: Sequence[RunConfig], out: Path, reporter: Reporter, force: bool = False) -> list[Run]:
+    """Do the runs that are not done yet, below ``out``.
+
+    A finished run is kept; an interrupted one goes on after its last finished task and ends bit for bit as if it had
+    never stopped (on the CPU).
+
+    Args:
+        configs: what to run.
+        out: folder for the run directories.
+        reporter: told of every step.
+        force: do finished runs again.
+
+    Raises:
+        UserError: a run cannot be started; those before it are complete on disk.
+    """
+    done = []
+    for config in configs:
+        run = Run(out / config.run_name)
+        if run.path.exists() and run.finished and not force:
+            reporter.say(f"{run.name}: finished before; kept (--force repeats it)")
+            reporter.skip(config.training.updates * len(config.order))
+        else:
+            run = _execute(config, run.path, reporter, force)
+        done.append(run)
+    return done
+
+
+def _execute(config: RunConfig, path: Path, reporter: Reporter, force: bool) -> Run:
+    device = choose_device(config.training.device)
+    strategy, model = prepare(config)
+    benchmark = build(config)
+    finished = 0 if force else _tasks_on_disk(path)
+    run = Run.create(path, config.model_dump(mode="json"), environment(device))
+    recorder = Recorder(run, benchmark, reporter)
+    template = RestorationTemplate(
+        model=model,
+        strategy=strategy,
+        training=config.training,
+        device=device,
+        workers=config.data.workers,
+        plugins=(recorder,),
+    )
+    tasks = len(benchmark.tasks)
+    seconds: list[float] = run.status.get("seconds_per_task", [])[:finished]
+    run.update_status(
+        state="running", started=now(), tasks=tasks, tasks_done=finished, seconds_per_task=seconds, error=None
+    )
+    try:
+        if finished:
+            resume(template, strategy, benchmark.scenario.train_stream[:finished], run)
+            recorder.load(finished)
+            reporter.skip(config.training.updates * finished)
+            reporter.say(f"{run.name}: goes on after {finished} of {tasks} tasks")
+        else:
+            recorder.measure_inputs()
+        for place in range(finished + 1, tasks + 1):
+            began = time.monotonic()
+            reporter.task(config.strategy, benchmark.tasks[place - 1].name, place, tasks)
+            torch.manual_seed(torch_seed("task", config.seed, place))
+            template.train(benchmark.scenario.train_stream[place - 1], eval_streams=[])
+            recorder.measure_outputs(template, place)
+            recorder.measure_cost(template, strategy, place)
+            save_checkpoint(run.checkpoint(place), template.model, strategy)
+            seconds.append(round(time.monotonic() - began, 1))
+            run.update_status(tasks_done=place, seconds_per_task=seconds)
+    except KeyboardInterrupt:
+        run.update_status(state="interrupted")
+        raise
+    except Exception as error:
+        run.update_status(state="failed", error=f"{type(error).__name__}: {error}")
+        raise
+    run.update_status(state="finished", seconds=round(sum(seconds), 1))
+    reporter.say(f"{run.name}: finished in {duration(sum(seconds))}")
+    return run
+
+
+def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
+    """The strategy of a run and its untrained network, both decided by the configuration alone.
+
+    Raises:
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone.
+    """
+    kind = registry.load(config.strategy)
+    strategy = kind(registry.settings(kind, config.settings), config.seed)
+    torch.manual_seed(torch_seed("weights", config.seed))
+    backbone = config.backbone
+    plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+    return strategy, strategy.adapt(plain, len(config.order))
+
+
+def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[Any], run: Run) -> None:
+    """Bring a fresh network to the state it had after the experiences ``learned``.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
+    """
+    template.model.train()
+    for experience in learned:
+        avalanche_model_adaptation(template.model, experience)
+        if hasattr(template.model, "end_task"):
+            template.model.end_task()
+    path = run.checkpoint(len(learned))
+    try:
+        load_checkpoint(path, template.model, strategy)
+    except Exception as error:
+        raise UserError(f"Cannot go on from '{path}': {error}. Repeat the run with --force.") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a configuration asks for.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result may depend on beside the configuration."""
+    packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
+    return {
+        "python": platform.python_version(),
+        **packages,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }
+
+
+def _tasks_on_disk(path: Path) -> int:
+    """How many tasks of an unfinished run are complete: measured, and kept in a checkpoint."""
+    run = Run(path)
+    if not (path / "status.json").exists():
+        return 0
+    done = int(run.status.get("tasks_done", 0))
+    return done if done and run.checkpoint(done).exists() else 0

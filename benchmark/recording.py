@@ -1,0 +1,214 @@
+"""From a template and its test images to the rows, pictures and checkpoints of a run directory."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.core import SupervisedPlugin
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmark import ledger, metrics, runs
+from benchmark.degradations import eight_bit
+from benchmark.progress import Reporter
+from benchmark.runs import Run
+from benchmark.streams.build import Benchmark, centre
+from strategies.base import Strategy
+
+UNITS = {"psnr": "dB", "ssim": "", "psnr_y": "dB", "ssim_y": ""}
+PICTURE = 256
+"""Side in pixels of the centre crop that is kept of a test image."""
+
+
+class Recorder(SupervisedPlugin):
+    """Measures a run and keeps its files up to date; after every task the directory is complete as far as it goes.
+
+    As an Avalanche plugin it follows each epoch with a measurement on the validation images.
+
+    Args:
+        run: where to write.
+        benchmark: the stream with its test images.
+        reporter: told of every step.
+    """
+
+    def __init__(self, run: Run, benchmark: Benchmark, reporter: Reporter) -> None:
+        super().__init__()
+        self.run, self.benchmark, self.reporter = run, benchmark, reporter
+        self.metrics: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.outputs: list[dict[str, Any]] = []
+        self.ledger: list[dict[str, Any]] = []
+        self.losses: list[float] = []
+
+    def load(self, after: int) -> None:
+        """Take up the rows of the first ``after`` tasks of an interrupted run."""
+        self.metrics = _rows(self.run.metrics.query("after <= @after"))
+        self.outputs = _rows(self.run.outputs.query("after <= @after"))
+        self.ledger = _rows(self.run.ledger.query("after <= @after"))
+        self.curves = _rows(self.run.curves.query("place <= @after"))
+
+    def measure_inputs(self) -> None:
+        """Measure and keep the degraded test images themselves, to which every output is compared."""
+        for place, images in enumerate(self.benchmark.test, 1):
+            values = []
+            for name, (degraded, clean) in zip(images.names, images.pairs, strict=True):
+                values.append(metrics.measure(degraded, clean))
+                self._keep_picture(place, name, "clean", clean)
+                self._keep_picture(place, name, "degraded", eight_bit(degraded))
+            self._add_means(0, place, "input", values)
+        self._write()
+
+    def measure_outputs(self, template: Any, after: int) -> None:
+        """Measure the network on every task of the stream, seen or not, after ``after`` tasks."""
+        for place, images in enumerate(self.benchmark.test, 1):
+            values = []
+            changed = 0
+            restored = template.outputs(self.benchmark.scenario.test_stream[place - 1])
+            for name, (_, clean), (output, _) in zip(images.names, images.pairs, restored, strict=True):
+                image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
+                digest = hashlib.sha256(image.tobytes()).hexdigest()
+                measured = metrics.measure(image, clean)
+                values.append(measured)
+                task = self.benchmark.tasks[place - 1].name
+                self.outputs.append(
+                    {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
+                )
+                changed += digest != self._digest_when_learned(place, name)
+                if after == place:
+                    self._keep_picture(place, name, "learned", eight_bit(image))
+                if after == len(self.benchmark.tasks):
+                    self._keep_picture(place, name, "final", eight_bit(image))
+            self._add_means(after, place, "output", values)
+            if after > place:
+                self._add(after, place, "output", "outputs_changed", changed, "count", len(images))
+        self._write()
+
+    def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
+        """Note what the strategy stores and computes after ``after`` tasks."""
+        tensors = checkpoint_tensors(template.model, strategy)
+        quantities = [
+            ("stored_parameters", sum(tensor.numel() for tensor in tensors.values()), "count"),
+            ("stored_bytes", ledger.stored_bytes(tensors), "B"),
+            ("macs_per_pixel", ledger.macs_per_pixel(template.model), "MAC"),
+        ]
+        self._note_cost(after, quantities)
+        self._write()
+
+    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Note what is trainable, and measure the network as it comes to the task (epoch 0)."""
+        place = template.experience.current_experience + 1
+        self._note_cost(place, [("trainable_parameters", ledger.trainable_parameters(template.model), "count")])
+        self.losses = []
+        self._add_epoch(template, epoch=0)
+
+    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Note the loss."""
+        self.losses.append(template.loss.item())
+        self.reporter.update(self.losses[-1])
+
+    def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Measure on the validation images."""
+        self._add_epoch(template, epoch=template.clock.train_exp_epochs + 1)
+        self.losses = []
+
+    def _add_epoch(self, template: Any, epoch: int) -> None:
+        place = template.experience.current_experience + 1
+        restored = template.outputs(self.benchmark.scenario.valid_stream[place - 1])
+        psnr = float(np.mean([metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]))
+        loss = float(np.mean(self.losses)) if self.losses else None
+        self.curves.append(
+            {
+                "place": place,
+                "task": self.benchmark.tasks[place - 1].name,
+                "epoch": epoch,
+                "update": epoch * template.training_settings.updates_per_epoch,
+                "loss": loss,
+                "psnr": psnr,
+                "learning_rate": template.optimizer.param_groups[0]["lr"],
+            }
+        )
+        runs.write_table(self.run.path / "curves.csv", self.curves, runs.CURVES)
+        self.reporter.epoch(epoch, template.train_epochs, loss, psnr)
+
+    def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
+        for metric, unit in UNITS.items():
+            mean = float(np.mean([value[metric] for value in values]))
+            self._add(after, place, subject, metric, mean, unit, len(values), metrics.PROTOCOL)
+
+    def _add(
+        self, after: int, place: int, subject: str, metric: str, value: float, unit: str, images: int, protocol: str = ""
+    ) -> None:
+        self.metrics.append(
+            {
+                "after": after,
+                "after_task": self.benchmark.tasks[after - 1].name if after else "",
+                "place": place,
+                "task": self.benchmark.tasks[place - 1].name,
+                "subject": subject,
+                "metric": metric,
+                "value": value,
+                "unit": unit,
+                "images": images,
+                "protocol": protocol or "SHA-256 of the float32 output",
+            }
+        )
+
+    def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
+        task = self.benchmark.tasks[after - 1].name
+        for quantity, value, unit in quantities:
+            self.ledger.append({"after": after, "task": task, "quantity": quantity, "value": value, "unit": unit})
+
+    def _digest_when_learned(self, place: int, image: str) -> str | None:
+        for row in self.outputs:
+            if row["after"] == row["place"] == place and row["image"] == image:
+                return row["sha256"]
+        return None
+
+    def _keep_picture(self, place: int, image: str, kind: str, pixels: np.ndarray) -> None:
+        path = self.run.image(self.benchmark.tasks[place - 1].name, image, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
+        os.replace(temporary, path)
+
+    def _write(self) -> None:
+        runs.write_table(self.run.path / "metrics.csv", self.metrics, runs.METRICS)
+        runs.write_table(self.run.path / "outputs.csv", self.outputs, runs.OUTPUTS)
+        runs.write_table(self.run.path / "ledger.csv", self.ledger, runs.LEDGER)
+
+
+def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:
+    """All that is needed to go on after a task: the network's state and the strategy's, under distinct prefixes."""
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    tensors |= {f"strategy.{key}": value for key, value in strategy.state().items()}
+    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def save_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
+    """Write a checkpoint whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    save_file(checkpoint_tensors(model, strategy), temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
+    """Load a checkpoint into a network that already has the shape it had then."""
+    tensors = load_file(path)
+    state = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    model.load_state_dict(state)
+    strategy.load_state(
+        {key.removeprefix("strategy."): value for key, value in tensors.items() if key.startswith("strategy.")}
+    )
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _eight_bit(image: Tensor) -> np.ndarray:
+    return eight_bit(image.permute(1, 2, 0).numpy())

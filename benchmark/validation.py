@@ -1,0 +1,58 @@
+"""What pydantic found wrong, told so that a user can mend it."""
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from benchmark.errors import unknown
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """One line for each problem: the field, the value given, what is accepted, and what the field means.
+
+    Args:
+        error: what validating ``model`` raised.
+        model: the model that was validated.
+        prefix: put before each field's name, as in ``cmc.fraction``.
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        name = ".".join([prefix, *path] if prefix else path)
+        if problem["type"] == "extra_forbidden":
+            parent = _model_at(model, path[:-1])
+            section = ".".join([prefix, *path[:-1]] if prefix else path[:-1])
+            lines.append(str(unknown(f"setting of {section}" if section else "setting", path[-1], parent.model_fields)))
+            continue
+        parent = _model_at(model, path[:-1]) if path else model
+        field = parent.model_fields.get(path[-1]) if path else None
+        meaning = f" {name}: {field.description}." if field and field.description else ""
+        reason = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            lines.append(f"{name} is missing.{meaning}")
+        else:
+            lines.append(f"{name} = {problem['input']!r} is not accepted. {reason}.{meaning}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def limits(field: FieldInfo) -> str:
+    """The range of a field in words, such as ``0 < x <= 1``, or an empty string."""
+    low = high = ""
+    for rule in field.metadata:
+        for attribute, sign in (("gt", "<"), ("ge", "<=")):
+            if getattr(rule, attribute, None) is not None:
+                low = f"{getattr(rule, attribute):g} {sign} "
+        for attribute, sign in (("lt", "<"), ("le", "<=")):
+            if getattr(rule, attribute, None) is not None:
+                high = f" {sign} {getattr(rule, attribute):g}"
+    return f"{low}x{high}" if low or high else ""
+
+
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The nested model that a path of field names leads to, as far as it can be followed."""
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return model
+        model = kind
+    return model

@@ -1,0 +1,1 @@
+"""Continual Memory in Convolution: the layer, networks of it, and the strategy."""

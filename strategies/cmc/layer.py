@@ -1,0 +1,271 @@
+"""Continual Memory in Convolution (CMC), the paper's layer (section 3).
+
+A convolution whose kernel is not stored but estimated: a task's vector ``T`` times the part of a shared memory
+``M`` that the task owns, plus what earlier tasks have learned (Kar, Ghosh, Biswas, "Sharing the Learned
+Knowledge-base to Estimate Convolutional Filter Parameters for Continual Image Restoration", 2025, Eq. 1-4)::
+
+    K_n = sum over i < n of T_i · (M ⊙ H_i)  +  T_n · (M ⊙ H_n),      H_i = (owner == i)
+
+Only what task n may change is ever a parameter: the entries of ``M`` it owns (one flat tensor), its vector and its
+bias. Everything that earlier tasks own lies in buffers, which no optimizer, momentum or weight decay can reach.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.addresses import generator
+from benchmark.errors import UserError
+
+Sharing = Literal["none", "fixed", "adaptive"]
+
+FREE = -1
+MAX_TASKS = 127  # task numbers are kept as int8
+
+
+class CMCConv2d(nn.Conv2d):
+    """An ``nn.Conv2d`` with a continual memory in place of its weight.
+
+    The life of a layer is ``begin_task(0)``, training, ``end_task()``, ``begin_task(1)``, ... Which task's kernel a
+    forward pass uses is set by :meth:`activate`. Symbols follow the paper: t rows of memory, and
+    m = k_out · (k_in / groups) · n · n entries in a row.
+
+    Args:
+        like: the convolution to stand in for; its shape, stride, padding, padding mode, dilation and groups are
+            kept, its weights are not.
+        t: rows of the memory; CMC-t in the paper.
+        name: the layer's name in its network; a part of the address of its random numbers, and used in errors.
+        seed: seed of the run.
+
+    State:
+        ``memory`` (t, m) float; ``owner`` (t, m) int8, the task that owns an entry or -1; for every learned task k
+        ``vector_k`` (t_k,), ``bias_k`` (k_out,) and, with adaptive sharing, ``reuse_k`` (k, t_k).
+    """
+
+    memory: Tensor
+    owner: Tensor
+
+    def __init__(self, like: nn.Conv2d, t: int, name: str = "convolution", seed: int = 0) -> None:
+        if t < 1:
+            raise UserError(f"t = {t}: a continual memory needs at least one row (t >= 1).")
+        super().__init__(
+            like.in_channels,
+            like.out_channels,
+            like.kernel_size,  # type: ignore[arg-type]
+            stride=like.stride,  # type: ignore[arg-type]
+            padding=like.padding,  # type: ignore[arg-type]
+            dilation=like.dilation,  # type: ignore[arg-type]
+            groups=like.groups,
+            bias=like.bias is not None,
+            padding_mode=like.padding_mode,  # type: ignore[arg-type]
+            device="meta",
+        )
+        self.kernel_shape = self.weight.shape
+        self.has_bias = self.bias is not None
+        self.register_parameter("weight", None)
+        self.register_parameter("bias", None)
+        self.name = name
+        self.seed = seed
+        self.initial_t = t
+        self.learned = 0
+        self.learning: int | None = None
+        self.active = 0
+        self.sharing: Sharing = "fixed"
+        self.inherits: list[bool] = []
+        rows = (t, self.kernel_shape.numel())
+        self.register_buffer("memory", torch.zeros(rows, dtype=like.weight.dtype, device=like.weight.device))
+        self.register_buffer("owner", torch.full(rows, FREE, dtype=torch.int8, device=like.weight.device))
+        self.register_load_state_dict_post_hook(lambda layer, _: layer._cache_kernels())
+
+    @property
+    def t(self) -> int:
+        """Rows of the memory at present."""
+        return self.memory.shape[0]
+
+    @property
+    def m(self) -> int:
+        """Entries in one row, which is the number of weights in the kernel."""
+        return self.memory.shape[1]
+
+    @property
+    def free(self) -> int:
+        """Entries of the memory that no task owns yet."""
+        return int((self.owner == FREE).sum())
+
+    def need(self, fraction: float) -> int:
+        """Entries that one task takes: the fraction of the memory as it was at the start, at least one."""
+        return max(1, int(fraction * self.initial_t * self.m + 1e-6))
+
+    def expand(self, rows: int) -> None:
+        """Append free rows to the memory (section 3.2.3); what earlier tasks compute does not change.
+
+        Raises:
+            UserError: a task is being learned, or ``rows`` is not positive.
+        """
+        if self.learning is not None or rows < 1:
+            raise UserError(f"Layer '{self.name}': expand({rows}) needs rows >= 1, and no task in training.")
+        self.memory = torch.cat([self.memory, self.memory.new_zeros(rows, self.m)])
+        self.owner = torch.cat([self.owner, self.owner.new_full((rows, self.m), FREE)])
+
+    def begin_task(
+        self,
+        fraction: float,
+        sharing: Sharing = "fixed",
+        start: float | None = None,
+        exhausted: Literal["error", "expand"] = "error",
+    ) -> None:
+        """Give the next task a random part of the free memory and make it trainable (Eq. 2 and 3).
+
+        Args:
+            fraction: share of all entries that the task owns, in (0, 1].
+            sharing: what the kernel takes from earlier tasks: ``none`` of it; their kernels as they are, ``fixed``
+                (Eq. 4); or ``adaptive``, new vectors over the frozen memory, started from theirs (an extension).
+            start: every element of ``T_n`` at the start. By default 1 where the kernel starts from nothing, as for
+                the first task, and 0 where it starts from what earlier tasks know.
+            exhausted: what to do when too few entries are free.
+
+        Raises:
+            UserError: too little memory is free, or there are too many tasks.
+        """
+        task = self.learned
+        if task >= MAX_TASKS:
+            raise UserError(f"Layer '{self.name}' holds at most {MAX_TASKS} tasks. Use a shorter stream.")
+        need = self.need(fraction)
+        if need > self.free and exhausted == "expand":
+            self.expand(-(-(need - self.free) // self.m))
+        if need > self.free:
+            raise UserError(
+                f"The memory of layer '{self.name}' is exhausted: task {task + 1} needs {need} entries, {self.free} of "
+                f"{self.memory.numel()} are left. Lower the fraction, raise t, or set exhausted=expand."
+            )
+        draw = generator("cmc", self.seed, self.name, task)
+        free = torch.nonzero(self.owner.flatten() == FREE).flatten().cpu().numpy()
+        index = torch.from_numpy(np.sort(draw.choice(free, size=need, replace=False, shuffle=False)))
+        self.owner.view(-1)[index] = task
+
+        # The first kernel gets the variance of a default nn.Conv2d, 1 / (3 · fan_in), with T_1 = 1.
+        fan_in = self.kernel_shape[1:].numel()
+        owned_per_weight = need / self.m
+        values = draw.standard_normal(need) / np.sqrt(3 * fan_in * owned_per_weight)
+
+        inherits = task > 0 and sharing != "none"
+        vector = torch.full((self.t,), (0.0 if inherits else 1.0) if start is None or task == 0 else start)
+        self.sharing = sharing
+        self.inherits.append(inherits)
+        self.learning = self.active = task
+        self.register_buffer("index", index.to(self.memory.device), persistent=False)
+        self.values = nn.Parameter(torch.from_numpy(values).to(self.memory))
+        self.vector = nn.Parameter(vector.to(self.memory))
+        if sharing == "adaptive" and task > 0:
+            self.reuse = nn.Parameter(torch.stack([self._padded(self._learned("vector", i)) for i in range(task)]))
+        if self.has_bias:
+            bias = self._learned("bias", task - 1).clone() if inherits else self._fresh_bias(draw)
+            self.task_bias = nn.Parameter(bias.to(self.memory))
+
+    def end_task(self) -> None:
+        """Freeze what the task has learned: write its entries into the memory and keep its vector and bias.
+
+        Raises:
+            UserError: no task is being learned.
+        """
+        if self.learning is None:
+            raise UserError(f"Layer '{self.name}': end_task() without begin_task().")
+        task = self.learning
+        self.memory.view(-1)[self.index] = self.values.detach()
+        self.register_buffer(f"vector_{task}", self.vector.detach().clone())
+        if hasattr(self, "reuse"):
+            self.register_buffer(f"reuse_{task}", self.reuse.detach().clone())
+            del self.reuse
+        if self.has_bias:
+            self.register_buffer(f"bias_{task}", self.task_bias.detach().clone())
+            del self.task_bias
+        del self.values, self.vector, self.index
+        self.learning = None
+        self.learned += 1
+        self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
+
+    def activate(self, task: int) -> None:
+        """Choose the task whose kernel and bias the next forward passes use.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        known = self.learned + (self.learning is not None)
+        if not 0 <= task < known:
+            learned = ", ".join(str(k) for k in range(known)) or "none"
+            raise UserError(f"Layer '{self.name}' has not learned task {task}. Learned so far: {learned}.")
+        self.active = task
+
+    def kernel(self) -> Tensor:
+        """The active task's kernel (k_out, k_in / groups, n, n); it carries a gradient while the task is learned."""
+        if self.active != self.learning:
+            return self._learned("kernel", self.active).view(self.kernel_shape)
+        own = self._fire(self.vector, torch.zeros_like(self.memory).view(-1).scatter(0, self.index, self.values))
+        if not self.inherits[self.active]:
+            kernel = own
+        elif self.sharing == "fixed":
+            # K_old: frozen, so the kernel of the task before is the whole sum over i < n.
+            kernel = self._learned("kernel", self.learning - 1) + own
+        else:
+            frozen = (self._fire(vector, self._owned_by(i, self.t)) for i, vector in enumerate(self.reuse))
+            kernel = _sum(frozen) + own
+        return kernel.view(self.kernel_shape)
+
+    def current_bias(self) -> Tensor | None:
+        """The active task's bias (k_out,), or None for a convolution without one."""
+        if not self.has_bias:
+            return None
+        return self.task_bias if self.active == self.learning else self._learned("bias", self.active)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (N, k_in, H, W) with the active task's kernel."""
+        return self._conv_forward(input, self.kernel(), self.current_bias())
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows of the layer."""
+        return f"{super().extra_repr()}, t={self.t}, learned={self.learned}"
+
+    def _estimate(self, task: int) -> Tensor:
+        """A learned task's kernel (m,) from memory and vectors alone, summed in a fixed order."""
+        vector = self._learned("vector", task)
+        own = self._fire(vector, self._owned_by(task, len(vector)))
+        if hasattr(self, f"reuse_{task}"):
+            reuse = self._learned("reuse", task)
+            return _sum(self._fire(row, self._owned_by(i, len(row))) for i, row in enumerate(reuse)) + own
+        if not self.inherits[task]:
+            return own
+        return self._learned("kernel", task - 1) + own
+
+    def _fire(self, vector: Tensor, rows: Tensor) -> Tensor:
+        """``T · (M ⊙ H)`` for one task: (t,) and (t, m) or (t · m,) give (m,)."""
+        return (vector.unsqueeze(1) * rows.view(len(vector), self.m)).sum(0)
+
+    def _owned_by(self, task: int, rows: int) -> Tensor:
+        return self.memory[:rows] * (self.owner[:rows] == task)
+
+    def _padded(self, vector: Tensor) -> Tensor:
+        """A vector from before an expansion, with zeros for the rows it did not know."""
+        return torch.cat([vector, vector.new_zeros(self.t - len(vector))])
+
+    def _fresh_bias(self, draw: np.random.Generator) -> Tensor:
+        bound = self.kernel_shape[1:].numel() ** -0.5
+        return torch.from_numpy(draw.uniform(-bound, bound, self.out_channels))
+
+    def _learned(self, kind: str, task: int) -> Tensor:
+        return self.get_buffer(f"{kind}_{task}")
+
+    def _cache_kernels(self) -> None:
+        """Estimate the kernels of all learned tasks anew, after the state was loaded."""
+        for task in range(self.learned):
+            self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
+
+
+def _sum(terms: Iterator[Tensor]) -> Tensor:
+    """Left to right, so that the order of additions never changes."""
+    total = next(terms)
+    for term in terms:
+        total = total + term
+    return total

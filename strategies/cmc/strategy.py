@@ -1,0 +1,59 @@
+"""CMC as a strategy: the network does all of Algorithm 1, the strategy only converts the backbone."""
+
+from functools import partial
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from benchmark.errors import UserError
+from strategies.base import Settings, Strategy, Traits
+from strategies.cmc.layer import CMCConv2d
+from strategies.cmc.network import CMCNetwork, convert
+
+
+class CMCSettings(Settings):
+    """Settings of CMC."""
+
+    fraction: float = Field(0.10, gt=0, le=1, description="share of every layer's memory that each task owns")
+    t: int = Field(5, ge=1, le=1000, description="rows of memory in a layer; CMC-t in the paper")
+    t_ends: int | None = Field(
+        None, ge=1, le=1000, description="rows in the first and the last convolution, if not t (10 in Table 5)"
+    )
+    sharing: Literal["none", "fixed", "adaptive"] = Field(
+        "fixed",
+        description="what a task takes from earlier ones: nothing; their kernels (Eq. 4); new vectors over their memory",
+    )
+    start: float | None = Field(
+        None,
+        ge=-10,
+        le=10,
+        description="T_n at the start of tasks after the first; by default 0 with sharing and 1 without",
+    )
+    exhausted: Literal["error", "expand"] = Field("error", description="what to do when too little memory is free")
+
+
+class CMC(Strategy):
+    """Continual Memory in Convolution: kernels estimated from one shared, partly frozen memory (the paper's)."""
+
+    name = "cmc"
+    Settings = CMCSettings
+    traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
+    settings: CMCSettings
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """Convert every convolution; each keeps its shape."""
+        chosen = self.settings
+        if chosen.fraction * tasks > 1 + 1e-9 and chosen.exhausted == "error":
+            raise UserError(
+                f"cmc.fraction = {chosen.fraction:g} for each of {tasks} tasks is {chosen.fraction * tasks:.0%} of the "
+                f"memory. Use a fraction of at most {1 / tasks:.4g}, or set cmc.exhausted=expand."
+            )
+        begin = partial(
+            CMCConv2d.begin_task,
+            fraction=chosen.fraction,
+            sharing=chosen.sharing,
+            start=chosen.start,
+            exhausted=chosen.exhausted,
+        )
+        return CMCNetwork(convert(backbone, chosen.t, chosen.t_ends, self.seed), begin)
