@@ -147,7 +147,8 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
         bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015, aspect=18)
         bar.set_label("change since learned (dB)")
         bar.outline.set_visible(False)
-        bar.solids.set(rasterized=True, edgecolor="none")
+        if bar.solids is not None:
+            bar.solids.set(rasterized=True, edgecolor="none")  # as an image: single cells would show their seams
 
     return _drawing(
         f"{group.key}-matrix",
