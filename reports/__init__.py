@@ -21,6 +21,7 @@ def build(paths: list[Path], out: Path) -> Path:
         UserError: there is no run at the paths, or ``out`` cannot be written to.
     """
     from reports import figures, frames, html, pictures
+    from reports.published import load
     from reports.results import collect
     from reports.style import looks
 
@@ -44,6 +45,8 @@ def build(paths: list[Path], out: Path) -> Path:
         }
         csvs |= {f"{group.key}-{name}.csv": frame.to_csv(index=False) for name, frame in named.items() if len(frame)}
         sections.append(html.section(group, drawings, pictures.BUDGET // len(collection.groups)))
+    if any(part.beside_paper for part in sections):
+        csvs["published-table2.csv"] = frames.printed(load("table2")).to_csv(index=False)
 
     index = out / "index.html"
     try:

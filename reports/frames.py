@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from reports.published import Published
 from reports.results import Collection, Group, Result, mean
 
 MATRIX = ["label", "strategy", "seed", "run", "after", "after_task", "place", "task", "psnr", "ssim", "gain", "change"]
@@ -122,6 +123,11 @@ def runs(collection: Collection) -> pd.DataFrame:
     rows += [{"run": bad.run.name, "state": "unreadable", "error": bad.reason} for bad in collection.unreadable]
     columns = ["run", "group", "label", "seed", "state", "tasks measured", "tasks", "updated", "error"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def printed(table: Published) -> pd.DataFrame:
+    """A table of the paper, as printed."""
+    return pd.DataFrame(table.rows, columns=table.columns)
 
 
 def _labelled(group: Group) -> Iterator[tuple[str, Result]]:

@@ -6,6 +6,7 @@ security policy lets the page run its own script and load nothing.
 
 import base64
 import hashlib
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,11 +141,21 @@ def settings(result: Result) -> dict[str, list[tuple[str, str]]]:
 
 
 def command(result: Result) -> str:
-    """The command that makes the run again, as far as its preset decides it."""
+    """The command that makes the run again; it names every setting, so that later defaults do not matter."""
     config = result.config
-    words: list[Any] = ["--strategy", config["strategy"], "--stream", config.get("stream")]
-    words += ["--preset", config.get("preset"), "--seed", result.seed]
-    return " ".join(["python -m benchmark run", *(shlex.quote(plain(word)) for word in words)])
+    named = {name: config.get(name) for name in ("strategy", "stream", "preset", "seed")}
+    named["order"] = ",".join(str(task) for task in config["order"])
+    lines = ["python -m benchmark run " + " ".join(f"--{name} {_quoted(value)}" for name, value in named.items())]
+    sections = {name: config.get(name) or {} for name in ("data", "backbone", "training")}
+    sections[result.strategy] = config.get("settings") or {}
+    for name, value in flatten(sections).items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        lines.append(f"    --set {_quoted(f'{name}={text}')}")
+    return " \\\n".join(lines)
+
+
+def _quoted(value: Any) -> str:
+    return shlex.quote(plain(value, 1000))
 
 
 def _beside_paper(group: Group) -> Table | None:

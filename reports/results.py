@@ -247,6 +247,7 @@ def read(run: Run) -> Result:
     order = config.get("order")
     if not isinstance(config.get("strategy"), str) or not isinstance(order, list) or not order:
         raise UserError(f"'{run.path / 'config.yaml'}' names no strategy or no order of tasks. Was it edited?")
+    _ = run.environment, run.curves, run.outputs  # read later, one at a time; a damaged one has to show here
     try:
         return _result(run, config, str(status.get("state", "created")), len(order))
     except (ValueError, TypeError, OverflowError, IndexError) as error:
@@ -306,18 +307,24 @@ def _same(config: dict[str, Any], keys: Sequence[str]) -> str:
     return json.dumps({key: config.get(key) for key in keys}, sort_keys=True, default=str)
 
 
+def _stream(config: dict[str, Any]) -> str:
+    """The stream's name; a stream from a file is named after it, wherever the file lay."""
+    return plain(Path(str(config.get("stream"))).stem)
+
+
 def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
         data = result.config.get("data")
         if isinstance(data, dict):
             data = {name: value for name, value in data.items() if name not in IRRELEVANT}
-        apart.setdefault(_same({**result.config, "data": data}, COMPARABLE), []).append(result)
+        config = {**result.config, "data": data, "stream": _stream(result.config)}
+        apart.setdefault(_same(config, COMPARABLE), []).append(result)
     groups: list[Group] = []
     taken: set[str] = set()
     for members in apart.values():
         config = members[0].config
-        stream, preset = plain(config.get("stream")), plain(config.get("preset"))
+        stream, preset = _stream(config), plain(config.get("preset"))
         base = slug(f"{stream}-{preset}")
         key, number = base, 2
         while key in taken:

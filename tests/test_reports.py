@@ -20,7 +20,7 @@ from rich.console import Console
 import reports
 from benchmark.errors import UserError
 from benchmark.runs import find_runs
-from reports import figures, frames, pictures, published, style, terminal
+from reports import figures, frames, html, pictures, published, style, terminal
 from reports.labels import labels
 from reports.results import collect, read
 
@@ -154,6 +154,26 @@ def test_failed_and_damaged_runs_are_listed(report: Path, page: str) -> None:
     assert "derain 28.00" not in page
     assert "derain 30.00, denoise 25.00" in page  # what the failed run had measured when it failed
     assert "Unreadable runs" in page
+
+
+@pytest.mark.parametrize(
+    "name", ["environment.json", "status.json", "config.yaml", "curves.csv", "outputs.csv", "ledger.csv"]
+)
+def test_any_damaged_file_makes_a_run_unreadable_and_no_more(tmp_path: Path, name: str) -> None:
+    (made_run(tmp_path).path / name).write_bytes(b"\xff{[")
+    made_run(tmp_path, seed=1)
+    collection = collect([tmp_path])
+    assert [bad.run.name for bad in collection.unreadable] == ["run-00-seed0"]
+    assert [len(group.entries) for group in collection.groups] == [1]
+
+
+def test_command_names_every_setting(tmp_path: Path) -> None:
+    text = html.command(read(made_run(tmp_path, "cmc", seed=3, data={"source": "a b; rm"})))
+    assert text.startswith("python -m benchmark run --strategy cmc --stream four_tasks --preset quick --seed 3 ")
+    assert "--order derain,denoise,deblock,deblur" in text
+    assert "--set 'data.source=a b; rm'" in text
+    assert "--set cmc.fraction=0.1" in text
+    assert "--set backbone.image_skip=false" in text
 
 
 def test_a_report_on_unfinished_runs_only(tmp_path: Path) -> None:
