@@ -41,7 +41,9 @@ class Training(Section):
         "halving", description="learning rate: halved every halve_every epochs, cosine decay to zero, or constant"
     )
     halve_every: int = Field(25, ge=1, description="epochs between two halvings")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to train; auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to train; auto takes a GPU if there is one"
+    )
 
     @property
     def updates(self) -> int:
@@ -90,9 +92,9 @@ class RunConfig(Section):
     tasks: list[dict[str, Any]] = Field(description="the tasks as the stream defines them")
     preset: str = Field("quick", description="training length and sizes")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random draw of the run")
-    data: Data = Field(default_factory=Data, description="where the images come from")
-    backbone: Backbone = Field(default_factory=Backbone, description="the network")
-    training: Training = Field(default_factory=Training, description="how a task is learned")
+    data: Data = Field(description="where the images come from")
+    backbone: Backbone = Field(description="the network")
+    training: Training = Field(description="how a task is learned")
     settings: dict[str, Any] = Field(default_factory=dict, description="the strategy's own settings")
 
     @property

@@ -85,9 +85,7 @@ class Reporter:
 
     def _show(self, detail: str) -> None:
         if self.live is not None and self.bar is not None:
-            self.live.update(
-                self.bar, completed=self.done, description=self.label, detail=detail, eta=self.remaining()
-            )
+            self.live.update(self.bar, completed=self.done, description=self.label, detail=detail, eta=self.remaining())
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,6 @@
 """From a template and its test images to the rows, pictures and checkpoints of a run directory."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +139,15 @@ class Recorder(SupervisedPlugin):
             self._add(after, place, subject, metric, mean, unit, len(values), metrics.PROTOCOL)
 
     def _add(
-        self, after: int, place: int, subject: str, metric: str, value: float, unit: str, images: int, protocol: str = ""
+        self,
+        after: int,
+        place: int,
+        subject: str,
+        metric: str,
+        value: float,
+        unit: str,
+        images: int,
+        protocol: str = "",
     ) -> None:
         self.metrics.append(
             {
@@ -173,7 +180,7 @@ class Recorder(SupervisedPlugin):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}")
         Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def _write(self) -> None:
         runs.write_table(self.run.path / "metrics.csv", self.metrics, runs.METRICS)
@@ -193,7 +200,7 @@ def save_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     save_file(checkpoint_tensors(model, strategy), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:

@@ -69,7 +69,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -115,7 +115,7 @@ class Run:
             write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         except OSError as error:
             raise UserError(
-                f"Cannot write the run to '{path}': {error.strerror or error}. Choose a folder you may write to with --out."
+                f"Cannot write the run to '{path}': {error.strerror or error}. Choose another folder with --out."
             ) from error
         return cls(path)
 
@@ -198,7 +198,9 @@ class Run:
             raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
         missing = [column for column in columns if column not in frame.columns]
         if missing:
-            raise UserError(f"'{path}' lacks the columns {', '.join(missing)}. Was it edited? Delete the run and repeat it.")
+            raise UserError(
+                f"'{path}' lacks the columns {', '.join(missing)}. Was it edited? Delete the run and repeat it."
+            )
         return frame
 
 

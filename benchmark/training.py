@@ -1,6 +1,7 @@
 """The Avalanche template for image-to-image tasks: what happens in training, and how a stream is evaluated."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -77,6 +78,9 @@ class RestorationTemplate(SupervisedTemplate):
     ) -> None:
         self.training_settings, self.workers = training, workers
         self.collector = OutputCollector()
+        with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.recording has ours
+            warnings.filterwarnings("ignore", message="No loggers specified")
+            no_metrics = EvaluationPlugin()
         super().__init__(
             model=model.to(device),
             optimizer=None,  # made by make_optimizer, once the model knows its task
@@ -86,7 +90,7 @@ class RestorationTemplate(SupervisedTemplate):
             eval_mb_size=1,
             device=device,
             plugins=[strategy, self.collector, *plugins],
-            evaluator=EvaluationPlugin(suppress_warnings=True),  # measured by benchmark.recording instead
+            evaluator=no_metrics,
         )
 
     def outputs(self, experience: Any) -> list[tuple[Tensor, Tensor]]:

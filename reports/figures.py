@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WIDTH = 9.6
 """Inches; with text of 9 points a figure stays readable when it is printed across a page."""
 
+LARGEST_SCALE = 1.75
+"""Pixels per point up to which a figure grows with the page."""
+
 CHANGE = ("#e07b1acc", "#e07b1a00", "#7f5fc900", "#7f5fc9cc")
 """From lost to gained, clear where nothing changed, so that the ground of a light or a dark page shows through; orange
 and violet stay apart for colour-blind readers."""
@@ -89,7 +92,10 @@ class Drawing:
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
         svg = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         svg = re.sub(
-            r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
+            r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"',
+            lambda m: f'{m[1]} style="--full: {float(m[2]) * LARGEST_SCALE:.0f}px"',
+            svg,
+            count=1,
         )
         return re.sub(
             r"(?<=: )#[0-9a-f]{6}\b", lambda m: f"var(--{VARIABLES[m[0]]})" if m[0] in VARIABLES else m[0], svg
@@ -160,7 +166,7 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
             f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB"
             for entry in group.entries
         ),
-        (WIDTH, rows * (0.42 * tasks + 0.75) + 0.2),
+        (min(WIDTH, columns * (0.5 * tasks + 0.4) + 1.8), rows * (0.42 * tasks + 0.75) + 0.2),
         draw,
     )
 
@@ -292,6 +298,7 @@ def _lines(
 def _input_line(axis: "Axes", group: Group, place: int) -> None:
     value = group.input("input_psnr")[place - 1]
     if np.isfinite(value):
+        axis.margins(y=0.14)
         axis.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axis.annotate(
             "degraded input",

@@ -18,8 +18,10 @@ def finding(group: Group) -> str:
     gain = fixed(best - mean(group.input("input_psnr")), sign=True)
     if len(known) == 1:
         label = known[0].label
-        lost = f" and forgot {fixed(losses[label])} dB on average" if label in losses else ""
-        return f"{label} ends with a mean PSNR of {fixed(best)} dB ({gain} dB over the degraded input){lost}."
+        sentence = f"{label} ends with a mean PSNR of {fixed(best)} dB ({gain} dB over the degraded input)"
+        if most > 0:
+            return f"{sentence} and forgot {fixed(most)} dB on average."
+        return f"{sentence}." if math.isnan(most) else f"{sentence} and forgot nothing on average."
     first = listed([label for label, score in scores.items() if score == best])
     have = "has" if list(scores.values()).count(best) == 1 else "have"
     sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB"
@@ -27,6 +29,6 @@ def finding(group: Group) -> str:
     if math.isnan(most):
         return f"{sentence}."
     if most <= 0:
-        return f"{sentence}; no strategy forgot anything."
+        return f"{sentence}; no strategy forgot anything on average."
     worst = listed([label for label, loss in losses.items() if loss == most])
     return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average."

@@ -58,8 +58,15 @@ class Section:
     @property
     def dates(self) -> str:
         """The first and the last day on which a run of the group was at work."""
-        days = sorted({plain(result.run.status.get("updated", ""))[:10] for result in self.group.results} - {""})
+        moments = [result.run.status.get(key) for result in self.group.results for key in ("started", "updated")]
+        days = sorted({plain(moment)[:10] for moment in moments if moment})
         return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else ""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Each task as the stream defines it, on one line; empty where the configuration does not say."""
+        tasks = self.group.results[0].config.get("tasks")
+        return [plain(task, 200) for task in tasks] if isinstance(tasks, list) else []
 
     @property
     def data(self) -> str:

@@ -168,6 +168,7 @@ class Group:
 
     Args:
         key: a short name for files and anchors, unique in the report.
+        number: 1, or more where stream and preset have the same names as in a group before.
         stream: the stream's name.
         order: its tasks, in the order they are learned.
         preset: the preset's name.
@@ -177,12 +178,18 @@ class Group:
     """
 
     key: str
+    number: int
     stream: str
     order: list[str]
     preset: str
     data: Any
     entries: list[Entry]
     unfinished: list[Result] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Stream and preset in words, unique in the report."""
+        return f"{self.stream}, preset {self.preset}{f' ({self.number})' if self.number > 1 else ''}"
 
     @property
     def results(self) -> list[Result]:
@@ -262,6 +269,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
         raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
+    quality = metrics[metrics["metric"].isin(["psnr", "ssim"])]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
     changed = outputs[(outputs["metric"] == "outputs_changed") & (outputs["after"] == tasks)]
     return Result(
@@ -274,7 +282,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         input_ssim=_row(inputs, "ssim", tasks),
         changed=(int(changed["value"].sum()), int(changed["images"].sum())) if len(changed) else None,
         costs=_costs(run.ledger),
-        protocols=tuple(sorted({plain(text, 300) for text in metrics["protocol"].dropna()})),
+        protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"].dropna()})),
     )
 
 
@@ -326,13 +334,14 @@ def _groups(results: Sequence[Result]) -> list[Group]:
         config = members[0].config
         stream, preset = _stream(config), plain(config.get("preset"))
         base = slug(f"{stream}-{preset}")
-        key, number = base, 2
+        key, number = base, 1
         while key in taken:
-            key, number = f"{base}-{number}", number + 1
+            number += 1
+            key = f"{base}-{number}"
         taken.add(key)
         order = [plain(task) for task in config["order"]]
         entries, unfinished = _entries([m for m in members if m.finished]), [m for m in members if not m.finished]
-        groups.append(Group(key, stream, order, preset, config.get("data"), entries, unfinished))
+        groups.append(Group(key, number, stream, order, preset, config.get("data"), entries, unfinished))
     return groups
 
 

@@ -27,8 +27,9 @@ def count(value: float | None) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit; bytes are given in the largest binary unit that leaves at least one."""
-    if unit != "bytes":
+    """A number with its unit; bytes (B) are given in the largest binary unit that leaves at least one."""
+    if unit not in ("B", "bytes"):
+        unit = "" if unit == "count" else unit
         return f"{count(value)} {unit}".strip() if float(value).is_integer() else f"{value:.4g} {unit}".strip()
     for name in ("B", "KiB", "MiB"):
         if abs(value) < 1024:

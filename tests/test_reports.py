@@ -254,6 +254,14 @@ def test_inline_figures_follow_the_theme(report: Path) -> None:
     assert "metadata" not in inline
 
 
+def test_groups_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
+    made_run(tmp_path)
+    made_run(tmp_path, data={"source": "DIV2K"})
+    first, second = collect([tmp_path]).groups
+    assert (first.key, second.key) == ("four_tasks-quick", "four_tasks-quick-2")
+    assert first.title != second.title
+
+
 def test_every_label_has_a_look_of_its_own() -> None:
     names = [f"strategy {i}" for i in range(20)]
     looks = style.looks(names)

@@ -39,6 +39,10 @@ def execute(configs: Sequence[RunConfig], out: Path, reporter: Reporter, force: 
     Raises:
         UserError: a run cannot be started; those before it are complete on disk.
     """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to '{out}': {error.strerror}. Choose another folder with --out.") from error
     done = []
     for config in configs:
         run = Run(out / config.run_name)
@@ -98,6 +102,17 @@ def _execute(config: RunConfig, path: Path, reporter: Reporter, force: bool) -> 
     run.update_status(state="finished", seconds=round(sum(seconds), 1))
     reporter.say(f"{run.name}: finished in {duration(sum(seconds))}")
     return run
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same configuration with every setting of the strategy written out, once all of it is known to fit together.
+
+    Raises:
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone.
+    """
+    strategy, _ = prepare(config)
+    choose_device(config.training.device)
+    return config.model_copy(update={"settings": strategy.settings.model_dump(mode="json")})
 
 
 def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:

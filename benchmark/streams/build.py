@@ -53,9 +53,7 @@ class TestImages(Dataset[Pair]):
 
     def __init__(self, photographs: Sequence[Photograph], degradation: Degradation, *address: str) -> None:
         self.names = [photograph.name for photograph in photographs]
-        self.pairs = [
-            test_pair(photograph.image, degradation, *address, photograph.name) for photograph in photographs
-        ]
+        self.pairs = [test_pair(photograph.image, degradation, *address, photograph.name) for photograph in photographs]
 
     def __len__(self) -> int:
         return len(self.pairs)

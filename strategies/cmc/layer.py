@@ -11,7 +11,7 @@ bias. Everything that earlier tasks own lies in buffers, which no optimizer, mom
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,24 +47,15 @@ class CMCConv2d(nn.Conv2d):
 
     memory: Tensor
     owner: Tensor
+    index: Tensor
+    kernel_shape: torch.Size
 
     def __init__(self, like: nn.Conv2d, t: int, name: str = "convolution", seed: int = 0) -> None:
         if t < 1:
             raise UserError(f"t = {t}: a continual memory needs at least one row (t >= 1).")
-        super().__init__(
-            like.in_channels,
-            like.out_channels,
-            like.kernel_size,  # type: ignore[arg-type]
-            stride=like.stride,  # type: ignore[arg-type]
-            padding=like.padding,  # type: ignore[arg-type]
-            dilation=like.dilation,  # type: ignore[arg-type]
-            groups=like.groups,
-            bias=like.bias is not None,
-            padding_mode=like.padding_mode,  # type: ignore[arg-type]
-            device="meta",
-        )
+        super().__init__(**geometry(like), device="meta")
         self.kernel_shape = self.weight.shape
-        self.has_bias = self.bias is not None
+        self.has_bias = like.bias is not None
         self.register_parameter("weight", None)
         self.register_parameter("bias", None)
         self.name = name
@@ -269,3 +260,9 @@ def _sum(terms: Iterator[Tensor]) -> Tensor:
     for term in terms:
         total = total + term
     return total
+
+
+def geometry(conv: nn.Conv2d) -> dict[str, Any]:
+    """The arguments that make a convolution of the same shape and options."""
+    names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
+    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}

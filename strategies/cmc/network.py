@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from strategies.base import TaskNetwork
-from strategies.cmc.layer import CMCConv2d
+from strategies.cmc.layer import CMCConv2d, geometry
 
 
 def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int = 0) -> nn.Module:
@@ -50,22 +50,12 @@ def fold(network: "CMCNetwork", task: int) -> nn.Module:
     def make(_: str, layer: nn.Module) -> nn.Module:
         if not isinstance(layer, CMCConv2d):
             return layer
-        plain = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type]
-            stride=layer.stride,  # type: ignore[arg-type]
-            padding=layer.padding,  # type: ignore[arg-type]
-            dilation=layer.dilation,  # type: ignore[arg-type]
-            groups=layer.groups,
-            bias=layer.has_bias,
-            padding_mode=layer.padding_mode,  # type: ignore[arg-type]
-        )
-        plain = plain.to(layer.memory)
+        bias = layer.current_bias()
+        plain = nn.Conv2d(**(geometry(layer) | {"bias": layer.has_bias})).to(layer.memory)
         with torch.no_grad():
             plain.weight.copy_(layer.kernel())
-            if plain.bias is not None:
-                plain.bias.copy_(layer.current_bias())
+            if plain.bias is not None and bias is not None:
+                plain.bias.copy_(bias)
         return plain
 
     return _replace(copy.deepcopy(network.backbone), make).eval()

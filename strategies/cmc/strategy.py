@@ -22,7 +22,7 @@ class CMCSettings(Settings):
     )
     sharing: Literal["none", "fixed", "adaptive"] = Field(
         "fixed",
-        description="what a task takes from earlier ones: nothing; their kernels (Eq. 4); new vectors over their memory",
+        description="what a task takes from earlier ones: nothing; their kernels (Eq. 4); or new vectors over theirs",
     )
     start: float | None = Field(
         None,

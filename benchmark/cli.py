@@ -1,0 +1,243 @@
+"""The command line: parse, call, print. torch and Avalanche are imported inside the commands that train."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark import config
+from benchmark.backbones import BACKBONES
+from benchmark.errors import UserError, unknown
+from benchmark.validation import limits
+from strategies import registry
+
+app = typer.Typer(
+    name="python -m benchmark",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Train strategies on a stream of image restoration tasks and measure what they learn and forget.
+
+    A first comparison, and its report:
+
+        python -m benchmark run --strategy cmc,finetune --stream four_tasks
+
+        python -m benchmark report runs
+    """,
+)
+console = Console()
+
+
+class Kind(StrEnum):
+    """What ``list`` can list."""
+
+    strategies = "strategies"
+    streams = "streams"
+    presets = "presets"
+    backbones = "backbones"
+    datasets = "datasets"
+    settings = "settings"
+
+
+@app.command()
+def run(
+    strategy: Annotated[str, typer.Option(help="One strategy, or several with commas between. See: list strategies")],
+    stream: Annotated[str, typer.Option(help="A shipped stream, or the path of a stream file (.yaml).")] = "four_tasks",
+    preset: Annotated[str, typer.Option(help="Training length and sizes. See: list presets")] = "quick",
+    seed: Annotated[str, typer.Option(help="One seed, or several with commas between.")] = "0",
+    order: Annotated[
+        str | None, typer.Option(help="Another order of the stream's tasks, or only some: denoise,derain")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Source of clean images. See: list datasets")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the run directories.")] = Path("runs"),
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of settings, in sections like those of a preset.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Repeat runs that are finished.")] = False,
+) -> None:
+    """Train strategies on a stream, one run after another, and measure them after every task.
+
+    A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
+    preset, then --config, then --set.
+    """
+    configs = plan(strategy, stream, preset, seed, order, data, config_file, assignments or [])
+    from benchmark.engine.local import execute, resolve
+    from benchmark.progress import Reporter
+
+    configs = [resolve(planned) for planned in configs]
+    if not console.is_terminal:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
+        done = execute(configs, out, reporter, force)
+    from reports.terminal import show as show_run
+
+    for finished in done:
+        show_run(finished, console)
+    console.print(f"\nA report of these runs: python -m benchmark report {out}", soft_wrap=True)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
+    strategy: Annotated[str | None, typer.Option(help="With settings: a strategy whose own settings to show.")] = None,
+) -> None:
+    """List what can be chosen, with one line about each."""
+    if kind is Kind.settings:
+        rows = _settings(strategy)
+        columns = ["setting", "default", "accepted", "meaning"]
+    else:
+        rows = [[name, summary] for name, summary in _choices(kind).items()]
+        columns = ["name", "summary"]
+    if names:
+        for row in rows:
+            print(row[0])
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == columns[0], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+@app.command()
+def show(run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]) -> None:
+    """Show one run in the terminal: settings, PSNR after each task, forgetting, cost."""
+    from benchmark.runs import find_runs
+    from reports.terminal import show as show_run
+
+    for found in find_runs([run]):
+        show_run(found, console)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.", metavar="RUN...")],
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+) -> None:
+    """Make one HTML report of runs, with every table as CSV and every figure as SVG and PNG."""
+    from reports import build
+
+    page = build(runs, out)
+    console.print(f"Report: {page.resolve()}", soft_wrap=True, highlight=False)
+
+
+def plan(
+    strategy: str,
+    stream: str,
+    preset: str,
+    seed: str,
+    order: str | None,
+    data: str | None,
+    config_file: Path | None,
+    assignments: list[str],
+) -> list[config.RunConfig]:
+    """The configurations that a ``run`` command asks for, strategy by strategy and seed by seed.
+
+    Raises:
+        UserError: a name is unknown, or a value is not accepted.
+    """
+    from benchmark.streams.definition import load
+
+    available = registry.names()
+    chosen = _split(strategy)
+    for name in chosen:
+        if name not in available:
+            raise unknown("strategy", name, available)
+    defined = load(stream)
+    if order is not None:
+        defined = defined.reordered(_split(order))
+    if data is not None:
+        assignments = [*assignments, f"data.source={data}"]
+    values = config.gather(preset, config_file, assignments, list(available), chosen)
+    shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
+    configs = []
+    for name in chosen:
+        for number in _split(seed):
+            if not number.isdecimal():
+                raise UserError(f"--seed {seed}: expected whole numbers from 0, with commas between, such as 0,1,2.")
+            configs.append(
+                config.checked(
+                    strategy=name,
+                    stream=defined.name,
+                    order=defined.order,
+                    tasks=[task.model_dump(mode="json") for task in defined.tasks],
+                    preset=preset,
+                    seed=int(number),
+                    settings=values.get(name, {}),
+                    **shared,
+                )
+            )
+    return configs
+
+
+def main() -> None:
+    """Run the command line; an error of the user's ends with its message and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. Finished tasks are kept; the same command goes on from there.")
+        sys.exit(130)
+
+
+def _choices(kind: Kind) -> dict[str, str]:
+    if kind is Kind.strategies:
+        return registry.names()
+    if kind is Kind.presets:
+        return config.presets()
+    if kind is Kind.backbones:
+        return {name: summary for name, (_, summary) in BACKBONES.items()}
+    if kind is Kind.datasets:
+        return dict(config.SOURCES)
+    from benchmark.streams.definition import load, shipped
+
+    return {name: load(name).summary for name in shipped()}
+
+
+def _settings(strategy: str | None) -> list[list[str]]:
+    models: dict[str, Any] = dict(config.SECTIONS)
+    if strategy is not None:
+        models = {strategy: registry.load(strategy).Settings}
+    rows = []
+    for section, model in models.items():
+        for name, field in model.model_fields.items():
+            accepted = limits(field) or _type_name(field.annotation)
+            rows.append([f"{section}.{name}", _plain(str(field.default)), _plain(accepted), field.description or ""])
+    return rows
+
+
+def _type_name(annotation: Any) -> str:
+    if getattr(annotation, "__args__", None):
+        return " | ".join(_type_name(part) if isinstance(part, type) else str(part) for part in annotation.__args__)
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _split(text: str) -> list[str]:
+    """Names between commas, each once, in order.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UserError(f"'{text}' names nothing; give one name, or several with commas between.")
+    return names
+
+
+def _plain(text: str) -> str:
+    """Text as it is, not as rich's markup."""
+    return text.replace("[", r"\[")

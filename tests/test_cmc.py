@@ -1,0 +1,339 @@
+"""The CMC layer against Eq. 1-4, and the properties that it promises."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmark.backbones.resnet import ResNet
+from benchmark.errors import UserError
+from strategies.cmc.layer import FREE, CMCConv2d
+from strategies.cmc.network import CMCNetwork, convert, fold
+
+SHARINGS = ["none", "fixed", "adaptive"]
+
+
+def layer(t: int = 3, like: nn.Conv2d | None = None, name: str = "layer") -> CMCConv2d:
+    return CMCConv2d(like or nn.Conv2d(4, 6, 3, padding=1), t, name).double()
+
+
+def learn(conv: CMCConv2d, fraction: float = 0.2, **options: object) -> None:
+    """Begin a task, move everything trainable as training would, and end it."""
+    conv.begin_task(fraction, **options)
+    generator = torch.Generator().manual_seed(conv.learned)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    conv.end_task()
+
+
+def reference_kernel(conv: CMCConv2d, task: int, sharing: str) -> np.ndarray:
+    """Eq. 1-4 read aloud: every task's vector times its masked memory, row by row, weight by weight."""
+    memory, owner = conv.memory.numpy(), conv.owner.numpy()
+    if task == conv.learning:
+        memory = memory.copy()
+        memory[owner == task] = conv.values.detach().numpy()
+    kernel = np.zeros(conv.m)
+    for i in range(task + 1):
+        if i < task and sharing == "none":
+            continue
+        if i == task:
+            vector = conv.vector if task == conv.learning else conv.get_buffer(f"vector_{task}")
+        elif sharing == "fixed":
+            vector = conv.get_buffer(f"vector_{i}")
+        else:
+            vector = (conv.reuse if task == conv.learning else conv.get_buffer(f"reuse_{task}"))[i]
+        for row in range(len(vector)):
+            for weight in range(conv.m):
+                if owner[row, weight] == i:
+                    kernel[weight] += vector[row].item() * memory[row, weight]
+    return kernel.reshape(6, 4, 3, 3)
+
+
+def direct_convolution(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """A 3×3 convolution with a border of zeros, as a sum over shifted images."""
+    _, height, width = image.shape
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
+    out = np.tile(bias[:, None, None], (1, height, width))
+    for dy in range(3):
+        for dx in range(3):
+            out += np.einsum("oi,ihw->ohw", kernel[:, :, dy, dx], padded[:, dy : dy + height, dx : dx + width])
+    return out
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("task", [0, 1, 3])
+def test_forward_is_equation_4_while_learning_and_after(sharing: str, task: int) -> None:
+    conv = layer()
+    for _ in range(task):
+        learn(conv, sharing=sharing)
+    conv.begin_task(0.2, sharing=sharing, start=0.7)
+    image = np.random.default_rng(0).random((4, 9, 7))
+    for _ in range(2):
+        bias = conv.current_bias().detach().numpy()
+        expected = direct_convolution(image, reference_kernel(conv, task, sharing), bias)
+        with torch.no_grad():
+            got = conv(torch.from_numpy(image)[None])[0].numpy()
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
+        if conv.learning is not None:
+            conv.end_task()
+            conv.activate(task)
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_gradients_are_those_of_equation_4(sharing: str) -> None:
+    """dL/dM = T_n ⊗ dL/dK on the task's own entries; dL/dT_i = (M ⊙ H_i) · dL/dK; dL/db = sum of dL/dout."""
+    conv = layer()
+    learn(conv, sharing=sharing)
+    learn(conv, sharing=sharing)
+    conv.begin_task(0.2, sharing=sharing, start=0.3)
+    image = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    upstream = torch.randn(2, 6, 5, 5, dtype=torch.float64)
+    conv(image).backward(upstream)
+
+    kernel = torch.from_numpy(reference_kernel(conv, 2, sharing)).requires_grad_()
+    F.conv2d(image, kernel, padding=1).backward(upstream)
+    d_kernel = kernel.grad.flatten().numpy()
+    owner = conv.owner.numpy()
+    memory = conv.memory.numpy().copy()
+    memory[owner == 2] = conv.values.detach().numpy()
+    vector = conv.vector.detach().numpy()
+    np.testing.assert_allclose(conv.values.grad, np.outer(vector, d_kernel)[owner == 2], atol=1e-10)
+    np.testing.assert_allclose(conv.vector.grad, (memory * (owner == 2)) @ d_kernel, atol=1e-10)
+    np.testing.assert_allclose(conv.task_bias.grad, upstream.sum((0, 2, 3)), atol=1e-10)
+    if sharing == "adaptive":
+        for i in range(2):
+            np.testing.assert_allclose(conv.reuse.grad[i], (memory * (owner == i)) @ d_kernel, atol=1e-10)
+    trainable = {name for name, _ in conv.named_parameters()}
+    assert trainable == {"values", "vector", "task_bias"} | ({"reuse"} if sharing == "adaptive" else set())
+
+
+def test_tasks_own_disjoint_random_parts_of_the_asked_size() -> None:
+    conv = layer(t=5)
+    for _ in range(4):
+        learn(conv, fraction=0.25)
+    counts = [int((conv.owner == task).sum()) for task in range(4)]
+    assert counts == [int(0.25 * 5 * conv.m)] * 4
+    assert conv.free == 0
+    other = layer(t=5, name="elsewhere")
+    learn(other, fraction=0.25)
+    assert not torch.equal(other.owner == 0, conv.owner == 0)
+
+
+def test_first_kernel_has_the_variance_of_a_default_convolution() -> None:
+    like = nn.Conv2d(64, 64, 3)
+    for fraction in (0.0125, 0.1, 1.0):
+        conv = CMCConv2d(like, t=5)
+        conv.begin_task(fraction)
+        assert float(conv.kernel().var()) == pytest.approx(1 / (3 * 64 * 9), rel=0.06)
+        assert float(like.weight.var()) == pytest.approx(1 / (3 * 64 * 9), rel=0.06)
+
+
+def test_a_new_task_starts_at_the_kernel_of_the_one_before_and_still_learns() -> None:
+    conv = layer()
+    learn(conv)
+    before = conv.get_buffer("kernel_0").view(conv.kernel_shape).clone()
+    conv.begin_task(0.2)
+    assert torch.equal(conv.kernel(), before)
+    conv(torch.randn(1, 4, 5, 5, dtype=torch.float64)).square().sum().backward()
+    assert conv.vector.grad.abs().min() > 0
+    conv.end_task()
+    conv.begin_task(0.2, sharing="none")
+    assert not torch.equal(conv.kernel(), before)
+    assert torch.equal(conv.vector, torch.ones_like(conv.vector))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_old_tasks_stay_bit_identical_whatever_the_optimizer(optimizer: type, sharing: str) -> None:
+    conv = layer().float()
+    image = torch.randn(1, 4, 8, 8)
+    learn(conv, sharing=sharing)
+    conv.activate(0)
+    first = conv(image).clone()
+    options = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
+    for task in (1, 2):
+        conv.begin_task(0.2, sharing=sharing)
+        steps = optimizer(conv.parameters(), lr=0.1, weight_decay=0.1, **options)
+        for _ in range(5):
+            steps.zero_grad()
+            conv(image).square().mean().backward()
+            steps.step()
+        conv.end_task()
+        conv.activate(0)
+        assert torch.equal(conv(image), first)
+        conv.activate(task)
+        assert not torch.equal(conv(image), first)
+
+
+def test_cost_per_step_does_not_grow_with_tasks() -> None:
+    """With fixed sharing the graph of a step has the same operations at task 2 and at task 8."""
+
+    def operations(conv: CMCConv2d) -> int:
+        conv.begin_task(0.1)
+        seen, open_nodes = set(), [conv.kernel().grad_fn]
+        while open_nodes:
+            node = open_nodes.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                open_nodes += [parent for parent, _ in node.next_functions]
+        conv.end_task()
+        return len(seen)
+
+    conv = layer()
+    counts = [operations(conv) for _ in range(8)]
+    assert len(set(counts[1:])) == 1
+
+
+def test_expansion_changes_no_earlier_output_and_makes_room() -> None:
+    conv = layer(t=2).float()
+    image = torch.randn(1, 4, 8, 8)
+    learn(conv, fraction=0.5)
+    learn(conv, fraction=0.5)
+    outputs = []
+    for task in (0, 1):
+        conv.activate(task)
+        outputs.append(conv(image).clone())
+    with pytest.raises(UserError, match=r"'layer'.*needs 216 entries, 0 of 432 are left.*exhausted=expand"):
+        conv.begin_task(0.5)
+    assert conv.learning is None
+    conv.begin_task(0.5, sharing="adaptive", exhausted="expand")
+    assert conv.t == 3
+    conv.end_task()
+    state = conv.state_dict()
+    for task in (0, 1):
+        conv.activate(task)
+        assert torch.equal(conv(image), outputs[task])
+    conv.load_state_dict(state)
+    for task in (0, 1):
+        conv.activate(task)
+        assert torch.equal(conv(image), outputs[task])
+
+
+def test_what_is_free_is_zero_and_owned_by_nobody() -> None:
+    conv = layer()
+    learn(conv)
+    assert conv.free == int((conv.owner == FREE).sum()) > 0
+    assert not conv.memory[conv.owner == FREE].any()
+
+
+def test_a_task_never_learned_is_a_clear_error() -> None:
+    conv = layer()
+    learn(conv)
+    with pytest.raises(UserError, match=r"has not learned task 1\. Learned so far: 0"):
+        conv.activate(1)
+    network = smallest_network(tasks=1)
+    with pytest.raises(UserError, match="Task 3 was never learned"):
+        network(torch.zeros(1, 3, 8, 8), 3)
+    with pytest.raises(UserError, match="Task 3 was never learned"):
+        fold(network, 3)
+
+
+def smallest_network(tasks: int, plain: nn.Module | None = None, **options: object) -> CMCNetwork:
+    """A converted network that has learned some tasks by random steps."""
+    network = CMCNetwork(convert(plain or ResNet(width=4, blocks=1), t=3), lambda conv: conv.begin_task(0.2, **options))
+    for task in range(tasks):
+        network.train()
+        network.begin_task(task)
+        network.known.append(task)
+        image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(task))
+        steps = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.05)
+        for _ in range(3):
+            steps.zero_grad()
+            network(image, task).square().mean().backward()
+            steps.step()
+        network.end_task()
+    return network.eval()
+
+
+class Awkward(nn.Module):
+    """A network with all that a conversion has to cope with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8, padding_mode="reflect")
+        self.act = nn.PReLU()
+        self.strided = nn.Sequential(nn.Conv2d(8, 8, (3, 1), stride=2, padding=(1, 0)), nn.Upsample(scale_factor=2))
+        self.twice = nn.Conv2d(8, 8, 1)
+        self.again = self.twice
+        self.last = nn.Conv2d(8, 3, 3, padding="same")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.norm(self.first(x)))
+        x = self.strided(self.depthwise(x))
+        return self.last(self.again(F.relu(self.twice(x))))
+
+
+def test_any_network_converts_and_keeps_its_shapes() -> None:
+    plain = Awkward()
+    converted = convert(plain, t=5, t_ends=7)
+    convs = [module for module in converted.modules() if isinstance(module, CMCConv2d)]
+    assert [conv.t for conv in convs] == [7, 5, 5, 5, 7]
+    assert converted.twice is converted.again
+    assert type(plain.first) is nn.Conv2d, "the network that was given stays as it was"
+    for name, old in plain.named_modules():
+        new = converted.get_submodule(name)
+        if type(old) is nn.Conv2d:
+            for option in ("stride", "padding", "dilation", "groups", "padding_mode", "kernel_size"):
+                assert getattr(new, option) == getattr(old, option)
+            assert new.m == old.weight.numel()
+    with pytest.raises(UserError, match=r"no nn\.Conv2d layer"):
+        convert(nn.Linear(3, 3))
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("plain", [ResNet(4, 1), Awkward()], ids=["resnet", "awkward"])
+def test_folded_network_gives_equal_outputs_without_cmc(plain: nn.Module, sharing: str) -> None:
+    network = smallest_network(3, plain, sharing=sharing)
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        outputs = [network(image, task) for task in range(3)]
+        assert not torch.equal(outputs[0], outputs[1])
+        for task in range(3):
+            folded = fold(network, task)
+            assert not any(isinstance(module, CMCConv2d) for module in folded.modules())
+            assert set(folded.state_dict()) == set(plain.state_dict())
+            assert torch.equal(folded(image), outputs[task])
+            assert torch.equal(network(image, task), outputs[task]), "folding leaves the network as it was"
+
+
+def test_what_lies_outside_the_convolutions_belongs_to_the_task() -> None:
+    """Batch statistics and PReLU slopes move with later tasks, yet earlier outputs stay bit-identical."""
+    network, later = smallest_network(1, Awkward()), smallest_network(3, Awkward())
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        first = network(image, 0)
+        mean = network.backbone.norm.running_mean.clone()
+        assert torch.equal(later(image, 0), first)
+        later.activate(2)
+        assert not torch.equal(later.backbone.norm.running_mean, mean)
+
+
+def test_mixed_batches_are_restored_each_under_its_own_task() -> None:
+    network = smallest_network(2)
+    images = torch.rand(3, 3, 8, 8)
+    with torch.no_grad():
+        mixed = network(images, torch.tensor([1, 0, 1]))
+        for i, task in enumerate([1, 0, 1]):
+            torch.testing.assert_close(mixed[i : i + 1], network(images[i : i + 1], task))
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_state_loads_into_a_fresh_network_bit_for_bit(sharing: str) -> None:
+    network = smallest_network(3, Awkward(), sharing=sharing)
+    twin = CMCNetwork(convert(Awkward(), t=3), lambda conv: conv.begin_task(0.2, sharing=sharing))
+    for task in range(3):
+        twin.begin_task(task)
+        twin.known.append(task)
+        twin.end_task()
+    twin.load_state_dict(copy.deepcopy(network.state_dict()))
+    twin.eval()
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        for task in (0, 2, 1):
+            assert torch.equal(twin(image, task), network(image, task))
