@@ -15,17 +15,18 @@ def finding(group: Group) -> str:
     losses = {entry.label: round(float(entry.mean("mean_forgetting")), 2) for entry in known}
     losses = {label: loss for label, loss in losses.items() if math.isfinite(loss)}
     best, most = max(scores.values()), max(losses.values(), default=math.nan)
-    gain = fixed(best - mean(group.input("input_psnr")), sign=True)
+    gain = best - mean(group.input("input_psnr"))
+    beside = f"{fixed(abs(gain))} dB {'over' if gain >= 0 else 'below'} the degraded input"
     if len(known) == 1:
         label = known[0].label
-        sentence = f"{label} ends with a mean PSNR of {fixed(best)} dB ({gain} dB over the degraded input)"
+        sentence = f"{label} ends with a mean PSNR of {fixed(best)} dB ({beside})"
         if most > 0:
             return f"{sentence} and forgot {fixed(most)} dB on average."
         return f"{sentence}." if math.isnan(most) else f"{sentence} and forgot nothing on average."
     first = listed([label for label, score in scores.items() if score == best])
     have = "has" if list(scores.values()).count(best) == 1 else "have"
     sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB"
-    sentence += f" ({gain} dB over the degraded input)"
+    sentence += f" ({beside})"
     if math.isnan(most):
         return f"{sentence}."
     if most <= 0:

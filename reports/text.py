@@ -55,13 +55,19 @@ def plain(value: Any, longest: int = 60) -> str:
     if isinstance(value, bool) or value is None:
         text = {True: "true", False: "false", None: "none"}[value]
     elif isinstance(value, dict):
-        text = ", ".join(f"{key}={plain(item)}" for key, item in value.items())
+        text = ", ".join(f"{key}={_nested(item)}" for key, item in value.items())
     elif isinstance(value, list | tuple):
-        text = ", ".join(plain(item) for item in value)
+        text = ", ".join(_nested(item) for item in value)
     else:
         text = str(value)
     text = "".join(" " if unicodedata.category(letter).startswith(("C", "Z")) else letter for letter in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _nested(value: Any) -> str:
+    """A value inside another one: what has parts of its own stands in brackets."""
+    text = plain(value)
+    return f"({text})" if isinstance(value, dict) else f"[{text}]" if isinstance(value, list | tuple) else text
 
 
 def listed(words: Sequence[str]) -> str:
