@@ -48,7 +48,7 @@ class Recorder(SupervisedPlugin):
         self.metrics = _rows(self.run.metrics.query("after <= @after"))
         self.outputs = _rows(self.run.outputs.query("after <= @after"))
         self.ledger = _rows(self.run.ledger.query("after <= @after"))
-        self.curves = _rows(self.run.curves.query("place <= @after"))
+        self.curves = _rows(self.run.curves.query("after <= @after"))
 
     def measure_inputs(self) -> None:
         """Measure and keep the degraded test images themselves, to which every output is compared."""
@@ -65,25 +65,28 @@ class Recorder(SupervisedPlugin):
         """Measure the network on every task of the stream, seen or not, after ``after`` tasks."""
         for place, images in enumerate(self.benchmark.test, 1):
             values = []
-            changed = 0
+            changed = compared = 0
+            task = self.benchmark.tasks[place - 1].name
             restored = template.outputs(self.benchmark.scenario.test_stream[place - 1])
             for name, (_, clean), (output, _) in zip(images.names, images.pairs, restored, strict=True):
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
                 measured = metrics.measure(image, clean)
                 values.append(measured)
-                task = self.benchmark.tasks[place - 1].name
-                self.outputs.append(
-                    {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
-                )
-                changed += digest != self._digest_when_learned(place, name)
-                if after == place:
+                learned = self._digest_when_learned(place, name)
+                if learned is not None:
+                    compared += 1
+                    changed += digest != learned
+                elif after >= place:
                     self._keep_picture(place, name, "learned", eight_bit(image))
                 if after == len(self.benchmark.tasks):
                     self._keep_picture(place, name, "final", eight_bit(image))
+                self.outputs.append(
+                    {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
+                )
             self._add_means(after, place, "output", values)
-            if after > place:
-                self._add(after, place, "output", "outputs_changed", changed, "count", len(images))
+            if compared:
+                self._add(after, place, "output", "outputs_changed", changed, "count", compared)
         self._write()
 
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
@@ -115,23 +118,26 @@ class Recorder(SupervisedPlugin):
         self.losses = []
 
     def _add_epoch(self, template: Any, epoch: int) -> None:
-        place = template.experience.current_experience + 1
-        restored = template.outputs(self.benchmark.scenario.valid_stream[place - 1])
-        psnr = float(np.mean([metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]))
         loss = float(np.mean(self.losses)) if self.losses else None
-        self.curves.append(
-            {
-                "place": place,
-                "task": self.benchmark.tasks[place - 1].name,
-                "epoch": epoch,
-                "update": epoch * template.training_settings.updates_per_epoch,
-                "loss": loss,
-                "psnr": psnr,
-                "learning_rate": template.optimizer.param_groups[0]["lr"],
-            }
-        )
+        values = []
+        for label in template.experience.task_labels:
+            restored = template.outputs(self.benchmark.scenario.valid_stream[label])
+            psnr = float(np.mean([metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]))
+            values.append(psnr)
+            self.curves.append(
+                {
+                    "after": template.experience.current_experience + 1,
+                    "place": label + 1,
+                    "task": self.benchmark.tasks[label].name,
+                    "epoch": epoch,
+                    "update": epoch * template.training_settings.updates_per_epoch,
+                    "loss": loss,
+                    "psnr": psnr,
+                    "learning_rate": template.optimizer.param_groups[0]["lr"],
+                }
+            )
         runs.write_table(self.run.path / "curves.csv", self.curves, runs.CURVES)
-        self.reporter.epoch(epoch, template.train_epochs, loss, psnr)
+        self.reporter.epoch(epoch, template.train_epochs, loss, float(np.mean(values)))
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
         for metric, unit in UNITS.items():
@@ -170,8 +176,9 @@ class Recorder(SupervisedPlugin):
             self.ledger.append({"after": after, "task": task, "quantity": quantity, "value": value, "unit": unit})
 
     def _digest_when_learned(self, place: int, image: str) -> str | None:
+        """Of the first measurement since the task was learned, or None if this is to be the first."""
         for row in self.outputs:
-            if row["after"] == row["place"] == place and row["image"] == image:
+            if row["after"] >= row["place"] == place and row["image"] == image:
                 return row["sha256"]
         return None
 

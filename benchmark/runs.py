@@ -23,7 +23,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,9 +48,12 @@ value, unit the mean over ``images`` test images; dB, empty (SSIM) or count
 protocol    how the metric was computed
 """
 
-CURVES = ["place", "task", "epoch", "update", "loss", "psnr", "learning_rate"]
-"""Columns of ``curves.csv``: mean training loss of the epoch and PSNR in dB on the validation images after it.
-Epoch 0 is the network as it comes to the task, before its first update; its loss is empty."""
+CURVES = ["after", "place", "task", "epoch", "update", "loss", "psnr", "learning_rate"]
+"""Columns of ``curves.csv``: mean training loss of an epoch and PSNR in dB on the validation images after it.
+
+``after`` is the number of tasks that will have been learned when this training ends; a strategy that trains several
+tasks together has rows for each of them. Epoch 0 is the network as it comes to the task, before its first update; its
+loss is empty."""
 
 OUTPUTS = ["after", "place", "task", "image", "sha256", "psnr", "ssim", "psnr_y", "ssim_y"]
 """Columns of ``outputs.csv``: one test image after ``after`` tasks; ``sha256`` is taken over the raw float32 output."""
@@ -65,13 +67,12 @@ IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary name beside it, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(temporary).replace(path)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

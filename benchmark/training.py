@@ -16,8 +16,9 @@ from benchmark.config import Training
 from strategies.base import Strategy, TaskNetwork
 
 
-def learning_rate(training: Training, update: int) -> float:
-    """The learning rate of one batch update (counted from 0) of a task."""
+def learning_rate(training: Training, update: int, budget: int = 1) -> float:
+    """Learning rate of one batch update, counted from 0; with ``budget`` tasks' worth of updates it falls slower."""
+    update //= budget
     if training.schedule == "cosine":
         return training.learning_rate * 0.5 * (1 + math.cos(math.pi * update / training.updates))
     if training.schedule == "halving":
@@ -78,6 +79,7 @@ class RestorationTemplate(SupervisedTemplate):
     ) -> None:
         self.training_settings, self.workers = training, workers
         self.collector = OutputCollector()
+        self.budget = 1
         with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.recording has ours
             warnings.filterwarnings("ignore", message="No loggers specified")
             no_metrics = EvaluationPlugin()
@@ -92,6 +94,12 @@ class RestorationTemplate(SupervisedTemplate):
             plugins=[strategy, self.collector, *plugins],
             evaluator=no_metrics,
         )
+
+    def learn(self, experience: Any, budget: int = 1) -> None:
+        """Train on one experience for ``budget`` tasks' worth of epochs."""
+        self.budget = budget
+        self.train_epochs = self.training_settings.epochs * budget
+        self.train(experience, eval_streams=[])
 
     def outputs(self, experience: Any) -> list[tuple[Tensor, Tensor]]:
         """Restore the images of an experience: a list of (restored, clean), each (3, H, W) float32 on the CPU.
@@ -136,7 +144,7 @@ class RestorationTemplate(SupervisedTemplate):
         return self.model(images, labels)
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
-        rate = learning_rate(self.training_settings, self.clock.train_exp_iterations)
+        rate = learning_rate(self.training_settings, self.clock.train_exp_iterations, self.budget)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         super()._before_training_iteration(**kwargs)

@@ -42,7 +42,7 @@ def matrix(group: Group) -> pd.DataFrame:
 
 
 def curves(group: Group) -> pd.DataFrame:
-    """One row per run and epoch: loss, validation PSNR in dB and learning rate while each task is learned."""
+    """One row per run, task and epoch: loss, validation PSNR (dB) and learning rate while a task is first learned."""
     frames = []
     for label, result in _labelled(group):
         frame = result.run.curves
@@ -50,8 +50,9 @@ def curves(group: Group) -> pd.DataFrame:
             frame.insert(0, "label", label)
             frame.insert(1, "seed", result.seed)
             frame.insert(2, "run", result.run.name)
-            for column in ("place", "epoch", "update", "psnr"):
+            for column in ("after", "place", "epoch", "update", "psnr"):
                 frame[column] = pd.to_numeric(frame[column], errors="coerce")
+            frame = frame[frame["after"] == frame.groupby("place")["after"].transform("min")]
             frames.append(frame[frame["place"].between(1, len(group.order))])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["label", "seed", "run", "psnr"])
 

@@ -69,6 +69,14 @@ class Strategy(SupervisedPlugin):
         """
         return backbone
 
+    def rounds(self, tasks: int) -> list[list[int]]:
+        """Which tasks (counted from 0) are trained together, round after round; by default each by itself.
+
+        A task brings its training budget to the round in which it first appears, so that every strategy makes the
+        same number of updates. Patches of a round's tasks are mixed evenly in every batch.
+        """
+        return [[task] for task in range(tasks)]
+
     def state(self) -> dict[str, Tensor]:
         """What learning the next task needs beside the network's weights; kept in checkpoints."""
         return {}

@@ -104,6 +104,7 @@ def _metrics(order: list[str], done: int, keeps: bool, shift: float) -> list[dic
 def _curves(order: list[str], done: int, shift: float) -> list[dict[str, Any]]:
     return [
         {
+            "after": j + 1,
             "place": j + 1,
             "task": order[j],
             "epoch": epoch,

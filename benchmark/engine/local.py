@@ -18,7 +18,7 @@ from benchmark.errors import UserError
 from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
 from benchmark.runs import Run, now
-from benchmark.streams.build import build
+from benchmark.streams.build import Benchmark, build
 from benchmark.training import RestorationTemplate
 from strategies import registry
 from strategies.base import Strategy
@@ -71,28 +71,33 @@ def _execute(config: RunConfig, path: Path, reporter: Reporter, force: bool) -> 
         plugins=(recorder,),
     )
     tasks = len(benchmark.tasks)
-    seconds: list[float] = run.status.get("seconds_per_task", [])[:finished]
+    rounds = training_rounds(strategy, benchmark)
+    seconds: list[float] = run.status.get("seconds_per_task", []) if finished else []
     run.update_status(
         state="running", started=now(), tasks=tasks, tasks_done=finished, seconds_per_task=seconds, error=None
     )
     try:
         if finished:
-            resume(template, strategy, benchmark.scenario.train_stream[:finished], run)
             recorder.load(finished)
+            resume(template, strategy, [experience for experience, _ in rounds if _after(experience) <= finished], run)
             reporter.skip(config.training.updates * finished)
             reporter.say(f"{run.name}: goes on after {finished} of {tasks} tasks")
         else:
             recorder.measure_inputs()
-        for place in range(finished + 1, tasks + 1):
+        for experience, budget in rounds:
+            after = _after(experience)
+            if after <= finished:
+                continue
             began = time.monotonic()
-            reporter.task(config.strategy, benchmark.tasks[place - 1].name, place, tasks)
-            torch.manual_seed(torch_seed("task", config.seed, place))
-            template.train(benchmark.scenario.train_stream[place - 1], eval_streams=[])
-            recorder.measure_outputs(template, place)
-            recorder.measure_cost(template, strategy, place)
-            save_checkpoint(run.checkpoint(place), template.model, strategy)
+            names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
+            reporter.task(config.strategy, names, after, tasks)
+            torch.manual_seed(torch_seed("task", config.seed, after))
+            template.learn(experience, budget)
+            recorder.measure_outputs(template, after)
+            recorder.measure_cost(template, strategy, after)
+            save_checkpoint(run.checkpoint(after), template.model, strategy)
             seconds.append(round(time.monotonic() - began, 1))
-            run.update_status(tasks_done=place, seconds_per_task=seconds)
+            run.update_status(tasks_done=after, seconds_per_task=seconds)
     except KeyboardInterrupt:
         run.update_status(state="interrupted")
         raise
@@ -127,6 +132,16 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     backbone = config.backbone
     plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
     return strategy, strategy.adapt(plain, len(config.order))
+
+
+def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any, int]]:
+    """The strategy's rounds as (experience, budget); a task brings its budget to the first round it appears in."""
+    seen: set[int] = set()
+    rounds = []
+    for labels in strategy.rounds(len(benchmark.tasks)):
+        rounds.append((benchmark.round(labels, len(set(labels) - seen)), len(set(labels) - seen)))
+        seen |= set(labels)
+    return rounds
 
 
 def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[Any], run: Run) -> None:
@@ -169,6 +184,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+def _after(experience: Any) -> int:
+    """How many tasks have been learned once an experience has."""
+    return max(experience.task_labels) + 1
 
 
 def _tasks_on_disk(path: Path) -> int:

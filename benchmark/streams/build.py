@@ -46,6 +46,25 @@ class TrainingPatches(Dataset[Pair]):
         return torch.from_numpy(degraded), torch.from_numpy(clean)
 
 
+class MixedPatches(Dataset[Pair]):
+    """Patches of several tasks in turn: sample k is sample k // n of task k % n, for n tasks.
+
+    Args:
+        parts: the training patches of each task.
+        length: samples in all; it divides by the number of parts.
+    """
+
+    def __init__(self, parts: Sequence[TrainingPatches], length: int) -> None:
+        self.parts, self.length = parts, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Pair:
+        part = self.parts[index % len(self.parts)]
+        return part[index // len(self.parts)]
+
+
 class TestImages(Dataset[Pair]):
     """Whole images with a degradation that is fixed once per image, whatever the strategy, seed or machine."""
 
@@ -70,12 +89,30 @@ class Benchmark:
     Args:
         tasks: the tasks in order; task i has Avalanche's task label i.
         scenario: the Avalanche benchmark; ``scenario.train_stream``, ``.valid_stream`` and ``.test_stream``.
+        train: the training patches of each task.
         test: the test images of each task.
     """
 
     tasks: list[Task]
     scenario: CLScenario
+    train: list[TrainingPatches]
     test: list[TestImages]
+
+    def round(self, labels: Sequence[int], budget: int) -> Any:
+        """A training experience of one task, or of several mixed.
+
+        Args:
+            labels: the tasks' labels.
+            budget: how many tasks' worth of training the experience holds.
+        """
+        if len(labels) == 1:
+            return self.scenario.train_stream[labels[0]]
+        parts = [self.train[label] for label in labels]
+        length = len(parts[0]) * budget
+        dataset = _labelled(MixedPatches(parts, length), [labels[k % len(labels)] for k in range(length)])
+        experience = benchmark_from_datasets(train=[dataset]).train_stream[0]
+        experience.current_experience, experience.task_labels = max(labels), list(labels)
+        return experience
 
 
 def build(config: RunConfig) -> Benchmark:
@@ -99,11 +136,16 @@ def build(config: RunConfig) -> Benchmark:
         train.append(TrainingPatches(source, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(validation, task.degrade("test"), "validation", task.name))
         test.append(TestImages(embedded("test"), task.degrade("test"), task.name))
-    scenario = benchmark_from_datasets(train=_labelled(train), valid=_labelled(valid), test=_labelled(test))
+    sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
+    streams = {
+        name: [_labelled(dataset, ConstantSequence(label, len(dataset))) for label, dataset in enumerate(datasets)]
+        for name, datasets in sides.items()
+    }
+    scenario = benchmark_from_datasets(**streams)
     for stream in scenario.streams.values():
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
-    return Benchmark(tasks, scenario, test)
+    return Benchmark(tasks, scenario, train, test)
 
 
 def centre(image: np.ndarray, side: int) -> np.ndarray:
@@ -113,21 +155,10 @@ def centre(image: np.ndarray, side: int) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _labelled(datasets: Sequence[Dataset[Pair]]) -> list[Any]:
-    """Avalanche datasets whose samples end with their place in the stream as task label."""
-    return [
-        AvalancheDataset(
-            [dataset],
-            data_attributes=[
-                DataAttribute(
-                    ConstantSequence(label, len(dataset)),  # type: ignore[arg-type]
-                    name="targets_task_labels",
-                    use_in_getitem=True,
-                )
-            ],
-        )
-        for label, dataset in enumerate(datasets)
-    ]
+def _labelled(dataset: Dataset[Pair], labels: Sequence[int]) -> Any:
+    """An Avalanche dataset whose samples end with their task label."""
+    attribute = DataAttribute(labels, name="targets_task_labels", use_in_getitem=True)
+    return AvalancheDataset([dataset], data_attributes=[attribute])
 
 
 def _tensor(image: np.ndarray) -> Tensor:
