@@ -151,7 +151,7 @@ def plan(
     from benchmark.streams.definition import load
 
     available = registry.names()
-    chosen = _split(strategy)
+    chosen = list(dict.fromkeys(_split(strategy)))
     for name in chosen:
         if name not in available:
             raise unknown("strategy", name, available)
@@ -164,7 +164,7 @@ def plan(
     shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
     configs = []
     for name in chosen:
-        for number in _split(seed):
+        for number in dict.fromkeys(_split(seed)):
             if not number.isdecimal():
                 raise UserError(f"--seed {seed}: expected whole numbers from 0, with commas between, such as 0,1,2.")
             configs.append(
@@ -227,12 +227,12 @@ def _type_name(annotation: Any) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Names between commas, each once, in order.
+    """Names between commas, in order.
 
     Raises:
         UserError: there is none.
     """
-    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise UserError(f"'{text}' names nothing; give one name, or several with commas between.")
     return names

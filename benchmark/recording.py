@@ -1,6 +1,7 @@
 """From a template and its test images to the rows, pictures and checkpoints of a run directory."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from benchmark import ledger, metrics, runs
 from benchmark.degradations import eight_bit
+from benchmark.errors import UserError
 from benchmark.progress import Reporter
 from benchmark.runs import Run
 from benchmark.streams.build import Benchmark, centre
@@ -108,8 +110,18 @@ class Recorder(SupervisedPlugin):
         self._add_epoch(template, epoch=0)
 
     def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Note the loss."""
+        """Note the loss.
+
+        Raises:
+            UserError: training has diverged.
+        """
         self.losses.append(template.loss.item())
+        if not math.isfinite(self.losses[-1]):
+            rate = template.training_settings.learning_rate
+            raise UserError(
+                f"Training diverged: the loss is {self.losses[-1]} after {len(self.losses)} updates of an epoch. "
+                f"Lower training.learning_rate (now {rate:g}) or the strategy's own weight."
+            )
         self.reporter.update(self.losses[-1])
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
@@ -173,7 +185,9 @@ class Recorder(SupervisedPlugin):
     def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
         task = self.benchmark.tasks[after - 1].name
         for quantity, value, unit in quantities:
-            self.ledger.append({"after": after, "task": task, "quantity": quantity, "value": value, "unit": unit})
+            self.ledger.append(
+                {"after": after, "task": task, "quantity": quantity, "value": float(value), "unit": unit}
+            )
 
     def _digest_when_learned(self, place: int, image: str) -> str | None:
         """Of the first measurement since the task was learned, or None if this is to be the first."""

@@ -1,0 +1,189 @@
+"""The command line: quick answers, clear errors, and the real command at tiny scale."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Command
+
+from benchmark import config
+from benchmark.cli import plan
+from benchmark.errors import UserError
+from benchmark.runs import find_runs
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["list", "strategies"], ["list", "streams"], ["list", "settings"]]
+)
+def test_help_and_lists_import_neither_torch_nor_avalanche(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "benchmark", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "typer" in imported
+    assert not {"torch", "avalanche", "matplotlib", "sklearn"} & imported
+
+
+def test_every_setting_has_help_and_appears_in_the_list(command: Command) -> None:
+    names = command("list", "settings", "--names").stdout.split()
+    for section, model in config.SECTIONS.items():
+        for name, field in model.model_fields.items():
+            assert field.description, f"{section}.{name} lacks its help"
+            assert f"{section}.{name}" in names
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--strategy", "cmcc"], ["Unknown strategy 'cmcc'", "Did you mean 'cmc'", "finetune"]),
+        (["--strategy", ","], ["names nothing"]),
+        (["--strategy", "cmc", "--stream", "five_tasks"], ["Unknown stream 'five_tasks'", "four_tasks"]),
+        (["--strategy", "cmc", "--preset", "slow"], ["Unknown preset 'slow'", "paper, quick, smoke"]),
+        (["--strategy", "cmc", "--order", "denoise,deluge"], ["Unknown task", "deluge", "derain"]),
+        (["--strategy", "cmc", "--order", "denoise,denoise"], ["at most once"]),
+        (["--strategy", "cmc", "--seed", "one"], ["--seed one", "whole numbers"]),
+        (["--strategy", "cmc", "--data", "imagenet"], ["data.source = 'imagenet'", "embedded"]),
+        (["--strategy", "cmc", "--set", "training.epochs=0"], ["training.epochs = 0", "greater than or equal to 1"]),
+        (["--strategy", "cmc", "--set", "training.epoch=3"], ["'epoch'", "Did you mean 'epochs'"]),
+        (["--strategy", "cmc", "--set", "epochs=3"], ["section.field=value"]),
+        (["--strategy", "cmc", "--set", "trainings.epochs=3"], ["'trainings'", "Did you mean 'training'"]),
+        (["--strategy", "finetune", "--set", "cmc.fraction=0.1"], ["'cmc' is not part of this command"]),
+        (["--strategy", "cmc", "--set", "backbone.name=unet"], ["backbone.name = 'unet'", "resnet"]),
+        (["--strategy", "cmc", "--set", "training.patch_size=700"], ["Image", "700"]),
+    ],
+)
+def test_bad_input_is_told_and_ends_with_2(words: list[str], expected: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        _plan_and_build(words, tmp_path)
+    for text in expected:
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "--strategy", "cmcc"], "Did you mean 'cmc'"),
+        (["run", "--strategy", "cmc", "--set", "cmc.fraction=1.5"], "cmc.fraction = 1.5"),
+        (["run", "--strategy", "cmc", "--set", "cmc.fraction=0.3"], "a fraction of at most 0.25"),
+        (["run", "--strategy", "cmc", "--set", "cmc.share=fixed"], "Accepted: exhausted, fraction, sharing"),
+        (["run", "--strategy", "cmc", "--out", "{file}/runs"], "Choose another folder with --out"),
+        (["show", "{file}"], "not a run directory|No run found"),
+        (["report", "{missing}"], "There is no folder"),
+        (["report", "{empty}"], "No run found"),
+    ],
+)
+def test_errors_reach_the_user_without_a_traceback(
+    words: list[str], expected: str, command: Command, tmp_path: Path
+) -> None:
+    places = {"file": tmp_path / "file", "missing": tmp_path / "missing", "empty": tmp_path / "empty"}
+    places["file"].write_text("")
+    places["empty"].mkdir()
+    done = command(*[word.format(**places) for word in words])
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error:")
+    assert "Traceback" not in done.stderr
+    assert any(part in done.stderr for part in expected.split("|"))
+
+
+def test_settings_are_layered_preset_then_file_then_set(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("training: {epochs: 5, learning_rate: 1e-3}\ncmc: {fraction: 0.05, t: 7}\n")
+    planned = plan(
+        "cmc,finetune", "four_tasks", "smoke", "0,3", "deblur,derain", None, file, ["cmc.t=9", "training.batch_size=4"]
+    )
+    assert [(c.strategy, c.seed) for c in planned] == [("cmc", 0), ("cmc", 3), ("finetune", 0), ("finetune", 3)]
+    first = planned[0]
+    assert first.order == ["deblur", "derain"] == [task["name"] for task in first.tasks]
+    assert (first.training.epochs, first.training.learning_rate) == (5, 1e-3)
+    assert (first.training.batch_size, first.training.updates_per_epoch) == (4, 3)
+    assert first.settings == {"fraction": 0.05, "t": 9}
+    assert len({c.identity for c in planned}) == 4
+
+
+def test_identity_is_the_content() -> None:
+    def identity(*assignments: str, preset: str = "quick") -> str:
+        return plan("cmc", "four_tasks", preset, "0", None, None, None, list(assignments))[0].identity
+
+    assert identity() == identity("data.workers=2"), "workers do not change results"
+    assert identity() == identity("training.learning_rate=0.002"), "what the preset says already"
+    assert identity() != identity("training.learning_rate=0.001")
+    assert identity() != identity(preset="paper")
+
+
+def test_a_stream_file_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "noises.yaml"
+    tasks = [{"name": f"n{std}", "degradation": "noise", "train": {"std": std}, "test": {"std": std}} for std in (5, 9)]
+    file.write_text(yaml.safe_dump({"tasks": tasks}))
+    planned = plan("cmc", str(file), "smoke", "0", None, None, None, [])[0]
+    assert (planned.stream, planned.order) == ("noises", ["n5", "n9"])
+    tasks[1]["train"] = {"std": -4}
+    file.write_text(yaml.safe_dump({"tasks": tasks}))
+    with pytest.raises(UserError, match=r"noises\.yaml', task 'n9'.*std = -4"):
+        plan("cmc", str(file), "smoke", "0", None, None, None, [])
+
+
+def test_the_real_command_leaves_complete_runs_and_a_report(smoke_runs: Path, command: Command, tmp_path: Path) -> None:
+    runs = find_runs([smoke_runs])
+    assert [run.config["strategy"] for run in runs] == ["cmc", "finetune"]
+    for run in runs:
+        assert run.finished
+        assert run.config["settings"].keys() == (
+            {"fraction", "t", "t_ends", "sharing", "start", "exhausted"} if run.config["strategy"] == "cmc" else set()
+        )
+        assert len(run.metrics.query("metric == 'psnr' and subject == 'output'")) == 16
+        assert len(run.metrics.query("subject == 'input'")) == 16
+        assert run.metrics["protocol"].notna().all()
+        assert len(run.curves) == 4 * 3
+        assert all(run.image("deblur", "china", kind).exists() for kind in ("clean", "degraded", "learned", "final"))
+        assert not list(run.path.rglob(".*")), "no temporary file stays behind"
+    changed = {run.config["strategy"]: run.metrics.query("metric == 'outputs_changed'") for run in runs}
+    assert len(changed["cmc"]) == 6
+    assert changed["cmc"]["value"].sum() == 0
+    assert (changed["finetune"]["value"] == changed["finetune"]["images"]).all()
+
+    done = command("report", str(smoke_runs), "--out", str(tmp_path / "report"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report" / "index.html").exists()
+    assert "index.html" in done.stdout
+    shown = command("show", str(runs[0].path))
+    assert "0 of 9 outputs" in " ".join(shown.stdout.split())
+
+
+def test_a_finished_run_is_kept_and_told(smoke_runs: Path, command: Command) -> None:
+    run = find_runs([smoke_runs])[0]
+    before = (run.path / "status.json").read_text()
+    done = command("run", "--strategy", "cmc", "--preset", "smoke", "--out", str(smoke_runs))
+    assert "finished before; kept" in done.stdout
+    assert (run.path / "status.json").read_text() == before
+
+
+def test_progress_is_plain_lines_when_the_output_is_no_terminal(command: Command, tmp_path: Path) -> None:
+    done = command("run", "--strategy", "finetune", "--preset", "smoke", "--order", "denoise", "--out", str(tmp_path))
+    assert "\x1b" not in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "epoch 1/2" in line)
+    for part in ("finetune", "denoise (1/1)", "loss 0.", "PSNR", "dB", "ETA"):
+        assert part in line
+    assert json.loads(next(tmp_path.glob("*/status.json")).read_text())["state"] == "finished"
+
+
+def _plan_and_build(words: list[str], out: Path) -> None:
+    """What ``run`` does before training, in this process."""
+    from benchmark.engine.local import resolve
+    from benchmark.streams.build import build
+
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    for planned in plan(
+        options["--strategy"],
+        options.get("--stream", "four_tasks"),
+        options.get("--preset", "smoke"),
+        options.get("--seed", "0"),
+        options.get("--order"),
+        options.get("--data"),
+        None,
+        [options["--set"]] if "--set" in options else [],
+    ):
+        build(resolve(planned))
