@@ -1,0 +1,122 @@
+"""What a dataset is once it was found: named pictures or pairs of pictures, none of them opened yet."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.data.datasets.tree import Split
+from benchmark.data.opening import quoted
+from benchmark.data.pictures import Picture
+from benchmark.errors import UserError
+
+
+@dataclass(frozen=True)
+class Item:
+    """A clean picture, with its degraded partner if the dataset has pairs."""
+
+    name: str
+    split: Split
+    clean: Picture
+    degraded: Picture | None = None
+
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, from the headers.
+
+        Raises:
+            UserError: a file cannot be used, or the sizes differ within the pair.
+        """
+        size = self.clean.size()
+        if self.degraded is not None and (other := self.degraded.size()) != size:
+            raise UserError(
+                f"The pair '{self.name}' differs in size: {quoted(self.clean.path)} is {size[0]}×{size[1]}, "
+                f"{quoted(self.degraded.path)} is {other[0]}×{other[1]}."
+            )
+        return size
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset on disk.
+
+    Args:
+        family: the module that found it, such as ``rain100l``.
+        name: what it is, such as ``Rain100L``; for a folder of the user's own, the folder's name.
+        noun: what one of its items is called, such as ``pair``.
+        layout: how its files are arranged.
+        root: the folder that holds all of it.
+        items: its pictures, in a fixed order.
+        edition: which of its editions, if there are several, such as ``Medium``.
+        problems: what has to be mended before it can be used.
+        notes: what was left out, and why.
+        files, folders: the files and whole folders that belong to it, so that no other family takes them.
+    """
+
+    family: str
+    name: str
+    noun: str
+    layout: str
+    root: Path
+    items: tuple[Item, ...]
+    edition: str = ""
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: frozenset[Path] = frozenset()
+    folders: frozenset[Path] = frozenset()
+
+    def split(self, split: Split) -> list[Item]:
+        """The pictures of one side, in order."""
+        return [item for item in self.items if item.split == split]
+
+    @property
+    def release(self) -> str:
+        """Edition and numbers, such as ``1,800 training pairs, 100 test pairs``.
+
+        Results with different releases are not comparable, so this belongs in the record of a run.
+        """
+        sides: dict[Split, str] = {"train": "training ", "test": "test ", "undivided": ""}
+        numbers = {side: len(self.split(side)) for side in sides}
+        parts = [counted(number, sides[side] + self.noun) for side, number in numbers.items() if number]
+        return ", ".join([self.edition] * bool(self.edition) + (parts or [f"no {self.noun}"]))
+
+    @property
+    def paired(self) -> bool:
+        """Whether its clean pictures have degraded partners."""
+        return bool(self.items) and all(item.degraded is not None for item in self.items)
+
+    def usable(self) -> "Dataset":
+        """This dataset, if nothing is wrong with its files' names and number.
+
+        Raises:
+            UserError: something is; every problem is named.
+        """
+        if self.problems:
+            shown = [*self.problems[:20], f"… and {len(self.problems) - 20} more."][: len(self.problems)]
+            raise UserError(f"{self.name} in {quoted(self.root)} cannot be used:\n" + "\n".join(shown))
+        return self
+
+    def joined(self, other: "Dataset") -> "Dataset":
+        """One dataset of two that were found in different folders, for example its training and its test side."""
+        return replace(
+            self,
+            edition=_both(self.edition, other.edition),
+            layout=_both(self.layout, other.layout),
+            root=Path(os.path.commonpath([self.root, other.root])),
+            items=self.items + other.items,
+            problems=self.problems + other.problems,
+            notes=self.notes + other.notes,
+            files=self.files | other.files,
+            folders=self.folders | other.folders,
+        )
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun, such as ``1 pair`` or ``1,800 training pairs``.
+
+    >>> counted(1, "pair"), counted(1800, "training pair")
+    ('1 pair', '1,800 training pairs')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _both(one: str, other: str) -> str:
+    return " + ".join(dict.fromkeys(text for text in (one, other) if text))

@@ -1,0 +1,85 @@
+"""A folder of one's own: of clean images, or of pairs.
+
+Accepted, under any folder, alone or below ``train`` and ``test``::
+
+    holidays/                  my_noise/
+        IMG 1.jpg                  input/        (or lq, noisy, degraded, rain, rainy, blur, blurry, hazy, low)
+        IMG 2.jpg …                    a.png …
+                                   target/       (or gt, hq, clean, sharp, norain, clear, high, groundtruth)
+                                       a.png …
+
+Pairs have equal names on both sides; the endings may differ. A folder is named after itself. Without ``train`` or
+``test`` in a folder's name its images are undivided: they may be used for either side, and the user decides.
+"""
+
+from benchmark.data.datasets.dataset import Dataset, Item
+from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.tree import Folder
+from benchmark.data.opening import quoted
+from benchmark.data.pictures import Whole
+
+DEGRADED = ("input", "lq", "noisy", "degraded", "rain", "rainy", "blur", "blurry", "hazy", "low")
+CLEAN = ("target", "gt", "hq", "clean", "sharp", "norain", "clear", "high", "groundtruth")
+_SIDES = {"train", "test", "val", "valid", "validation"}
+
+
+def find_pairs(folder: Folder) -> Dataset | None:
+    """The pairs that stand in two subfolders of this folder."""
+    degraded, clean = folder.folder(*DEGRADED), folder.folder(*CLEAN)
+    if degraded is None or clean is None or not (degraded.images or clean.images):
+        return _unnamed_sides(folder)
+    clean_by_name, twice_clean = keyed(clean.images, lambda path: path.stem)
+    degraded_by_name, twice_degraded = keyed(degraded.images, lambda path: path.stem)
+    pairs, alone = match(clean_by_name, degraded_by_name)
+    items = tuple(Item(name, folder.split, Whole(clean), Whole(rough)) for name, (clean, rough) in pairs.items())
+    return Dataset(
+        family="pairs",
+        name=_name(folder),
+        noun="pair",
+        layout=f"{degraded.path.name}/ and {clean.path.name}/",
+        root=folder.path,
+        items=items,
+        problems=(*twice_clean, *twice_degraded, *alone),
+        folders=frozenset({degraded.path, clean.path}),
+    )
+
+
+def find_clean(folder: Folder) -> Dataset | None:
+    """The clean images that stand in this folder."""
+    if not folder.images:
+        return None
+    items = tuple(Item(path.name, folder.split, Whole(path)) for path in folder.images)
+    return Dataset(
+        family="clean",
+        name=_name(folder),
+        noun="image",
+        layout="one folder of clean images",
+        root=folder.path,
+        items=items,
+        files=frozenset(folder.images),
+    )
+
+
+def _unnamed_sides(folder: Folder) -> Dataset | None:
+    """Two subfolders with equal names are pairs, but nothing says which side is the clean one."""
+    if len(folder.folders) != 2:
+        return None
+    first, second = ({path.stem for path in child.images} for child in folder.folders)
+    if not first or first != second:
+        return None
+    names = " and ".join(quoted(child.path) for child in folder.folders)
+    return Dataset(
+        family="pairs",
+        name=_name(folder),
+        noun="pair",
+        layout="two folders with equal names",
+        root=folder.path,
+        items=(),
+        problems=(f"{names} hold equal names, but not which side is clean. Rename them to 'input' and 'target'.",),
+        folders=frozenset(child.path for child in folder.folders),
+    )
+
+
+def _name(folder: Folder) -> str:
+    parts = reversed(folder.path.resolve().parts)
+    return next((part for part in parts if part.lower() not in _SIDES), folder.path.name)

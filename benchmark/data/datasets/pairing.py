@@ -1,0 +1,32 @@
+"""Which degraded file belongs to which clean one: by what their names say, never by their place in a list."""
+
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from benchmark.data.opening import quoted
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def keyed(paths: Iterable[Path], key: Callable[[Path], Key | None]) -> tuple[dict[Key, Path], list[str]]:
+    """Files by the key their names give, and the problem of every name that gives none or one already taken."""
+    found: dict[Key, Path] = {}
+    problems = []
+    for path in paths:
+        parsed = key(path)
+        if parsed is None:
+            problems.append(f"{quoted(path)} does not fit the names around it; rename or remove it.")
+        elif parsed in found:
+            problems.append(f"{quoted(path)} and {quoted(found[parsed])} have the same number or name; remove one.")
+        else:
+            found[parsed] = path
+    return found, problems
+
+
+def match(clean: dict[Key, Path], degraded: dict[Key, Path]) -> tuple[dict[Key, tuple[Path, Path]], list[str]]:
+    """Pairs (clean, degraded) by key, in the order of the clean side, and the problem of every file left alone."""
+    pairs = {key: (path, degraded[key]) for key, path in clean.items() if key in degraded}
+    alone = [f"{quoted(path)} has no degraded partner." for key, path in clean.items() if key not in degraded]
+    alone += [f"{quoted(path)} has no clean partner." for key, path in degraded.items() if key not in clean]
+    return pairs, alone

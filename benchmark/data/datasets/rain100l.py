@@ -1,0 +1,170 @@
+"""Rain100L: photographs of the Berkeley segmentation dataset under light synthetic rain.
+
+Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017. It was released twice, with 200 and
+later with 1,800 training pairs, and passed on in many arrangements; results with 200 and with 1,800 are not comparable.
+
+Accepted, under any folder, alone or below ``train`` and ``test``::
+
+    Rain100L/                  Rain100L/             Rain100L/              Rain100L/
+        norain-001.png …           rain-1.png …          rain/ or rainy/        input/
+        rainy/                     norain-1.png …            norain-1.png …         1.png …
+            rain-001.png …         rainregion-1.png          (or rain-1.png)    target/
+            (norain-001.png …)     rainstreak-1.png      norain/ or gt/             1.png …
+                                                             norain-1.png …
+
+and both pictures side by side in one file, the clean one on the left, in a folder whose name holds ``rain``. Side by
+side is known by the sizes: every file is 962 × 321 or 642 × 481, two photographs of this dataset, or twice as wide as
+high.
+
+Pairs are made by the number in the names (``rain-001``, ``norain-1`` and ``norain-1x2`` are all number 1).
+``rainregion-*`` and ``rainstreak-*`` are masks and are left out. A set is called Rain100L, or Rain100H for the heavy
+rain released beside it, if a folder's name says so; other pairs in this arrangement are named after their folder.
+"""
+
+import re
+from pathlib import Path
+
+from benchmark.data import opening
+from benchmark.data.datasets.dataset import Dataset, Item
+from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.tree import Folder, Split
+from benchmark.data.pictures import Half, Whole
+from benchmark.errors import UserError
+
+_NUMBER = re.compile(r"(?:(?:no)?rain-?)?(\d+)(?:x2)?", re.IGNORECASE)
+_CLEAN = re.compile(r"norain-?\d+", re.IGNORECASE)
+_RAINY = re.compile(r"rain-?\d+(?:x2)?", re.IGNORECASE)
+_MASK = re.compile(r"rain(?:region|streak)-?\d+", re.IGNORECASE)
+_RAIN = re.compile(r"(?<![a-z])(?:de)?rain")
+_NAMES = {
+    "Rain100L": re.compile(r"rain100l|trainl\b|rain[a-z_]*light"),
+    "Rain100H": re.compile(r"rain100h|trainh\b|rain[a-z_]*heavy"),
+}
+_SIDE_BY_SIDE = {(962, 321), (642, 481)}
+
+
+def find(folder: Folder) -> Dataset | None:
+    """The rain pairs that stand in this folder, or in its subfolders for the two sides."""
+    return _two_folders(folder) or _rainy_folder(folder) or _flat(folder) or _side_by_side(folder)
+
+
+def _two_folders(folder: Folder) -> Dataset | None:
+    rainy, clean = folder.folder("rain", "rainy"), folder.folder("norain", "gt")
+    if not (rainy and clean) and any("rain100" in part for part in folder.parts):
+        rainy, clean = folder.folder("input"), folder.folder("target")
+    if not (rainy and clean):
+        return None
+    doubled = rainy.folder("x2")
+    rain_images = rainy.images or (doubled.images if doubled else ())
+    if not any(_NUMBER.fullmatch(path.stem) for path in rain_images + clean.images):
+        return None
+    layout = f"{rainy.path.name}/ and {clean.path.name}/"
+    folders = frozenset({rainy.path, clean.path})
+    return _dataset(folder, layout, clean.images, rain_images, folders=folders)
+
+
+def _rainy_folder(folder: Folder) -> Dataset | None:
+    rainy = folder.folder("rainy", "rain")
+    if rainy is None or not any(_RAINY.fullmatch(path.stem) for path in rainy.images):
+        return None
+    beside = [path for path in rainy.images if _CLEAN.fullmatch(path.stem)]
+    above = [path for path in folder.images if _CLEAN.fullmatch(path.stem)]
+    where = "beside" if beside else "above"
+    rain_images = [path for path in rainy.images if path not in beside]
+    layout = f"{rainy.path.name}/rain-N with norain-N {where} it"
+    return _dataset(folder, layout, beside or above, rain_images, files=above, folders=frozenset({rainy.path}))
+
+
+def _flat(folder: Folder) -> Dataset | None:
+    clean = [path for path in folder.images if _CLEAN.fullmatch(path.stem)]
+    rainy = [path for path in folder.images if path not in clean]
+    if not clean or not any(_RAINY.fullmatch(path.stem) for path in rainy):
+        return None
+    return _dataset(folder, "rain-N and norain-N in one folder", clean, rainy, files=folder.images)
+
+
+def _side_by_side(folder: Folder) -> Dataset | None:
+    if not folder.images or not any(_RAIN.search(part) for part in folder.parts):
+        return None
+    if not all(_is_double(path) for path in folder.images):
+        return None
+    items = tuple(
+        Item(path.stem, _split(folder), Half(path, "left"), Half(path, "right"))
+        for path in sorted(folder.images, key=lambda path: (_number(path) or 0, path.name))
+    )
+    return _named(folder, "side by side in one file, left clean", items, files=frozenset(folder.images))
+
+
+def _is_double(path: Path) -> bool:
+    """Whether the size is that of two pictures side by side; a damaged file is judged by the others."""
+    try:
+        width, height = opening.size(path)
+    except UserError:
+        return True
+    return (width, height) in _SIDE_BY_SIDE or width == 2 * height
+
+
+def _dataset(
+    folder: Folder,
+    layout: str,
+    clean: tuple[Path, ...] | list[Path],
+    rainy: tuple[Path, ...] | list[Path],
+    files: tuple[Path, ...] | list[Path] = (),
+    folders: frozenset[Path] = frozenset(),
+) -> Dataset:
+    masks = [path for path in [*clean, *rainy] if _MASK.fullmatch(path.stem)]
+    clean_by_number, unfit_clean = keyed([path for path in clean if path not in masks], _number)
+    rainy_by_number, unfit_rainy = keyed([path for path in rainy if path not in masks], _number)
+    pairs, alone = match(clean_by_number, rainy_by_number)
+    items = tuple(
+        Item(f"{number:03}", _split(folder), Whole(clean), Whole(rainy))
+        for number, (clean, rainy) in sorted(pairs.items())
+    )
+    return _named(
+        folder,
+        layout,
+        items,
+        problems=(*unfit_clean, *unfit_rainy, *alone),
+        notes=(f"{len(masks)} masks (rainregion-*, rainstreak-*) are left out.",) if masks else (),
+        files=frozenset(files),
+        folders=folders,
+    )
+
+
+def _named(
+    folder: Folder,
+    layout: str,
+    items: tuple[Item, ...],
+    problems: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    files: frozenset[Path] = frozenset(),
+    folders: frozenset[Path] = frozenset(),
+) -> Dataset:
+    whole_path = "/".join(folder.parts)
+    name = next((name for name, pattern in _NAMES.items() if pattern.search(whole_path)), None)
+    own = next((part for part in reversed(folder.path.parts) if part.lower() not in ("train", "test")), "rain pairs")
+    return Dataset(
+        family="rain100l",
+        name=name or own,
+        noun="pair",
+        edition="" if name else "rain pairs",
+        layout=layout,
+        root=folder.path,
+        items=items,
+        problems=problems,
+        notes=notes,
+        files=files,
+        folders=folders,
+    )
+
+
+def _number(path: Path) -> int | None:
+    parsed = _NUMBER.fullmatch(path.stem)
+    return int(parsed[1]) if parsed else None
+
+
+def _split(folder: Folder) -> Split:
+    """As the folders' names say; the folder named Rain100L itself is the test set wherever training is elsewhere."""
+    if folder.split == "undivided" and re.fullmatch("rain100[lh]", folder.parts[-1]):
+        return "test"
+    return folder.split

@@ -1,0 +1,147 @@
+"""SIDD: real noise of five smartphone cameras, each noisy picture with its clean partner.
+
+Abdelhamed, Lin and Brown, "A high-quality denoising dataset for smartphone cameras", CVPR 2018. The paper trains on
+it after four levels of Gaussian noise.
+
+Accepted, under any folder::
+
+    SIDD_Medium_Srgb/Data/                              train/                    ValidationNoisyBlocksSrgb.mat
+        0001_001_S6_00100_00060_3200_L/                     input_crops/          ValidationGtBlocksSrgb.mat
+            0001_NOISY_SRGB_010.PNG                             0001_s001.png …
+            0001_GT_SRGB_010.PNG                            target_crops/ (or gt_crops/)
+            0001_NOISY_SRGB_011.PNG …                           0001_s001.png …
+
+Small is arranged like Medium, with one pair in each of its 160 scenes instead of two. Scenes are training pictures
+unless a folder's name says otherwise; the validation blocks, 40 × 32 pieces of 256 × 256, are for testing.
+"""
+
+import re
+from pathlib import Path
+
+from benchmark.data.datasets.dataset import Dataset, Item
+from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.tree import Folder
+from benchmark.data.opening import quoted
+from benchmark.data.pictures import Block, Whole, array_shape
+from benchmark.errors import UserError
+
+_SRGB = re.compile(r"(?:\d+_)?(NOISY|GT)_SRGB_(\d+)", re.IGNORECASE)
+_SIDE = re.compile(r"NOISY|GT", re.IGNORECASE)
+_VARIABLES = ("ValidationGtBlocksSrgb", "ValidationNoisyBlocksSrgb")
+
+
+def find(folder: Folder) -> Dataset | None:
+    """The SIDD scenes, crops or validation blocks that stand in this folder."""
+    return _scenes(folder) or _crops(folder) or _blocks(folder)
+
+
+def _scenes(folder: Folder) -> Dataset | None:
+    scenes = [child for child in folder.folders if any(_SRGB.fullmatch(path.stem) for path in child.images)]
+    if not scenes:
+        return None
+    split = "train" if folder.split == "undivided" else folder.split
+    items: list[Item] = []
+    problems: list[str] = []
+    for scene in scenes:
+        srgb = [path for path in scene.images if _SRGB.fullmatch(path.stem)]
+        problems += [f"{quoted(path)} is no sRGB picture of SIDD." for path in scene.images if path not in srgb]
+        clean, twice_clean = keyed([path for path in srgb if _side(path) == "GT"], _instance)
+        noisy, twice_noisy = keyed([path for path in srgb if _side(path) == "NOISY"], _instance)
+        pairs, alone = match(clean, noisy)
+        items += [
+            Item(f"{scene.path.name}/{instance}", split, Whole(clean), Whole(noisy))
+            for instance, (clean, noisy) in sorted(pairs.items())
+        ]
+        problems += [*twice_clean, *twice_noisy, *alone]
+    return Dataset(
+        family="sidd",
+        name="SIDD",
+        noun="pair",
+        edition="Medium" if len(items) > len(scenes) else "Small",
+        layout="sRGB scenes",
+        root=folder.path,
+        items=tuple(items),
+        problems=tuple(problems),
+        folders=frozenset(scene.path for scene in scenes),
+    )
+
+
+def _crops(folder: Folder) -> Dataset | None:
+    noisy, clean = folder.folder("input_crops"), folder.folder("target_crops", "gt_crops")
+    if noisy is None or clean is None:
+        return None
+    clean_by_name, twice_clean = keyed(clean.images, _without_side)
+    noisy_by_name, twice_noisy = keyed(noisy.images, _without_side)
+    pairs, alone = match(clean_by_name, noisy_by_name)
+    items = tuple(Item(name, folder.split, Whole(clean), Whole(noisy)) for name, (clean, noisy) in pairs.items())
+    return Dataset(
+        family="sidd",
+        name="SIDD",
+        noun="pair",
+        edition="crops",
+        layout=f"{noisy.path.name}/ and {clean.path.name}/",
+        root=folder.path,
+        items=items,
+        problems=(*twice_clean, *twice_noisy, *alone),
+        folders=frozenset({noisy.path, clean.path}),
+    )
+
+
+def _blocks(folder: Folder) -> Dataset | None:
+    files = {path.stem.lower(): path for path in folder.arrays}
+    present = {variable: files[variable.lower()] for variable in _VARIABLES if variable.lower() in files}
+    if not present:
+        return None
+    items: tuple[Item, ...] = ()
+    problems = []
+    try:
+        shapes = [array_shape(path, variable) for variable, path in present.items()]
+        if len(present) < len(_VARIABLES):
+            missing = next(variable for variable in _VARIABLES if variable not in present)
+            problems.append(f"{quoted(folder.path)} lacks {missing}.mat.")
+        elif shapes[0] != shapes[1]:
+            problems.append(f"The arrays of {quoted(folder.path)} differ in shape: {shapes[0]} and {shapes[1]}.")
+        else:
+            items = _items(present, shapes[0])
+    except UserError as error:
+        problems.append(str(error))
+    return Dataset(
+        family="sidd",
+        name="SIDD",
+        noun="pair",
+        edition="validation blocks",
+        layout=".mat files",
+        root=folder.path,
+        items=items,
+        problems=tuple(problems),
+        files=frozenset(present.values()),
+    )
+
+
+def _items(files: dict[str, Path], shape: tuple[int, ...]) -> tuple[Item, ...]:
+    places = [(scene, block) for scene in range(shape[0]) for block in range(shape[1])]
+    clean, noisy = _VARIABLES
+    return tuple(
+        Item(
+            f"{scene + 1:02}-{block + 1:02}",
+            "test",
+            Block(files[clean], clean, scene, block),
+            Block(files[noisy], noisy, scene, block),
+        )
+        for scene, block in places
+    )
+
+
+def _side(path: Path) -> str:
+    parsed = _SRGB.fullmatch(path.stem)
+    return parsed[1].upper() if parsed else ""
+
+
+def _instance(path: Path) -> str | None:
+    parsed = _SRGB.fullmatch(path.stem)
+    return parsed[2] if parsed else None
+
+
+def _without_side(path: Path) -> str:
+    """The name of a crop without what tells its side: 0001_NOISY_SRGB_010_s001 and 0001_GT_SRGB_010_s001 agree."""
+    return _SIDE.sub("", path.stem).replace("__", "_")

@@ -1,0 +1,135 @@
+"""The folders under a data root, listed once, with whatever could not be listed told in words."""
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from benchmark.data.opening import ENDINGS, quoted
+from benchmark.errors import UserError
+
+ENTRIES = 1_000_000
+"""Files and folders that are listed under one root; SIDD's crops are the largest known dataset, with 61,000."""
+DEPTH = 12
+
+Split = Literal["train", "test", "undivided"]
+"""Which side a picture is for; ``undivided`` where no name says so, and the user decides."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder: its images and MATLAB files sorted by name, its subfolders, and its name's way from the root.
+
+    ``parts`` starts with the name of the data root itself, in lower case: ``("data", "rain100l", "train")``.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+    images: tuple[Path, ...] = ()
+    arrays: tuple[Path, ...] = ()
+    folders: tuple["Folder", ...] = ()
+
+    def folder(self, *names: str) -> "Folder | None":
+        """The subfolder with one of these names, given in lower case; capitals do not matter."""
+        return next((child for child in self.folders if child.parts[-1] in names), None)
+
+    def without(self, files: Collection[Path], folders: Collection[Path]) -> "Folder":
+        """This folder less some of its own files and less some subfolders, at any depth."""
+        return replace(
+            self,
+            images=tuple(path for path in self.images if path not in files),
+            arrays=tuple(path for path in self.arrays if path not in files),
+            folders=tuple(child.without(files, folders) for child in self.folders if child.path not in folders),
+        )
+
+    @property
+    def split(self) -> Split:
+        """The side that the nearest folder's name speaks of; the data root's own name counts for itself alone."""
+        for part in reversed(self.parts[1:] or self.parts):
+            if "train" in part:
+                return "train"
+            if {"test", "testing", "val", "valid", "validation", "eval"} & set(re.findall("[a-z]+", part)):
+                return "test"
+        return "undivided"
+
+
+@dataclass
+class Remarks:
+    """What a user should know of a listing: ``problems`` have to be mended, ``notes`` need not."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def scan(root: Path) -> tuple[Folder, Remarks]:
+    """List everything under a root. Links are followed, but no folder is listed twice; dot folders are left out.
+
+    Raises:
+        UserError: the root is no folder, or holds more than a data root can.
+    """
+    if not root.is_dir():
+        raise UserError(f"{quoted(root)} is not a folder. Give the folder that holds the datasets.")
+    scanner = _Scanner()
+    folder = scanner.visit(root, (root.resolve().name.lower(),))
+    if scanner.others:
+        kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(scanner.others.items()))
+        scanner.remarks.notes.append(f"Files that are neither images nor .mat are left out: {kinds}.")
+    return folder, scanner.remarks
+
+
+class _Scanner:
+    def __init__(self) -> None:
+        self.remarks = Remarks()
+        self.others: Counter[str] = Counter()
+        self.visited: dict[tuple[int, int], Path] = {}
+        self.entries = 0
+
+    def visit(self, path: Path, parts: tuple[str, ...]) -> Folder:
+        status = path.stat()
+        self.visited[status.st_dev, status.st_ino] = path
+        images, arrays, folders = [], [], []
+        for entry in self._listed(path):
+            try:
+                kind = entry.stat()
+            except OSError as error:
+                self.remarks.problems.append(f"{quoted(entry)} cannot be opened: {error.strerror}.")
+                continue
+            ending = entry.suffix.lower()
+            if stat.S_ISDIR(kind.st_mode):
+                child = self._child(entry, kind, parts)
+                folders += [child] if child else []
+            elif ending not in (*ENDINGS, ".mat"):
+                self.others[ending or "no ending"] += 1
+            elif not stat.S_ISREG(kind.st_mode):
+                self.remarks.problems.append(f"{quoted(entry)} is not a regular file.")
+            elif ending == ".mat":
+                arrays.append(entry)
+            else:
+                images.append(entry)
+        return Folder(path, parts, tuple(images), tuple(arrays), tuple(folders))
+
+    def _child(self, path: Path, status: os.stat_result, parts: tuple[str, ...]) -> Folder | None:
+        earlier = self.visited.get((status.st_dev, status.st_ino))
+        if earlier is not None:
+            self.remarks.notes.append(f"{quoted(path)} leads to {quoted(earlier)}, which is listed already.")
+            return None
+        if len(parts) > DEPTH:
+            self.remarks.problems.append(f"{quoted(path)} lies more than {DEPTH} folders deep and is not listed.")
+            return None
+        return self.visit(path, (*parts, path.name.lower()))
+
+    def _listed(self, path: Path) -> list[Path]:
+        try:
+            with os.scandir(path) as entries:
+                found = [path / entry.name for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            self.remarks.problems.append(f"{quoted(path)} cannot be listed: {error.strerror}.")
+            return []
+        self.entries += len(found)
+        if self.entries > ENTRIES:
+            raise UserError(f"More than {ENTRIES:,} files. Give the folder that holds the datasets, not one above it.")
+        return sorted(found)

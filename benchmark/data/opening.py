@@ -1,0 +1,203 @@
+"""Opening one image file that came from somewhere else.
+
+A file is looked at before it is trusted: it must be a regular file, PNG, JPEG or BMP by its first bytes whatever its
+name ends in, and its header must not claim more than ``LIMIT`` pixels. Only then is it decoded, to uint8 RGB.
+
+What is converted, and told to the caller:
+
+==========================  =====================================================================================
+grey                        three equal channels, or refused if the caller needs colour
+palette                     the palette's colours
+16 bits per channel (PNG)   divided by 257 and rounded, so that 0 and 65535 become 0 and 255
+alpha channel               dropped where everything is opaque; any transparency is refused, for the colour of a
+                            transparent pixel depends on a background that is not known
+CMYK (JPEG)                 RGB by Pillow's formula, without the colour profile
+EXIF orientation (JPEG)     the picture is turned upright; :func:`size` is that of the upright picture
+==========================  =====================================================================================
+
+Other colour profiles and gamma values are left alone, as restoration papers do: pixel values are taken as stored.
+"""
+
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from PIL import ExifTags, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from benchmark.errors import UserError
+
+LIMIT = 100_000_000
+"""Pixels that an image may have; 300 MB once decoded."""
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
+"""Endings, in lower case, by which image files are found in folders."""
+
+Grey = Literal["convert", "refuse"]
+
+_KINDS: dict[bytes, type[ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+}
+_GREY_MODES = {"1", "L", "LA", "I", "I;16"}
+_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+_SIDEWAYS = {5, 6, 7, 8}
+_PILLOW_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
+    *(struct.error, zlib.error),
+)
+"""What a damaged file leads Pillow to raise."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decoded image: uint8, height × width × 3, RGB; and what was converted to make it so, in words."""
+
+    pixels: np.ndarray
+    conversions: tuple[str, ...] = ()
+
+
+def open_rgb(path: Path, grey: Grey = "convert") -> np.ndarray:
+    """An image file as uint8, height × width × 3, RGB; :func:`read` also tells what was converted.
+
+    Args:
+        path: a PNG, JPEG or BMP file.
+        grey: whether a grey image becomes three equal channels or is refused.
+
+    Raises:
+        UserError: the file cannot be used; the message names it and the reason.
+    """
+    return read(path, grey).pixels
+
+
+def read(path: Path, grey: Grey = "convert") -> Opened:
+    """An image file and what was converted; see :func:`open_rgb`."""
+    with _picture(path) as picture:
+        if picture.mode in _GREY_MODES and grey == "refuse":
+            raise UserError(f"{quoted(path)} is a grey image; this dataset has to be in colour.")
+        return _decode(path, picture)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        UserError: the file is no image that :func:`open_rgb` would start to decode.
+    """
+    with _picture(path) as picture:
+        width, height = picture.size
+        return (height, width) if _orientation(picture) in _SIDEWAYS else (width, height)
+
+
+def is_grey(path: Path) -> bool:
+    """Whether the file stores one channel, or three that are equal in every pixel.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    pixels = open_rgb(path)
+    return bool((pixels == pixels[:, :, :1]).all())
+
+
+def quoted(path: Path) -> str:
+    """A path for a message: in quotes, with control characters escaped."""
+    return repr(str(path))
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[ImageFile]:
+    """The picture, its header read and found harmless; an error of Pillow's becomes the user's."""
+    try:
+        with _regular(path) as file:
+            first = file.read(8)
+            file.seek(0)
+            kind = next((kind for start, kind in _KINDS.items() if first.startswith(start)), None)
+            if kind is None:
+                reason = "is not PNG, JPEG or BMP, whatever its name says" if first else "is empty"
+                raise UserError(f"{quoted(path)} {reason}.")
+            picture = kind(file)
+            width, height = picture.size
+            if width * height > LIMIT:
+                raise UserError(
+                    f"{quoted(path)} claims {width}×{height} pixels; at most {LIMIT // 10**6} megapixels are opened. "
+                    "Cut it into smaller images."
+                )
+            yield picture
+    except MemoryError as error:
+        raise UserError(f"{quoted(path)} does not fit into memory.") from error
+    except _PILLOW_ERRORS as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{quoted(path)} cannot be read, it may be truncated or damaged: {reason}.") from error
+
+
+def _regular(path: Path) -> BinaryIO:
+    """The file, opened without waiting for a writer should it be a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise UserError(f"{quoted(path)} cannot be opened: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{quoted(path)} is not a regular file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def _orientation(picture: ImageFile) -> int:
+    return picture.getexif().get(ExifTags.Base.Orientation, 1) if isinstance(picture, JpegImageFile) else 1
+
+
+def _decode(path: Path, picture: ImageFile) -> Opened:
+    conversions = []
+    if picture.mode in _GREY_MODES:
+        conversions.append("grey to three equal channels")
+    elif picture.mode == "P":
+        conversions.append("palette to RGB")
+    elif picture.mode == "CMYK":
+        conversions.append("CMYK to RGB, without its colour profile")
+    deep = _sixteen_bit(path, picture)
+    if deep is not None:
+        conversions.append("16 bits to 8")
+        array = np.rint(deep / 257).astype(np.uint8)
+    else:
+        turned = _orientation(picture) != 1
+        if turned:
+            conversions.append("turned upright as its EXIF orientation says")
+        upright = ImageOps.exif_transpose(picture) if turned else picture
+        array = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+    if array.shape[2] == 4:
+        if array[:, :, 3].min() < 255:
+            raise UserError(f"{quoted(path)} is partly transparent. Save it without transparency.")
+        conversions.append("opaque alpha channel dropped")
+    return Opened(np.ascontiguousarray(array[:, :, :3]), tuple(conversions))
+
+
+def _sixteen_bit(path: Path, picture: ImageFile) -> np.ndarray | None:
+    """The values of a 16-bit PNG, height × width × 3 or 4; None for every other picture.
+
+    Pillow keeps only the high byte of each colour value. The low bytes come from decoding the same data once more
+    under Pillow's name for the opposite byte order.
+    """
+    if not isinstance(picture, PngImageFile) or "16B" not in str(picture.tile[0][3]):
+        return None
+    layout = str(picture.tile[0][3])
+    if picture.mode in ("I", "I;16"):
+        return np.repeat(np.asarray(picture)[:, :, None], 3, axis=2)
+    if layout not in _LOW_BYTES:
+        raise UserError(f"{quoted(path)} is grey with 16 bits and transparency, which is not supported.")
+    high = np.asarray(picture).astype(np.uint16)
+    with _regular(path) as file:
+        again = PngImageFile(file)
+        again.tile = [again.tile[0]._replace(args=_LOW_BYTES[layout])]
+        low = np.asarray(again)
+    return high << 8 | low
