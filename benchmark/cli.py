@@ -34,6 +34,12 @@ app = typer.Typer(
 console = Console()
 
 
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(help="A Python file or module that defines strategies; it is imported. Repeatable."),
+]
+
+
 class Kind(StrEnum):
     """What ``list`` can list."""
 
@@ -63,6 +69,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"),
     ] = None,
+    plugin: Plugins = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are finished.")] = False,
 ) -> None:
     """Train strategies on a stream, one run after another, and measure them after every task.
@@ -70,6 +77,7 @@ def run(
     A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
     preset, then --config, then --set.
     """
+    _add_plugins(plugin)
     configs = plan(strategy, stream, preset, seed, order, data, config_file, assignments or [])
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter
@@ -91,8 +99,10 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
     strategy: Annotated[str | None, typer.Option(help="With settings: a strategy whose own settings to show.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """List what can be chosen, with one line about each."""
+    _add_plugins(plugin)
     if kind is Kind.settings:
         rows = _settings(strategy)
         columns = ["setting", "default", "accepted", "meaning"]
@@ -133,6 +143,31 @@ def report(
     console.print(f"Report: {page.resolve()}", soft_wrap=True, highlight=False)
 
 
+@app.command()
+def check(
+    strategy: Annotated[str, typer.Option(help="One strategy, or several with commas between.")],
+    preset: Annotated[str, typer.Option(help="Sizes; training is lengthened to 100 updates a task.")] = "smoke",
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="One setting; repeatable.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Check that a strategy is what it declares: it learns, repeats, resumes, keeps no data, counts its costs truly."""
+    _add_plugins(plugin)
+    configs = plan(strategy, "four_tasks", preset, "0", "derain,denoise,deblur", None, None, assignments or [])
+    from benchmark.conformance import check as examine
+    from benchmark.engine.local import resolve
+
+    failed = 0
+    for planned in configs:
+        console.print(f"[bold]{planned.strategy}[/]")
+        for finding in examine(resolve(planned)):
+            failed += not finding.holds
+            mark = "[green]ok  [/]" if finding.holds else "[red]FAIL[/]"
+            console.print(f"  {mark} {finding.question} ({_plain(finding.detail)})", highlight=False, soft_wrap=True)
+    if failed:
+        console.print(f"{failed} check(s) failed.")
+        raise typer.Exit(1)
+
+
 def plan(
     strategy: str,
     stream: str,
@@ -150,7 +185,7 @@ def plan(
     """
     from benchmark.streams.definition import load
 
-    available = registry.names()
+    available = registry.entries()
     chosen = list(dict.fromkeys(_split(strategy)))
     for name in chosen:
         if name not in available:
@@ -170,6 +205,7 @@ def plan(
             configs.append(
                 config.checked(
                     strategy=name,
+                    plugin=available[name].origin,
                     stream=defined.name,
                     order=defined.order,
                     tasks=[task.model_dump(mode="json") for task in defined.tasks],
@@ -196,7 +232,7 @@ def main() -> None:
 
 def _choices(kind: Kind) -> dict[str, str]:
     if kind is Kind.strategies:
-        return registry.names()
+        return {name: entry.summary for name, entry in registry.entries().items()}
     if kind is Kind.presets:
         return config.presets()
     if kind is Kind.backbones:
@@ -224,6 +260,11 @@ def _type_name(annotation: Any) -> str:
     if getattr(annotation, "__args__", None):
         return " | ".join(_type_name(part) if isinstance(part, type) else str(part) for part in annotation.__args__)
     return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _add_plugins(sources: list[str] | None) -> None:
+    for source in sources or []:
+        registry.add_plugin(source)
 
 
 def _split(text: str) -> list[str]:

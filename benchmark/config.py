@@ -87,6 +87,7 @@ class RunConfig(Section):
     """Everything that decides one run."""
 
     strategy: str = Field(description="how the network learns the stream")
+    plugin: str = Field("", description="where a strategy that is not built in comes from, with its version or hash")
     stream: str = Field(description="which tasks")
     order: list[str] = Field(description="the tasks' names in the order in which they are learned")
     tasks: list[dict[str, Any]] = Field(description="the tasks as the stream defines them")

@@ -1,9 +1,18 @@
 """Where strategies are found by name.
 
-The table names where each built-in strategy is, so that listing them imports neither torch nor Avalanche.
+There are three ways in. Built-in strategies stand in a table that names where each class is, so that listing them
+imports neither torch nor Avalanche. Installed packages announce theirs under the entry-point group
+``continual_restoration.strategies``; they are listed without being imported, too. And ``--plugin`` names a Python file
+or module, which is imported at once.
 """
 
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,28 +23,98 @@ from benchmark.validation import explain
 if TYPE_CHECKING:
     from strategies.base import Strategy
 
+GROUP = "continual_restoration.strategies"
+"""The entry-point group in which installed packages announce strategies: name → ``module:Class``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a strategy is, and one line about it.
+
+    Args:
+        target: the class as ``module:Class``.
+        summary: for lists.
+        origin: empty for built-in strategies; else the package, or the file and a hash of its content.
+    """
+
+    target: str
+    summary: str
+    origin: str = ""
+
+
 BUILT_IN = {
-    "cmc": ("strategies.cmc.strategy:CMC", "kernels estimated from one shared, partly frozen memory (the paper's)"),
-    "finetune": ("baselines.finetune:Finetune", "plain training on each task in turn, without protection"),
+    "cmc": Entry("strategies.cmc.strategy:CMC", "kernels from one shared, partly frozen memory (the paper's)"),
+    "finetune": Entry("baselines.finetune:Finetune", "plain training on each task in turn, without protection"),
 }
-"""Name → (where the class is, one line about it)."""
+
+_plugins: dict[str, Entry] = {}
 
 
-def names() -> dict[str, str]:
-    """Every available strategy with one line about it."""
-    return {name: summary for name, (_, summary) in BUILT_IN.items()}
+def entries() -> dict[str, Entry]:
+    """Every available strategy by name; a built-in name cannot be taken by another."""
+    installed = {
+        point.name: Entry(point.value, f"installed by {point.dist.name if point.dist else 'a package'}", _origin(point))
+        for point in entry_points(group=GROUP)
+    }
+    return {**installed, **_plugins, **BUILT_IN}
+
+
+def add_plugin(source: str) -> list[str]:
+    """Import a Python file (ending in .py) or module, and make the strategies it defines available.
+
+    Returns:
+        The names of its strategies.
+
+    Raises:
+        UserError: it cannot be imported, defines no strategy, or one that takes a built-in name.
+    """
+    from strategies.base import Strategy
+
+    path = Path(source)
+    is_file = source.endswith(".py")
+    if is_file and not path.is_file():
+        raise UserError(f"--plugin {source}: there is no such file.")
+    module_name = f"continual_restoration_plugin_{path.stem}" if is_file else source
+    try:
+        module = _import_file(path, module_name) if is_file else import_module(source)
+    except Exception as error:
+        raise UserError(f"--plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
+    found = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Strategy) and kind.__module__ == module_name
+    ]
+    named = {kind.name: kind for kind in found if hasattr(kind, "name")}
+    if not named:
+        raise UserError(f"--plugin {source} defines no strategy: a subclass of strategies.base.Strategy with a name.")
+    for name, kind in named.items():
+        if name in BUILT_IN:
+            raise UserError(f"--plugin {source}: the name '{name}' is taken by a built-in strategy. Choose another.")
+        origin = f"{path.name}#{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" if is_file else source
+        _plugins[name] = Entry(f"{module_name}:{kind.__name__}", _first_line(kind), origin)
+    return list(named)
 
 
 def load(name: str) -> "type[Strategy]":
     """The class of a strategy.
 
     Raises:
-        UserError: no strategy has this name.
+        UserError: no strategy has this name, or its package is broken.
     """
-    if name not in BUILT_IN:
-        raise unknown("strategy", name, BUILT_IN)
-    module, _, attribute = BUILT_IN[name][0].partition(":")
-    return getattr(import_module(module), attribute)
+    available = entries()
+    if name not in available:
+        raise unknown("strategy", name, available)
+    entry = available[name]
+    module, _, attribute = entry.target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except Exception as error:
+        if not entry.origin:
+            raise
+        raise UserError(
+            f"Strategy '{name}' ({entry.summary}) cannot be imported from {entry.target}: "
+            f"{type(error).__name__}: {error}. Mend or uninstall the package; other strategies are not affected."
+        ) from error
 
 
 def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:
@@ -48,3 +127,21 @@ def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:
         return strategy.Settings.model_validate(given)
     except ValidationError as error:
         raise UserError(explain(error, strategy.Settings, strategy.name)) from error
+
+
+def _origin(point: Any) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _import_file(path: Path, name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().partition("\n")[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from avalanche.core import SupervisedPlugin
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
 
 from benchmark.addresses import torch_seed
@@ -24,7 +25,13 @@ from strategies import registry
 from strategies.base import Strategy
 
 
-def execute(configs: Sequence[RunConfig], out: Path, reporter: Reporter, force: bool = False) -> list[Run]:
+def execute(
+    configs: Sequence[RunConfig],
+    out: Path,
+    reporter: Reporter,
+    force: bool = False,
+    plugins: Sequence[SupervisedPlugin] = (),
+) -> list[Run]:
     """Do the runs that are not done yet, below ``out``.
 
     A finished run is kept; an interrupted one goes on after its last finished task and ends bit for bit as if it had
@@ -35,6 +42,7 @@ def execute(configs: Sequence[RunConfig], out: Path, reporter: Reporter, force: 
         out: folder for the run directories.
         reporter: told of every step.
         force: do finished runs again.
+        plugins: further Avalanche plugins for every run, called after the strategy.
 
     Raises:
         UserError: a run cannot be started; those before it are complete on disk.
@@ -50,12 +58,14 @@ def execute(configs: Sequence[RunConfig], out: Path, reporter: Reporter, force: 
             reporter.say(f"{run.name}: finished before; kept (--force repeats it)")
             reporter.skip(config.training.updates * len(config.order))
         else:
-            run = _execute(config, run.path, reporter, force)
+            run = _execute(config, run.path, reporter, force, plugins)
         done.append(run)
     return done
 
 
-def _execute(config: RunConfig, path: Path, reporter: Reporter, force: bool) -> Run:
+def _execute(
+    config: RunConfig, path: Path, reporter: Reporter, force: bool, plugins: Sequence[SupervisedPlugin]
+) -> Run:
     device = choose_device(config.training.device)
     strategy, model = prepare(config)
     benchmark = build(config)
@@ -68,7 +78,7 @@ def _execute(config: RunConfig, path: Path, reporter: Reporter, force: bool) -> 
         training=config.training,
         device=device,
         workers=config.data.workers,
-        plugins=(recorder,),
+        plugins=(recorder, *plugins),
     )
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)

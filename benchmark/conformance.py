@@ -1,0 +1,237 @@
+"""Is a strategy what it says it is? Checks for authors of strategies, run on a small stream.
+
+The strategy learns three tasks of ``four_tasks`` three times over: twice from the start, and once interrupted after the
+first training round and resumed. What is on disk afterwards has to bear out everything the strategy declares.
+"""
+
+import io
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.benchmarks.scenarios import CLExperience
+from avalanche.core import SupervisedPlugin
+from rich.console import Console
+from torch.utils.data import Dataset
+
+from benchmark.config import RunConfig, Training
+from benchmark.engine import local
+from benchmark.errors import UserError
+from benchmark.progress import Reporter
+from benchmark.recording import Recorder
+from benchmark.runs import Run
+from benchmark.streams.build import build
+from benchmark.training import RestorationTemplate
+from strategies.base import Strategy, TaskNetwork
+
+LEAST_UPDATES = 100
+"""Updates of a task below which nothing can be expected to be learned; shorter presets are lengthened to it."""
+
+RESULTS = ("metrics.csv", "curves.csv", "outputs.csv", "ledger.csv")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was asked, whether it holds, and the figures."""
+
+    question: str
+    holds: bool
+    detail: str
+
+
+def check(config: RunConfig) -> Iterator[Finding]:
+    """Run the strategy of a configuration and examine it, one finding at a time.
+
+    Args:
+        config: a resolved configuration; its tasks are what the strategy learns.
+
+    Raises:
+        UserError: the strategy cannot be run at all.
+    """
+    config = _lengthened(config)
+    with TemporaryDirectory(prefix="check-") as folder:
+        place = Path(folder)
+        first = _run(config, place / "first")
+        strategy, model = local.prepare(config)
+        traits = strategy.traits
+
+        yield _learns(first)
+        second = _run(config, place / "second")
+        yield Finding(
+            "the same run twice gives the same bytes",
+            all(_bytes(first, name) == _bytes(second, name) for name in RESULTS),
+            f"compared: {', '.join(RESULTS)}",
+        )
+        yield _resumes(config, first, place / "resumed")
+        yield _keeps_no_data(config)
+        yield _protects(first, traits.protects_exactly)
+        told = isinstance(model, TaskNetwork)
+        yield Finding(
+            "it declares truly whether it needs the task's label",
+            traits.needs_task_id == told,
+            f"declared {traits.needs_task_id}; the network {'is' if told else 'is not'} a TaskNetwork",
+        )
+        yield _grows(first, traits.grows)
+        yield _ledger(first)
+
+
+def _learns(run: Run) -> Finding:
+    """Validation PSNR of every task rises while it is first learned."""
+    curves = run.curves
+    gains = [float(rows["psnr"].iloc[-1] - rows["psnr"].iloc[0]) for _, rows in curves.groupby(["after", "place"])]
+    first = gains[0]
+    return Finding(
+        "it learns",
+        first > 1 and all(np.isfinite(gains)),
+        f"validation PSNR of the first task rose by {first:.1f} dB",
+    )
+
+
+def _resumes(config: RunConfig, whole: Run, place: Path) -> Finding:
+    question = "an interrupted run goes on from its checkpoint to the same bytes"
+    rounds = {int(after) for after in whole.metrics["after"] if after}
+    if len(rounds) == 1:
+        return Finding(question, True, "it learns in a single round, which has no inside to resume from")
+
+    with suppress(KeyboardInterrupt):
+        _run(config, place, _Stop())
+    try:
+        resumed = _run(config, place)
+    except UserError as error:
+        return Finding(question, False, str(error))
+    differing = [name for name in RESULTS if _bytes(whole, name) != _bytes(resumed, name)]
+    return Finding(
+        question,
+        not differing,
+        f"differing: {', '.join(differing)}; does state() hold all the next task needs?" if differing else "all equal",
+    )
+
+
+def _keeps_no_data(config: RunConfig) -> Finding:
+    """Look for rows of training pixels, and for data sets, in everything that strategy and network still hold."""
+    strategy, model = local.prepare(config)
+    benchmark = build(config)
+    template = RestorationTemplate(model=model, strategy=strategy, training=config.training, device=torch.device("cpu"))
+    rows: set[bytes] = set()
+    revisited = False
+    seen: set[int] = set()
+    for experience, budget in local.training_rounds(strategy, benchmark):
+        revisited |= any(label in seen for label in experience.task_labels)
+        seen |= set(experience.task_labels)
+        for index in range(0, len(experience.dataset), 3):
+            clean = experience.dataset[index][1]
+            rows |= _fingerprints(clean)
+        template.learn(experience, budget)
+    found = "tasks are trained again in later rounds" if revisited else _find_data(strategy, template.model, rows)
+    declared = strategy.traits.stores_data
+    return Finding(
+        "it keeps no training data unless it declares so",
+        declared or not found,
+        f"declared stores_data={declared}; found: {found or 'none'}",
+    )
+
+
+def _protects(run: Run, declared: bool) -> Finding:
+    changed = run.metrics.query("metric == 'outputs_changed'")
+    count, compared = int(changed["value"].sum()), int(changed["images"].sum())
+    return Finding(
+        "it declares truly whether outputs of old tasks stay bit-identical",
+        not compared or declared == (count == 0),
+        f"declared protects_exactly={declared}; {count} of {compared} outputs changed",
+    )
+
+
+def _grows(run: Run, declared: bool) -> Finding:
+    sizes = [int(size) for size in run.ledger.query("quantity == 'stored_bytes'").sort_values("after")["value"]]
+    return Finding(
+        "it declares truly whether what it stores grows with tasks",
+        len(sizes) == 1 or declared == (sizes[-1] > sizes[-2]),
+        f"declared grows={declared}; stored bytes after each round: {', '.join(map(str, sizes))}",
+    )
+
+
+def _ledger(run: Run) -> Finding:
+    """The bytes in the ledger are those of the checkpoint file, header aside; and something was trainable."""
+    off = []
+    rows = run.ledger.query("quantity == 'stored_bytes'")
+    for after, told in zip(rows["after"].astype(int), rows["value"].astype(int), strict=True):
+        file = run.checkpoint(after).read_bytes()
+        on_disk = len(file) - 8 - int.from_bytes(file[:8], "little")
+        if on_disk != told:
+            off.append(f"after {after}: {told} told, {on_disk} on disk")
+    trainable = run.ledger.query("quantity == 'trainable_parameters'")["value"]
+    computed = run.ledger.query("quantity == 'macs_per_pixel'")["value"]
+    holds = not off and bool((trainable > 0).all()) and bool((computed > 0).all())
+    return Finding("its ledger is right", holds, "; ".join(off) or "bytes told are bytes on disk")
+
+
+class _Stop(SupervisedPlugin):
+    """Interrupts a run as its second training round begins."""
+
+    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Interrupt, but not in the first round."""
+        if template.clock.train_exp_counter == 1:
+            raise KeyboardInterrupt
+
+
+def _run(config: RunConfig, out: Path, *plugins: SupervisedPlugin) -> Run:
+    with Reporter(Console(file=io.StringIO()), total=1) as quiet:
+        return local.execute([config], out, quiet, plugins=plugins)[0]
+
+
+def _lengthened(config: RunConfig) -> RunConfig:
+    training = config.training
+    per_epoch = max(training.updates_per_epoch, -(-LEAST_UPDATES // training.epochs))
+    changed: Training = training.model_copy(update={"updates_per_epoch": per_epoch, "device": "cpu"})
+    return config.model_copy(update={"training": changed})
+
+
+def _bytes(run: Run, name: str) -> bytes:
+    return (run.path / name).read_bytes()
+
+
+def _fingerprints(clean: torch.Tensor) -> set[bytes]:
+    """The first row of a clean patch as float32 and as 8-bit bytes, if it is varied enough to be told from chance."""
+    row = clean[0, 0].numpy()
+    eight_bit = np.rint(row * 255).astype(np.uint8)
+    return {row.tobytes(), eight_bit.tobytes()} if len(np.unique(eight_bit)) >= 6 else set()
+
+
+def _find_data(strategy: Strategy, model: torch.nn.Module, rows: set[bytes]) -> str:
+    for thing in _reachable([strategy, model, strategy.state()]):
+        if isinstance(thing, Dataset | CLExperience):
+            return f"a {type(thing).__name__}"
+        if isinstance(thing, torch.Tensor):
+            thing = thing.detach().cpu().numpy()
+        if isinstance(thing, np.ndarray) and thing.ndim >= 2:
+            side = thing.shape[-1]
+            lines = np.ascontiguousarray(thing).reshape(-1, side)
+            if any(line.tobytes() in rows for line in lines):
+                return f"training pixels in an array of shape {tuple(thing.shape)}"
+    return ""
+
+
+def _reachable(roots: list[Any]) -> Iterator[Any]:
+    """Everything that containers and attributes lead to, short of templates and recorders."""
+    seen: set[int] = set()
+    open_things = list(roots)
+    while open_things:
+        thing = open_things.pop()
+        if id(thing) in seen or isinstance(thing, RestorationTemplate | Recorder | type):
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, torch.Tensor | np.ndarray | str | bytes | int | float | Dataset | CLExperience):
+            continue
+        if isinstance(thing, dict):
+            open_things += itertools.chain(thing.keys(), thing.values())
+        elif isinstance(thing, list | tuple | set | frozenset):
+            open_things += thing
+        elif hasattr(thing, "__dict__"):
+            open_things += vars(thing).values()
