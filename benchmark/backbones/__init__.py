@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 BACKBONES = {
     "resnet": ("benchmark.backbones.resnet:ResNet", "residual blocks at full resolution (section 4.1.3)"),
+    "dense": ("benchmark.backbones.dense:DenseNet", "dense blocks at full resolution (section 4.4.6)"),
+    "rdn": ("benchmark.backbones.rdn:RDN", "residual dense network at full resolution (section 4.4.6)"),
 }
 """Name → (where the class is, one line about it). Naming the place keeps ``list backbones`` free of torch."""
 

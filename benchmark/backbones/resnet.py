@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.backbones.base import Backbone
+
 
 class ResidualBlock(nn.Module):
     """``x + conv(relu(conv(x)))`` with 3×3 convolutions, after He et al. (2016), without normalisation."""
@@ -17,24 +19,9 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
-class ResNet(nn.Module):
-    """An input convolution, residual blocks, and an output convolution, all at full resolution.
+class ResNet(Backbone):
+    """A body of residual blocks, one after another."""
 
-    Args:
-        width: channels inside the network (64 in the paper).
-        blocks: residual blocks between the input and the output convolution (6 in the paper).
-        image_skip: add the input image to the output, so that the network predicts a correction. The paper does
-            not; with it, every task starts from the degraded image and the gain of sharing is hidden.
-    """
-
-    def __init__(self, width: int = 64, blocks: int = 6, image_skip: bool = False) -> None:
-        super().__init__()
-        self.image_skip = image_skip
-        self.head = nn.Conv2d(3, width, 3, padding=1)
-        self.body = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
-        self.tail = nn.Conv2d(width, 3, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Restore images (N, 3, H, W) with values around [0, 1]; the output has the same shape and is not clamped."""
-        restored = self.tail(self.body(self.head(x)))
-        return x + restored if self.image_skip else restored
+    def make_body(self) -> nn.Module:
+        """Residual blocks in sequence."""
+        return nn.Sequential(*[ResidualBlock(self.width) for _ in range(self.blocks)])

@@ -1,0 +1,147 @@
+"""A smaller network for every task, with deformable convolutions (the paper's 'Deform' baseline, section 4.3).
+
+The paper says that separate models are used for the tasks, that they are built of deformable convolutions and that
+together they have about 13 % more parameters than the plain network. The rest is chosen here: each network is the
+backbone at a smaller width, and the first 3×3 convolution of every block is deformable (Dai et al., "Deformable
+Convolutional Networks", ICCV 2017) with offsets from a 3×3 convolution that starts at zero. Deforming every layer
+would leave little of a small network's parameters for anything but offsets.
+
+The layer is written with ``F.grid_sample`` and equals ``torchvision.ops.DeformConv2d``, which trains 13 times slower on
+the CPU (104 ms against 8 ms, forward and backward, for 8 patches of 48×48 with 5 channels on one core).
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import flop_registry, register_flop_formula
+
+from baselines.independent import SeparateNetworks
+from benchmark.addresses import torch_seed
+from benchmark.backbones.base import Backbone
+from benchmark.backbones.dense import DenseBlock
+from benchmark.backbones.resnet import ResidualBlock
+from benchmark.errors import UserError
+from strategies.base import Settings, Strategy, Traits
+
+TAPS = 9
+
+
+class DeformSettings(Settings):
+    """Settings of the deform baseline."""
+
+    size: float = Field(
+        1.13, gt=0, le=100, description="parameters of all tasks' networks together, in plain backbones"
+    )
+
+
+class Deform(Strategy):
+    """A smaller network of its own for every task, with deformable convolutions (section 4.3)."""
+
+    name = "deform"
+    Settings = DeformSettings
+    traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
+    settings: DeformSettings
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """A network that gets a small deformable copy of the backbone with every task.
+
+        Raises:
+            UserError: the backbone cannot be built at another width.
+        """
+        if not isinstance(backbone, Backbone):
+            raise UserError(
+                f"deform builds the backbone again at a smaller width and cannot do so with {type(backbone).__name__}. "
+                "Use one of those that this command shows: python -m benchmark list backbones."
+            )
+        width = fitting_width(backbone, self.settings.size / tasks)
+        return SeparateNetworks(partial(drawn, backbone, width, self.seed))
+
+
+class DeformableConv2d(nn.Module):
+    """A 3×3 convolution whose nine taps are moved, pixel by pixel, by offsets that a second convolution predicts.
+
+    Args:
+        conv: a 3×3 convolution of stride 1 and padding 1 whose weight and bias are taken over.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.offset = nn.Conv2d(conv.in_channels, 2 * TAPS, 3, padding=1)
+        nn.init.zeros_(self.offset.weight)
+        assert self.offset.bias is not None
+        nn.init.zeros_(self.offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, k_in, H, W) to (N, k_out, H, W)."""
+        return deformable_convolution(x, self.offset(x), self.weight, self.bias)
+
+
+def deformable_convolution(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``sum over taps k of w_k · x(p + p_k + Δp_k)``, sampled bilinearly, zero outside the image (Dai et al., Eq. 2).
+
+    Args:
+        x: (N, k_in, H, W).
+        offset: (N, 18, H, W), the pairs (Δy, Δx) of the nine taps in pixels, tap after tap in rows of the kernel.
+        weight: (k_out, k_in, 3, 3).
+        bias: (k_out,) or None.
+    """
+    n, channels, height, width = x.shape
+    dy, dx = offset.view(n, TAPS, 2, height, width).unbind(2)
+    shift = torch.arange(-1, 2, dtype=x.dtype, device=x.device)
+    rows = torch.arange(height, dtype=x.dtype, device=x.device)
+    columns = torch.arange(width, dtype=x.dtype, device=x.device)
+    y = dy + shift.repeat_interleave(3).view(TAPS, 1, 1) + rows.view(height, 1)
+    x_ = dx + shift.repeat(3).view(TAPS, 1, 1) + columns
+    # grid_sample without align_corners: pixel i of n has its centre at (2 · i + 1) / n - 1.
+    grid = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    sampled = F.grid_sample(x, grid.view(n, TAPS * height, width, 2), align_corners=False)
+    return F.conv2d(sampled.view(n, channels * TAPS, height, width), weight.view(len(weight), -1, 1, 1), bias)
+
+
+def small_network(backbone: Backbone, width: int) -> Backbone:
+    """The backbone at another width, with the first 3×3 convolution of every block deformable."""
+    network = type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
+    for block in list(network.body.modules()):
+        if isinstance(block, ResidualBlock | DenseBlock):
+            name, conv = next((name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.Conv2d))
+            block.set_submodule(name, DeformableConv2d(conv))
+    return network
+
+
+def drawn(backbone: Backbone, width: int, seed: int, task: int) -> Backbone:
+    """A task's small network, with weights drawn for that task."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed("deform", seed, task))
+        return small_network(backbone, width)
+
+
+def fitting_width(backbone: Backbone, share: float) -> int:
+    """The width, at least 1, at which the small network's size is nearest to a share of the backbone's."""
+
+    def size(width: int) -> int:
+        with torch.device("meta"):
+            return count(small_network(backbone, width))
+
+    target = share * count(backbone)
+    width = 1
+    while size(width) < target:
+        width += 1
+    return min(max(1, width - 1), width, key=lambda candidate: abs(size(candidate) - target))
+
+
+def count(network: nn.Module) -> int:
+    """Parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+if torch.ops.aten.grid_sampler_2d not in flop_registry:
+
+    @register_flop_formula(torch.ops.aten.grid_sampler_2d)
+    def grid_sample_flops(*shapes: Any, out_shape: Any, **_: Any) -> int:
+        """Two for each of the four pixels that bilinear sampling weighs; torch's counter leaves sampling out."""
+        return 8 * int(torch.Size(out_shape).numel())

@@ -1,0 +1,72 @@
+"""One network per task: nothing is forgotten, nothing is shared, and storage grows with every task."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.addresses import torch_seed
+from strategies.base import Strategy, TaskNetwork, Traits
+
+
+class Independent(Strategy):
+    """A full network of its own for every task."""
+
+    name = "independent"
+    traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """A network that gets a copy of the backbone with every task."""
+        return SeparateNetworks(partial(redrawn, backbone, self.seed))
+
+
+def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
+    """A copy of a backbone with weights drawn for the task; the first task gets the backbone's own.
+
+    So after the first task, this baseline and plain training are the same network.
+    """
+    network = copy.deepcopy(backbone)
+    if task > 0:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed("independent", seed, task))
+            for layer in network.modules():
+                reset = getattr(layer, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+    return network
+
+
+class Switch(nn.ModuleDict):
+    """Several networks, of which one is in use."""
+
+    chosen = ""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore images (N, 3, H, W) with the chosen network."""
+        return self[self.chosen](x)
+
+
+class SeparateNetworks(TaskNetwork):
+    """A network for each task; only the newest is trainable.
+
+    Args:
+        make: gives a task's untrained network.
+    """
+
+    backbone: Switch
+
+    def __init__(self, make: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.make = make
+        self.backbone = Switch()
+
+    def begin_task(self, task: int) -> None:
+        """Freeze the earlier networks and add one."""
+        self.backbone.requires_grad_(False)
+        self.backbone[str(task)] = self.make(task)
+
+    def activate(self, task: int) -> None:
+        """Choose the task whose network the next forward passes use."""
+        self.backbone.chosen = str(task)

@@ -1,0 +1,90 @@
+"""Joint training on all tasks at once: two upper bounds, without and with knowledge of the task."""
+
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from strategies.base import Strategy, TaskNetwork, Traits
+from strategies.surgery import replace_convolutions
+
+
+class Together(Strategy):
+    """One plain network, trained on all tasks mixed and never told which task an image belongs to (section 4.3)."""
+
+    name = "together"
+    traits = Traits(stores_data=True)
+
+    def rounds(self, tasks: int) -> list[list[int]]:
+        """A single round of all tasks."""
+        return [list(range(tasks))]
+
+
+class TogetherTaskId(Together):
+    """Joint training where every task has its own biases; ours, not the paper's.
+
+    The fairer upper bound for strategies that are told the task at test time, as CMC is: `together` has to guess it.
+    """
+
+    name = "together_task_id"
+    traits = Traits(stores_data=True, needs_task_id=True)
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """Give every convolution one bias per task."""
+        return TaskBiasNetwork(backbone)
+
+
+class TaskBiasConv2d(nn.Module):
+    """A convolution whose weight all tasks share, with a bias for each task.
+
+    Args:
+        conv: the convolution; its weight is kept, its bias is where every task's own bias starts.
+    """
+
+    start: Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert conv.bias is not None
+        self.register_buffer("start", conv.bias.detach(), persistent=False)
+        conv.register_parameter("bias", None)
+        self.conv = conv
+        self.biases = nn.ParameterDict()
+        self.task = 0
+
+    def begin_task(self, task: int) -> None:
+        """Add a bias for a task."""
+        self.biases[str(task)] = nn.Parameter(self.start.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, k_in, H, W) with the shared weight and the chosen task's bias."""
+        return self.conv._conv_forward(x, self.conv.weight, self.biases[str(self.task)])
+
+
+class TaskBiasNetwork(TaskNetwork):
+    """A network of :class:`TaskBiasConv2d`; all tasks' biases stay trainable, so that tasks can be learned together.
+
+    Args:
+        backbone: any network; it becomes a part of this one. Convolutions without a bias stay as they are.
+
+    Raises:
+        UserError: no convolution has a bias.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = replace_convolutions(backbone, lambda conv: conv if conv.bias is None else TaskBiasConv2d(conv))
+        self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, TaskBiasConv2d)]
+        if not self.layers:
+            raise UserError(
+                f"together_task_id gives every task its own biases, and no nn.Conv2d of {type(backbone).__name__} has "
+                "one. Use the strategy together, or a backbone with biases."
+            )
+
+    def begin_task(self, task: int) -> None:
+        """Add a bias for the task to every layer."""
+        for layer in self.layers:
+            layer.begin_task(task)
+
+    def activate(self, task: int) -> None:
+        """Choose the task whose biases the next forward passes use."""
+        for layer in self.layers:
+            layer.task = task

@@ -1,0 +1,185 @@
+"""PackNet: a share of one network's weights for every task, chosen by magnitude.
+
+Mallya and Lazebnik, "PackNet: Adding Multiple Tasks to a Single Network by Iterative Pruning", CVPR 2018. A task first
+trains all weights that are still free, beside the fixed ones of earlier tasks; then keeps the largest of them in every
+layer and drops the others to zero; and trains on with those it kept. At test time task n uses the weights of
+tasks 0 to n. Biases, and everything else outside the kernels of convolutions (normalisation with its running
+statistics, PReLU), are learned with the first task and fixed from then on, as in section 3 of that paper.
+
+Why not avalanche-lib's ``PackNetModel``: in 0.6.0 it crashes on convolutions without a bias and refuses normalisation
+and PReLU, decides by epochs, leaves what it pruned at its old values, stores two masks that follow from a third, and
+holds fixed weights back by their gradients alone, so that weight decay moves them. Here, as in CMC, what is fixed lies
+in a buffer that no optimizer reaches.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from strategies.base import Settings, Strategy, TaskNetwork, Traits
+from strategies.surgery import replace_convolutions
+
+FREE = -1
+MAX_TASKS = 127  # task numbers are kept as int8
+
+
+class PackNetSettings(Settings):
+    """Settings of PackNet."""
+
+    fraction: float = Field(0.125, gt=0, le=1, description="share of every layer's weights that each task keeps")
+    retrain: float = Field(
+        1 / 3, gt=0, lt=1, description="share of a task's updates that follow pruning, with the kept weights alone"
+    )
+
+
+class PackNet(Strategy):
+    """PackNet: every task keeps the largest of the free weights and prunes the rest (Mallya and Lazebnik, 2018)."""
+
+    name = "packnet"
+    Settings = PackNetSettings
+    traits = Traits(needs_task_id=True, protects_exactly=True)
+    settings: PackNetSettings
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """Pack every convolution.
+
+        Raises:
+            UserError: the tasks do not fit into the network, or weights lie outside of convolutions.
+        """
+        fraction = self.settings.fraction
+        if fraction * tasks > 1 + 1e-9 or tasks > MAX_TASKS:
+            raise UserError(
+                f"packnet.fraction = {fraction:g} for each of {tasks} tasks is {fraction * tasks:.0%} of the weights. "
+                f"Use a fraction of at most {1 / tasks:.4g}, and at most {MAX_TASKS} tasks."
+            )
+        return PackedNetwork(backbone, fraction)
+
+    def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Prune when the share of updates that is left is the one for retraining; never before the first update."""
+        updates = template.training_settings.updates
+        before = min(max(1, round((1 - self.settings.retrain) * updates)), updates - 1)
+        if template.clock.train_exp_iterations == before:
+            template.model.prune()
+
+
+class PackedConv2d(nn.Module):
+    """A convolution whose weights are owned by tasks, each by at most one.
+
+    Args:
+        conv: the convolution; its options and bias are kept, and its weights are where the first task starts.
+
+    State:
+        ``memory`` like the weights, zero where free; ``owner`` int8, the task that owns a weight or -1.
+    """
+
+    memory: Tensor
+    owner: Tensor
+    trainable: Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.register_buffer("memory", conv.weight.detach())
+        self.register_buffer("owner", torch.full_like(self.memory, FREE, dtype=torch.int8))
+        conv.register_parameter("weight", None)
+        self.conv = conv
+        self.learning: int | None = None
+        self.active = 0
+
+    def begin_task(self, task: int) -> None:
+        """Make all free weights trainable: from the network's own start in the first task, from zero in later ones."""
+        free = self.owner == FREE
+        self.weight = nn.Parameter(self.memory.clone())
+        self.memory = self.memory.masked_fill(free, 0)
+        self.register_buffer("trainable", free, persistent=False)
+        self.learning = self.active = task
+
+    def prune(self, fraction: float) -> None:
+        """Keep the largest of the free weights, a fraction of all weights but at least one; the others become zero."""
+        assert self.learning is not None
+        free = self.owner == FREE
+        keep = min(max(1, int(fraction * free.numel() + 1e-6)), int(free.sum()))
+        magnitude = self.weight.detach().abs().masked_fill(~free, -1).flatten()
+        kept = torch.argsort(magnitude, descending=True, stable=True)[:keep]
+        self.owner.view(-1)[kept] = self.learning
+        self.trainable = self.owner.eq(self.learning)
+
+    def end_task(self) -> None:
+        """Fix the weights that the task kept."""
+        self.memory = self.kernel().detach()
+        del self.weight, self.trainable
+        self.learning = None
+
+    def kernel(self) -> Tensor:
+        """The active task's weights: with a gradient while it is learned, and without those of later tasks."""
+        if self.active == self.learning:
+            return torch.where(self.trainable, self.weight, self.memory)
+        return self.memory * (self.owner <= self.active)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, k_in, H, W) with the active task's weights."""
+        return self.conv._conv_forward(x, self.kernel(), self.conv.bias)
+
+
+class PackedNetwork(TaskNetwork):
+    """A network of :class:`PackedConv2d`.
+
+    Args:
+        backbone: any network whose weights lie in ``nn.Conv2d`` layers; it becomes a part of this one.
+        fraction: share of every layer's weights that each task keeps.
+
+    Raises:
+        UserError: there is no convolution, or weights lie elsewhere.
+    """
+
+    def __init__(self, backbone: nn.Module, fraction: float) -> None:
+        super().__init__()
+        kind = type(backbone).__name__
+        self.backbone = replace_convolutions(backbone, PackedConv2d)
+        self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, PackedConv2d)]
+        self.fraction = fraction
+        self.pruned = self.later = False
+        if not self.layers:
+            raise UserError(f"PackNet shares out the weights of convolutions, and {kind} has no nn.Conv2d layer.")
+        elsewhere = [name for name, parameter in self.backbone.named_parameters() if parameter.ndim > 1]
+        if elsewhere:
+            raise UserError(
+                f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}."
+            )
+
+    def begin_task(self, task: int) -> None:
+        """Make the free weights trainable."""
+        for layer in self.layers:
+            layer.begin_task(task)
+        self.pruned = False
+
+    def prune(self) -> None:
+        """Keep the task's share of weights in every layer, and drop the other free ones to zero."""
+        for layer in self.layers:
+            layer.prune(self.fraction)
+        self.pruned = True
+
+    def end_task(self) -> None:
+        """Fix what the task kept, after the first one also everything outside the kernels."""
+        if not self.pruned:
+            self.prune()
+        for layer in self.layers:
+            layer.end_task()
+        self.backbone.requires_grad_(False)
+        self.later = True
+
+    def train(self, mode: bool = True) -> "PackedNetwork":
+        """Switch between training and evaluation; running statistics move in the first task only."""
+        super().train(mode)
+        if self.later:
+            for layer in self.backbone.modules():
+                if hasattr(layer, "running_mean"):
+                    layer.eval()
+        return self
+
+    def activate(self, task: int) -> None:
+        """Choose the task whose weights the next forward passes use."""
+        for layer in self.layers:
+            layer.active = task
