@@ -1,0 +1,45 @@
+"""Learning without Forgetting (Li and Hoiem, ECCV 2016), with images as outputs."""
+
+import copy
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional as F
+
+from strategies.base import Settings, Strategy
+
+
+class LwFSettings(Settings):
+    """Settings of LwF."""
+
+    weight: float = Field(1.0, ge=0, le=1e6, description="weight λ_o of the distillation loss")
+
+
+class LwF(Strategy):
+    """Learning without Forgetting: on new images, the network keeps to the outputs that it had before the task.
+
+    The loss gains ``λ_o · MSE(f(x), f_old(x))`` on the new task's degraded patches x, where f_old is a frozen copy of
+    the network from before the task. The network has no heads of its own for each task, so the old outputs are those
+    of the whole old network. Each update costs one more forward pass. Nothing is stored between tasks: the copy is
+    made of the network as the task begins.
+
+    Not Avalanche's plugin, which distils class probabilities and does not take images as targets.
+    """
+
+    name = "lwf"
+    Settings = LwFSettings
+    settings: LwFSettings
+    teacher: nn.Module | None = None
+
+    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Freeze a copy of the network, if it has learned anything."""
+        if template.experience.current_experience > 0:
+            self.teacher = copy.deepcopy(template.model).requires_grad_(False).eval()
+
+    def before_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Add the distillation loss."""
+        if self.teacher is not None:
+            images = template.mb_x.contiguous(memory_format=torch.channels_last)
+            template.loss += self.settings.weight * F.mse_loss(template.mb_output, self.teacher(images))

@@ -1,0 +1,72 @@
+"""A memory of training patches of earlier tasks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.errors import UserError
+
+
+class PatchMemory:
+    """Training patches of earlier tasks, kept to the bit on the CPU, equally many of every task.
+
+    A task's first patches are kept; each was drawn at random by its address, so they are a random sample, and so are
+    the first of those, to which a task is cut when another needs room. Clean patches have 8 bits; degraded ones may
+    have fractions or lie outside [0, 1], and stay float32.
+
+    Args:
+        capacity: patches in all.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.degraded = torch.empty(0)
+        self.clean = torch.empty(0, dtype=torch.uint8)
+        self.labels = torch.empty(0, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def check(self, tasks: int, setting: str) -> None:
+        """Refuse a capacity that is too small for a stream.
+
+        Raises:
+            UserError: some task would have no patch.
+        """
+        if self.capacity < tasks:
+            raise UserError(
+                f"{setting} = {self.capacity} leaves some of {tasks} tasks without a patch. Use {tasks} at least."
+            )
+
+    def add(self, label: int, dataset: Any) -> None:
+        """Keep patches of a new task, and fewer of the others.
+
+        Args:
+            label: the task's label.
+            dataset: its training patches: (degraded, clean, ...).
+        """
+        known = self.labels.unique().tolist()
+        share = self.capacity // (len(known) + 1)
+        kept = [index for task in known for index in (self.labels == task).nonzero()[:share, 0].tolist()]
+        pairs = [dataset[index][:2] for index in range(min(share, len(dataset)))]
+        degraded = torch.stack([degraded for degraded, _ in pairs])
+        clean = torch.stack([(clean * 255).round().to(torch.uint8) for _, clean in pairs])
+        labels = torch.full((len(pairs),), label)
+        self.degraded = torch.cat([self.degraded[kept], degraded]) if kept else degraded
+        self.clean = torch.cat([self.clean[kept], clean]) if kept else clean
+        self.labels = torch.cat([self.labels[kept], labels])
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[Tensor]:
+        """A mini-batch [degraded, clean, task labels] on the CPU; every patch is as likely as any other."""
+        chosen = torch.from_numpy(rng.integers(len(self), size=count))
+        return [self.degraded[chosen], self.clean[chosen].float() / 255, self.labels[chosen]]
+
+    def state(self) -> dict[str, Tensor]:
+        """All patches with their labels."""
+        return {"degraded": self.degraded, "clean": self.clean, "labels": self.labels}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave."""
+        self.degraded, self.clean, self.labels = state["degraded"], state["clean"], state["labels"]
