@@ -1,0 +1,223 @@
+"""What ``data check`` finds out about the datasets under a root: every file is opened, every claim is measured."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmark.data import datasets, leaks
+from benchmark.data.datasets import Dataset, Item
+from benchmark.data.leaks import Fingerprint
+from benchmark.data.opening import quoted
+from benchmark.data.patches import test_pair
+from benchmark.data.references import REFERENCES, Reference
+from benchmark.degradations import make
+from benchmark.errors import UserError
+from benchmark.metrics import luma, psnr, to_uint8
+
+
+@dataclass(frozen=True)
+class Input:
+    """The mean PSNR in dB of a dataset's degraded test images, and what it should be, if that is known."""
+
+    dataset: str
+    setting: str
+    psnr: float
+    psnr_y: float
+    reference: Reference | None
+
+    @property
+    def difference(self) -> float | None:
+        """Measured less expected, in dB."""
+        if self.reference is None:
+            return None
+        return (self.psnr if self.reference.channel == "RGB" else self.psnr_y) - self.reference.psnr
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One dataset, all of its files opened.
+
+    Args:
+        dataset: what was found.
+        sizes: how many pictures have each (width, height).
+        conversions: how many files were converted in which way.
+        inputs: the PSNR of its degraded test images.
+        problems: what has to be mended.
+    """
+
+    dataset: Dataset
+    sizes: Counter[tuple[int, int]]
+    conversions: Counter[str]
+    inputs: tuple[Input, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found under a root.
+
+    Args:
+        root: the folder that was checked.
+        datasets: every dataset, with what opening its files showed.
+        leaks: in words, every training image that also stands in a test set, of the same dataset or another.
+        problems: what has to be mended; the command fails if there is any.
+        notes: what was left out, and other things worth knowing.
+    """
+
+    root: Path
+    datasets: tuple[Checked, ...]
+    leaks: tuple[str, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one item showed when it was opened; the pixels are not kept."""
+
+    item: Item
+    size: tuple[int, int]
+    fingerprint: Fingerprint
+    conversions: tuple[str, ...]
+    inputs: tuple[tuple[float, float], ...]
+    brighter: float
+
+
+def check(root: Path, console: Console | None = None) -> Report:
+    """Open every image of every dataset under a root.
+
+    Args:
+        root: the folder that holds the datasets.
+        console: where to show progress, if anywhere.
+
+    Raises:
+        UserError: the root is no folder.
+    """
+    survey = datasets.find(root)
+    progress = Progress(console=console, transient=True) if console else None
+    checked: list[Checked] = []
+    seen: list[tuple[Dataset, list[_Seen]]] = []
+    with progress or nullcontext():
+        for dataset in survey.datasets:
+            opened, result = _check(dataset, progress)
+            checked.append(result)
+            seen.append((dataset, opened))
+    return Report(
+        root=root,
+        datasets=tuple(checked),
+        leaks=tuple(_leaks(seen)),
+        problems=(*survey.problems, *(problem for result in checked for problem in result.problems)),
+        notes=(*survey.notes, *(note for result in checked for note in result.dataset.notes)),
+    )
+
+
+def _check(dataset: Dataset, progress: Progress | None) -> tuple[list[_Seen], Checked]:
+    references = [one for one in REFERENCES if one.dataset == dataset.name]
+    degraded_by = [one for one in references if one.degradation is not None]
+    opened: list[_Seen] = []
+    problems = list(dataset.problems)
+    task = progress.add_task(dataset.name, total=len(dataset.items)) if progress else None
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for result in pool.map(lambda item: _look(dataset, item, degraded_by), dataset.items):
+            if isinstance(result, _Seen):
+                opened.append(result)
+            else:
+                problems.append(result)
+            if progress and task is not None:
+                progress.advance(task)
+    inputs = tuple(_inputs(dataset, opened, references))
+    if not problems:
+        problems += [_far(measured) for measured in inputs if measured.reference and _is_far(measured)]
+    if dataset.family == "rain100l" and opened and np.median([one.brighter for one in opened]) < 0:
+        problems.append(
+            f"{dataset.name} in {quoted(dataset.root)}: the rainy pictures are darker than the clean ones. "
+            "Rain makes a picture brighter; the two sides may be exchanged."
+        )
+    return opened, Checked(
+        dataset=dataset,
+        sizes=Counter(one.size for one in opened),
+        conversions=Counter(conversion for one in opened for conversion in one.conversions),
+        inputs=inputs,
+        problems=tuple(problems),
+    )
+
+
+def _look(dataset: Dataset, item: Item, degraded_by: list[Reference]) -> _Seen | str:
+    """What an item shows, or the problem that keeps it from being opened."""
+    try:
+        item.size()
+        clean = item.clean.read()
+        rough = item.degraded.read() if item.degraded else None
+    except UserError as error:
+        return str(error)
+    conversions = clean.conversions
+    inputs = []
+    brighter = 0.0
+    if rough is not None:
+        if np.array_equal(rough.pixels, clean.pixels):
+            return f"The pair '{item.name}' of {dataset.name} in {quoted(dataset.root)} holds the same picture twice."
+        conversions += rough.conversions
+        brighter = float(rough.pixels.mean() - clean.pixels.mean())
+        if item.split == "test":
+            inputs.append(_psnr(rough.pixels, clean.pixels))
+    for reference in degraded_by:
+        degradation = make(reference.degradation or "", reference.parameters)
+        degraded, _ = test_pair(clean.pixels, degradation, "check", reference.setting, item.name)
+        inputs.append(_psnr(to_uint8(degraded), clean.pixels))
+    height, width = clean.pixels.shape[:2]
+    return _Seen(item, (width, height), leaks.fingerprint(clean.pixels), conversions, tuple(inputs), brighter)
+
+
+def _psnr(degraded: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
+    return psnr(degraded, clean), psnr(luma(degraded), luma(clean))
+
+
+def _inputs(dataset: Dataset, opened: list[_Seen], references: list[Reference]) -> Iterator[Input]:
+    measured = [one.inputs for one in opened if one.inputs]
+    if not measured:
+        return
+    on_disk = [one for one in references if one.degradation is None]
+    expected: list[Reference | None] = []
+    if dataset.paired:
+        expected.append(on_disk[0] if on_disk else None)
+    expected += [one for one in references if one.degradation is not None]
+    for reference, values in zip(expected, np.mean(measured, axis=0).tolist(), strict=True):
+        setting = reference.setting if reference else "as on disk"
+        yield Input(dataset.name, setting, values[0], values[1], reference)
+
+
+def _is_far(measured: Input) -> bool:
+    difference, reference = measured.difference, measured.reference
+    return difference is not None and reference is not None and abs(difference) > reference.tolerance
+
+
+def _far(measured: Input) -> str:
+    reference = measured.reference
+    assert reference is not None
+    return (
+        f"{measured.dataset}, {measured.setting}: the degraded test images have {measured.psnr:.2f} dB "
+        f"({measured.psnr_y:.2f} dB on Y), {reference.psnr:.2f} dB on {reference.channel} are expected "
+        f"({reference.source}). This may be another dataset, or a changed copy."
+    )
+
+
+def _leaks(seen: list[tuple[Dataset, list[_Seen]]]) -> Iterator[str]:
+    """Training or undivided images against the test images of all datasets."""
+    every = [(dataset, one) for dataset, opened in seen for one in opened]
+    train = [(dataset, one) for dataset, one in every if one.item.split != "test"]
+    test = [(dataset, one) for dataset, one in every if one.item.split == "test"]
+    for leak in leaks.find([one.fingerprint for _, one in train], [one.fingerprint for _, one in test]):
+        (train_set, train_one), (test_set, test_one) = train[leak.train], test[leak.test]
+        likeness = "equals" if leak.exact else "nearly equals"
+        yield (
+            f"{train_set.name} {quoted(train_one.item.clean.path)} {likeness} "
+            f"test image '{test_one.item.name}' of {test_set.name}."
+        )

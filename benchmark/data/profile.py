@@ -1,0 +1,154 @@
+"""What a training patch costs: cropped from the cache, against decoding the PNG it comes from."""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.addresses import generator
+from benchmark.data import cache, datasets
+from benchmark.data.dead_leaves import dead_leaves
+from benchmark.data.opening import open_rgb
+from benchmark.data.patches import PatchSource
+from benchmark.degradations import Degradation, make
+
+_SIDE = 1414
+"""Side in pixels of the pictures, 2 megapixels as in DIV2K."""
+_PICTURES = 3
+_DECODED, _CACHED = 4, 40
+"""Patches drawn in one repeat."""
+_TRAINING: dict[str, dict[str, Any]] = {"noise": {"std": 50}, "jpeg": {"quality": [10, 70]}, "blur": {"std": [0.2, 3]}, "rain": {}}
+"""The degradations of the paper's four tasks, as in training."""
+
+
+class Untouched(Degradation):
+    """Returns the image as it is, so that only cutting out a patch takes time."""
+
+    name: ClassVar[str] = "untouched"
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The image."""
+        return image
+
+
+@dataclass(frozen=True)
+class Row:
+    """The time of one patch in milliseconds, medians over the repeats.
+
+    Args:
+        degradation: what is done to the patch.
+        decoded: with the PNG decoded for each patch.
+        cached: with a crop from the cache.
+        ratio: how many times faster the cache is; the median of the repeats' own ratios.
+        share: of a training step, how much one worker spends on its batch from the cache; None if no step was given.
+    """
+
+    degradation: str
+    decoded: float
+    cached: float
+    ratio: float
+    share: float | None
+
+    @property
+    def per_second(self) -> float:
+        """Patches a worker draws from the cache in a second."""
+        return 1000 / self.cached
+
+
+@dataclass(frozen=True)
+class _Undecoded:
+    """Stands for an image of known size, and decodes its file whenever it is sliced."""
+
+    path: Path
+    shape: tuple[int, int, int]
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        return open_rgb(self.path)[window]
+
+
+def profile(step_ms: float | None = None, patch_size: int = 48, batch_size: int = 8, repeats: int = 5) -> list[Row]:
+    """Draw the same patches from PNG files and from their cache, by turns, on generated 2-megapixel pictures.
+
+    Args:
+        step_ms: milliseconds that a training step takes, to tell the loader's share of it.
+        patch_size: side of a patch; by default that of the quick preset.
+        batch_size: patches in a step; by default that of the quick preset.
+        repeats: how often both are measured.
+    """
+    kinds = [Untouched(), *(make(name, parameters) for name, parameters in _TRAINING.items())]
+    with tempfile.TemporaryDirectory() as folder:
+        decoding, cached = _pictures(Path(folder))
+        return [_measure(kind, decoding, cached, patch_size, batch_size, repeats, step_ms) for kind in kinds]
+
+
+def render(rows: list[Row], console: Console) -> None:
+    """Print the rows as a table."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("patch", "PNG decoded, ms", "cached, ms", "times faster", "patches/s per worker"):
+        table.add_column(column, justify="left" if column == "patch" else "right")
+    shared = any(row.share is not None for row in rows)
+    if shared:
+        table.add_column("share of a step", justify="right")
+    for row in rows:
+        values = [
+            row.degradation,
+            f"{row.decoded:.1f}",
+            f"{row.cached:.3f}",
+            f"{row.ratio:.0f}",
+            f"{row.per_second:,.0f}",
+        ]
+        table.add_row(*values, *([f"{row.share:.1%}"] if row.share is not None else []))
+    console.print(table)
+
+
+def _pictures(folder: Path) -> tuple[Sequence[_Undecoded], cache.Images]:
+    photographs = folder / "photographs"
+    photographs.mkdir()
+    for index in range(_PICTURES):
+        Image.fromarray(dead_leaves(index, _SIDE)).save(photographs / f"{index}.png")
+    dataset = datasets.find(photographs).datasets[0]
+    cache.prepare(dataset, folder / "cache")
+    shape = (_SIDE, _SIDE, 3)
+    return [_Undecoded(item.clean.path, shape) for item in dataset.items], cache.load(dataset, folder / "cache")
+
+
+def _measure(
+    degradation: Degradation,
+    decoding: Sequence[_Undecoded],
+    cached: cache.Images,
+    patch_size: int,
+    batch_size: int,
+    repeats: int,
+    step_ms: float | None,
+) -> Row:
+    slow = PatchSource(decoding, degradation, patch_size)  # type: ignore[arg-type]
+    fast = PatchSource(cached, degradation, patch_size)
+    keys = itertools.count()
+    for source in (slow, fast):
+        _milliseconds(source, 1, keys)
+    times = np.array(
+        [[_milliseconds(slow, _DECODED, keys), _milliseconds(fast, _CACHED, keys)] for _ in range(repeats)]
+    )
+    decoded_ms, cached_ms = np.median(times, axis=0).tolist()
+    return Row(
+        degradation=degradation.name,
+        decoded=decoded_ms,
+        cached=cached_ms,
+        ratio=float(np.median(times[:, 0] / times[:, 1])),
+        share=batch_size * cached_ms / step_ms if step_ms else None,
+    )
+
+
+def _milliseconds(source: PatchSource, patches: int, keys: "itertools.count[int]") -> float:
+    start = time.perf_counter()
+    for _ in range(patches):
+        source.draw(generator("profile", next(keys)))
+    return (time.perf_counter() - start) * 1000 / patches
