@@ -8,8 +8,8 @@ statistics, PReLU), are learned with the first task and fixed from then on, as i
 
 Why not avalanche-lib's ``PackNetModel``: in 0.6.0 it crashes on convolutions without a bias and refuses normalisation
 and PReLU, decides by epochs, leaves what it pruned at its old values, stores two masks that follow from a third, and
-holds fixed weights back by their gradients alone, so that weight decay moves them. Here, as in CMC, what is fixed lies
-in a buffer that no optimizer reaches.
+holds fixed weights back by their gradients alone, so that weight decay moves them. Here, as in CMC, only what the task
+may change is ever a parameter, and the rest lies in buffers that no optimizer reaches.
 """
 
 from typing import Any
@@ -57,12 +57,13 @@ class PackNet(Strategy):
             )
         return PackedNetwork(backbone, fraction)
 
-    def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Prune when the share of updates that is left is the one for retraining; never before the first update."""
         updates = template.training_settings.updates
-        before = min(max(1, round((1 - self.settings.retrain) * updates)), updates - 1)
-        if template.clock.train_exp_iterations == before:
+        before_pruning = min(max(1, round((1 - self.settings.retrain) * updates)), updates - 1)
+        if template.clock.train_exp_iterations + 1 == before_pruning:  # the clock counts after all plugins
             template.model.prune()
+            template.make_optimizer()
 
 
 class PackedConv2d(nn.Module):
@@ -77,7 +78,7 @@ class PackedConv2d(nn.Module):
 
     memory: Tensor
     owner: Tensor
-    trainable: Tensor
+    index: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -91,31 +92,30 @@ class PackedConv2d(nn.Module):
     def begin_task(self, task: int) -> None:
         """Make all free weights trainable: from the network's own start in the first task, from zero in later ones."""
         free = self.owner == FREE
-        self.weight = nn.Parameter(self.memory.clone())
+        self.register_buffer("index", torch.nonzero(free.flatten()).flatten(), persistent=False)
+        self.values = nn.Parameter(self.memory.view(-1)[self.index])
         self.memory = self.memory.masked_fill(free, 0)
-        self.register_buffer("trainable", free, persistent=False)
         self.learning = self.active = task
 
     def prune(self, fraction: float) -> None:
         """Keep the largest of the free weights, a fraction of all weights but at least one; the others become zero."""
         assert self.learning is not None
-        free = self.owner == FREE
-        keep = min(max(1, int(fraction * free.numel() + 1e-6)), int(free.sum()))
-        magnitude = self.weight.detach().abs().masked_fill(~free, -1).flatten()
-        kept = torch.argsort(magnitude, descending=True, stable=True)[:keep]
-        self.owner.view(-1)[kept] = self.learning
-        self.trainable = self.owner.eq(self.learning)
+        keep = max(1, int(fraction * self.owner.numel() + 1e-6))
+        largest = torch.argsort(self.values.detach().abs(), descending=True, stable=True)[:keep]
+        self.index = self.index[largest]
+        self.values = nn.Parameter(self.values.detach()[largest])
+        self.owner.view(-1)[self.index] = self.learning
 
     def end_task(self) -> None:
         """Fix the weights that the task kept."""
         self.memory = self.kernel().detach()
-        del self.weight, self.trainable
+        del self.values, self.index
         self.learning = None
 
     def kernel(self) -> Tensor:
         """The active task's weights: with a gradient while it is learned, and without those of later tasks."""
         if self.active == self.learning:
-            return torch.where(self.trainable, self.weight, self.memory)
+            return self.memory.view(-1).scatter(0, self.index, self.values).view_as(self.memory)
         return self.memory * (self.owner <= self.active)
 
     def forward(self, x: Tensor) -> Tensor:
