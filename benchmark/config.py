@@ -57,6 +57,9 @@ class Data(Section):
     source: str = Field("embedded", description="source of clean images")
     dead_leaves: int = Field(12, ge=0, le=1000, description="generated dead-leaves images on the training side")
     validation_size: int = Field(256, ge=32, description="side of the centre crop of a validation image, in pixels")
+    test_size: int | None = Field(
+        None, ge=32, description="side of the centre crop of a test image, in pixels; by default whole images"
+    )
     workers: int = Field(0, ge=0, le=64, description="processes that draw patches; results do not depend on it")
 
     @field_validator("source")

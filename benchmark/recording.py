@@ -87,6 +87,7 @@ class Recorder(SupervisedPlugin):
                     {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
                 )
             self._add_means(after, place, "output", values)
+            self._add(after, place, "validation", "psnr", *self._validate(template, place - 1), metrics.PROTOCOL)
             if compared:
                 self._add(after, place, "output", "outputs_changed", changed, "count", compared)
         self._write()
@@ -133,8 +134,7 @@ class Recorder(SupervisedPlugin):
         loss = float(np.mean(self.losses)) if self.losses else None
         values = []
         for label in template.experience.task_labels:
-            restored = template.outputs(self.benchmark.scenario.valid_stream[label])
-            psnr = float(np.mean([metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]))
+            psnr, *_ = self._validate(template, label)
             values.append(psnr)
             self.curves.append(
                 {
@@ -150,6 +150,12 @@ class Recorder(SupervisedPlugin):
             )
         runs.write_table(self.run.path / "curves.csv", self.curves, runs.CURVES)
         self.reporter.epoch(epoch, template.train_epochs, loss, float(np.mean(values)))
+
+    def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
+        """Mean PSNR on the validation images of a task, its unit, and the number of images."""
+        restored = template.outputs(self.benchmark.scenario.valid_stream[label])
+        values = [metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]
+        return float(np.mean(values)), "dB", len(values)
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
         for metric, unit in UNITS.items():

@@ -41,7 +41,8 @@ after       tasks learned so far: 0 before training, 1 to T after each task
 after_task  the task learned last (empty when ``after`` is 0)
 place       1-based place of the evaluated task in the stream
 task        name of the evaluated task
-subject     ``input`` (the degraded test images themselves, only with after = 0) or ``output`` (the network's)
+subject     ``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the
+            test images) or ``validation`` (the network's on the validation images, by which settings are tuned)
 metric      psnr, ssim, psnr_y, ssim_y; or outputs_changed: test outputs of this task that are no longer
             bit-identical to those recorded right after it was learned (for after > place)
 value, unit the mean over ``images`` test images; dB, empty (SSIM) or count

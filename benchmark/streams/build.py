@@ -124,10 +124,8 @@ def build(config: RunConfig) -> Benchmark:
     tasks = [Task.model_validate(task) for task in config.tasks]
     clean = [photograph.image for photograph in embedded("train")]
     clean += [dead_leaves(index) for index in range(config.data.dead_leaves)]
-    validation = [
-        Photograph(photograph.name, centre(photograph.image, config.data.validation_size))
-        for photograph in embedded("validation")
-    ]
+    validation = _cropped(embedded("validation"), config.data.validation_size)
+    tested = _cropped(embedded("test"), config.data.test_size)
     training = config.training
     train, valid, test = [], [], []
     for task in tasks:
@@ -135,7 +133,7 @@ def build(config: RunConfig) -> Benchmark:
         per_epoch = training.updates_per_epoch * training.batch_size
         train.append(TrainingPatches(source, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(validation, task.degrade("test"), "validation", task.name))
-        test.append(TestImages(embedded("test"), task.degrade("test"), task.name))
+        test.append(TestImages(tested, task.degrade("test"), task.name))
     sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
     streams = {
         name: [_labelled(dataset, ConstantSequence(label, len(dataset))) for label, dataset in enumerate(datasets)]
@@ -146,6 +144,13 @@ def build(config: RunConfig) -> Benchmark:
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
     return Benchmark(tasks, scenario, train, test)
+
+
+def _cropped(photographs: Sequence[Photograph], side: int | None) -> Sequence[Photograph]:
+    """The photographs' centres, or the whole photographs where no side is given."""
+    if side is None:
+        return photographs
+    return [Photograph(photograph.name, centre(photograph.image, side)) for photograph in photographs]
 
 
 def centre(image: np.ndarray, side: int) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""Strategies from outside the tree: by file, by entry point, and broken ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Command
+
+from benchmark.errors import UserError
+from benchmark.runs import find_runs
+from strategies import registry
+from strategies.base import Strategy
+
+EXAMPLE = ROOT / "docs" / "examples" / "anchor.py"
+
+
+def test_every_built_in_strategy_is_where_the_table_says() -> None:
+    for name, entry in registry.BUILT_IN.items():
+        kind = registry.load(name)
+        assert issubclass(kind, Strategy)
+        assert kind.name == name
+        assert kind.__doc__
+        assert entry.summary
+        for field, about in kind.Settings.model_fields.items():
+            assert about.description, f"{name}.{field} lacks its help"
+
+
+def test_the_worked_example_passes_the_check_and_appears_in_a_report(command: Command, tmp_path: Path) -> None:
+    checked = command("check", "--strategy", "anchor", "--plugin", str(EXAMPLE))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.count("  ok ") == 8
+
+    runs, page = tmp_path / "runs", tmp_path / "report"
+    words = ["--strategy", "anchor,finetune", "--preset", "smoke", "--order", "derain,denoise"]
+    done = command("run", *words, "--plugin", str(EXAMPLE), "--set", "anchor.weight=3", "--out", str(runs))
+    assert done.returncode == 0, done.stderr
+    anchor = find_runs([runs])[0]
+    assert anchor.config["settings"] == {"weight": 3.0}
+    assert anchor.config["plugin"].startswith("anchor.py#")
+    assert command("report", str(runs), "--out", str(page)).returncode == 0
+    assert "anchor" in (page / "index.html").read_text()
+
+
+def test_the_check_finds_what_is_not_true(command: Command, tmp_path: Path) -> None:
+    liar = tmp_path / "liar.py"
+    liar.write_text(
+        "import torch\n"
+        "from strategies.base import Strategy, Traits\n"
+        "class Liar(Strategy):\n"
+        "    'Declares what is not so.'\n"
+        "    name = 'liar'\n"
+        "    traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)\n"
+        "    def after_training_iteration(self, template, *args, **kwargs):\n"
+        "        self.kept = template.mb_y\n"
+        "    def before_training_exp(self, template, *args, **kwargs):\n"
+        "        torch.manual_seed(__import__('time').time_ns() % 2**31)\n"
+        "    def before_training_iteration(self, template, *args, **kwargs):\n"
+        "        template.mbatch[0] = template.mb_x + 0.01 * torch.rand(())\n"
+    )
+    done = command("check", "--strategy", "liar", "--plugin", str(liar))
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if "FAIL" in line]
+    for part in ("same bytes (compared", "keeps no training data", "bit-identical", "task's label", "grows"):
+        assert any(part in line for line in failed), part
+    assert "training pixels in an array" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "there is no such file"),
+        ("import nothing_of_this_name\n", "ModuleNotFoundError"),
+        ("x = 1\n", "defines no strategy"),
+        ("from strategies.base import Strategy\nclass A(Strategy):\n    name = 'cmc'\n", "'cmc' is taken"),
+    ],
+)
+def test_a_bad_plugin_file_is_a_clear_error(text: str | None, expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        registry.add_plugin(str(file))
+
+
+def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_other(tmp_path: Path) -> None:
+    (tmp_path / "good_package.py").write_text(EXAMPLE.read_text())
+    (tmp_path / "broken_package.py").write_text("raise RuntimeError('half installed')\n")
+    info = tmp_path / "outside-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(
+        f"[{registry.GROUP}]\nanchor = good_package:Anchor\nbroken = broken_package:Broken\ncmc = broken_package:X\n"
+    )
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "benchmark", *words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+
+    listed = run("list", "strategies")
+    assert "installed by outside" in listed.stdout
+    assert "good_package" not in listed.stderr
+    broken = run("run", "--strategy", "broken", "--preset", "smoke", "--out", str(tmp_path / "runs"))
+    assert broken.returncode == 2
+    assert "half installed" in broken.stderr
+    words = ["--preset", "smoke", "--order", "denoise", "--out", str(tmp_path / "runs")]
+    assert run("run", "--strategy", "anchor,cmc", *words).returncode == 0
+    anchor, cmc = find_runs([tmp_path / "runs"])
+    assert anchor.config["plugin"] == "outside 1.2"
+    assert cmc.config["plugin"] == "", "an installed package cannot take a built-in name"
