@@ -146,7 +146,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> tuple[list[_Seen], Ch
         sizes=Counter(one.size for one in opened),
         conversions=Counter(conversion for one in opened for conversion in one.conversions),
         inputs=inputs,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
@@ -168,7 +168,7 @@ def _look(dataset: Dataset, item: Item, degraded_by: list[Reference]) -> _Seen |
         brighter = float(rough.pixels.mean() - clean.pixels.mean())
         if item.split == "test":
             inputs.append(_psnr(rough.pixels, clean.pixels))
-    for reference in degraded_by:
+    for reference in degraded_by if item.split == "test" else ():
         degradation = make(reference.degradation or "", reference.parameters)
         degraded, _ = test_pair(clean.pixels, degradation, "check", reference.setting, item.name)
         inputs.append(_psnr(to_uint8(degraded), clean.pixels))

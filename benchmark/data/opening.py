@@ -198,6 +198,6 @@ def _sixteen_bit(path: Path, picture: ImageFile) -> np.ndarray | None:
     high = np.asarray(picture).astype(np.uint16)
     with _regular(path) as file:
         again = PngImageFile(file)
-        again.tile = [again.tile[0]._replace(args=_LOW_BYTES[layout])]
+        again.tile = [(*again.tile[0][:3], _LOW_BYTES[layout])]  # type: ignore[list-item]
         low = np.asarray(again)
     return high << 8 | low

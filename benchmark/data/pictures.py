@@ -88,7 +88,10 @@ class Block:
     def read(self) -> Opened:
         """See :class:`Picture`."""
         array_shape(self.path, self.variable)
-        return Opened(_array(self.path, self.variable, self.path.stat().st_mtime_ns)[self.scene, self.block])
+        array = _array(self.path, self.variable, _modified(self.path))
+        if isinstance(array, UserError):
+            raise array
+        return Opened(array[self.scene, self.block])
 
 
 def array_shape(path: Path, variable: str) -> tuple[int, ...]:
@@ -118,13 +121,14 @@ def _array_shape(path: Path, variable: str, modified: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2)
-def _array(path: Path, variable: str, modified: int) -> np.ndarray:
+def _array(path: Path, variable: str, modified: int) -> np.ndarray | UserError:
+    """The whole array, or why it cannot be read, so that a damaged file is tried once and not for each block."""
     from scipy.io import loadmat
 
     try:
         return loadmat(path, variable_names=[variable])[variable]
     except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+        return _unreadable(path, error)
 
 
 def _modified(path: Path) -> int:

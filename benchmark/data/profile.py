@@ -25,7 +25,12 @@ _SIDE = 1414
 _PICTURES = 3
 _DECODED, _CACHED = 4, 40
 """Patches drawn in one repeat."""
-_TRAINING: dict[str, dict[str, Any]] = {"noise": {"std": 50}, "jpeg": {"quality": [10, 70]}, "blur": {"std": [0.2, 3]}, "rain": {}}
+_TRAINING: dict[str, dict[str, Any]] = {
+    "noise": {"std": 50},
+    "jpeg": {"quality": [10, 70]},
+    "blur": {"std": [0.2, 3]},
+    "rain": {},
+}
 """The degradations of the paper's four tasks, as in training."""
 
 

@@ -52,7 +52,7 @@ class Survey:
 
 
 def find(root: Path) -> Survey:
-    """Every dataset under a root; nothing is opened but a few headers.
+    """Every dataset under a root. Names decide; headers, or three pictures, are read only where names are not enough.
 
     A training side and a test side of the same name that were found in different folders become one dataset.
 

@@ -56,7 +56,17 @@ def find_clean(folder: Folder) -> Dataset | None:
         layout="one folder of clean images",
         root=folder.path,
         items=items,
+        problems=_without_partner(folder),
         files=frozenset(folder.images),
+    )
+
+
+def _without_partner(folder: Folder) -> tuple[str, ...]:
+    if folder.parts[-1] not in DEGRADED:
+        return ()
+    return (
+        f"{quoted(folder.path)} is named like the degraded side of pairs, and no folder of clean images, such as "
+        "'target', stands beside it. Add that one, or rename this one if its images are clean.",
     )
 
 
@@ -64,8 +74,9 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
     """Two subfolders with equal names are pairs, but nothing says which side is the clean one."""
     if len(folder.folders) != 2:
         return None
-    first, second = ({path.stem for path in child.images} for child in folder.folders)
-    if not first or first != second:
+    first, second = folder.folders
+    stems = {path.stem for path in first.images}
+    if not stems or stems != {path.stem for path in second.images} or first.split != second.split:
         return None
     names = " and ".join(quoted(child.path) for child in folder.folders)
     return Dataset(

@@ -1,0 +1,189 @@
+import os
+import time
+
+import numpy as np
+import pytest
+from made_datasets import picture, png, sixteen_bit_png, write
+from PIL import Image
+
+from benchmark.addresses import generator
+from benchmark.data import opening
+from benchmark.data.opening import open_rgb, read, size
+from benchmark.errors import UserError
+
+
+@pytest.fixture
+def pixels():
+    return picture("opening")
+
+
+class TestPlain:
+    @pytest.mark.parametrize("name", ["a.png", "a.bmp", "with spaces und Größe 雨.png", "[bold]a[/].png"])
+    def test_pixels_are_those_that_were_saved(self, tmp_path, pixels, name):
+        path = write(tmp_path / name, pixels)
+        opened = read(path)
+        assert np.array_equal(opened.pixels, pixels)
+        assert opened.conversions == ()
+        assert size(path) == (24, 16)
+
+    def test_a_jpeg_is_what_pillow_decodes(self, tmp_path, pixels):
+        path = write(tmp_path / "a.jpg", pixels)
+        assert np.array_equal(open_rgb(path), np.asarray(Image.open(path)))
+
+    def test_the_first_bytes_count_and_not_the_ending(self, tmp_path, pixels):
+        path = tmp_path / "really_a_png.jpg"
+        Image.fromarray(pixels).save(path, "PNG")
+        assert np.array_equal(open_rgb(path), pixels)
+
+    def test_size_reads_the_header_alone(self, tmp_path):
+        path = tmp_path / "wide.png"
+        path.write_bytes(png(4000, 3000, 8, 2, b"")[:60])
+        assert size(path) == (4000, 3000)
+
+
+class TestConversions:
+    @pytest.mark.parametrize("channels", [1, 3, 4])
+    def test_sixteen_bits_are_divided_by_257_and_rounded(self, tmp_path, channels):
+        values = generator("deep").integers(0, 2**16, (12, 10, channels), dtype=np.uint16)
+        values[0, :5, 0] = [0, 128, 129, 65406, 65535]
+        if channels == 4:
+            values[:, :, 3] = 65535
+        path = tmp_path / "deep.png"
+        path.write_bytes(sixteen_bit_png(values))
+        opened = read(path)
+        colours = np.repeat(values, 3, axis=2) if channels == 1 else values[:, :, :3]
+        assert np.array_equal(opened.pixels, np.floor(colours / 257 + 0.5))
+        assert opened.pixels[0, :5, 0].tolist() == [0, 0, 1, 254, 255]
+        assert "16 bits to 8" in opened.conversions
+
+    def test_sixteen_bit_grey_with_alpha_is_refused(self, tmp_path):
+        (tmp_path / "a.png").write_bytes(sixteen_bit_png(np.full((4, 4, 2), 65535, np.uint16)))
+        with pytest.raises(UserError, match=r"a\.png' is grey with 16 bits and transparency"):
+            open_rgb(tmp_path / "a.png")
+
+    def test_grey_becomes_three_equal_channels_or_is_refused(self, tmp_path, pixels):
+        path = write(tmp_path / "grey.png", pixels[:, :, 0])
+        opened = read(path)
+        assert np.array_equal(opened.pixels, np.repeat(pixels[:, :, :1], 3, axis=2))
+        assert opened.conversions == ("grey to three equal channels",)
+        with pytest.raises(UserError, match=r"grey\.png' is a grey image"):
+            open_rgb(path, grey="refuse")
+
+    def test_opaque_alpha_is_dropped_and_transparency_refused(self, tmp_path, pixels):
+        alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+        opaque = read(write(tmp_path / "opaque.png", np.concatenate([pixels, alpha], axis=2)))
+        assert np.array_equal(opaque.pixels, pixels)
+        assert opaque.conversions == ("opaque alpha channel dropped",)
+        alpha[3, 4] = 254
+        with pytest.raises(UserError, match=r"clear\.png' is partly transparent"):
+            open_rgb(write(tmp_path / "clear.png", np.concatenate([pixels, alpha], axis=2)))
+
+    def test_a_colour_marked_as_transparent_is_refused_where_it_occurs(self, tmp_path, pixels):
+        Image.fromarray(pixels).save(tmp_path / "key.png", transparency=tuple(pixels[2, 2].tolist()))
+        with pytest.raises(UserError, match="partly transparent"):
+            open_rgb(tmp_path / "key.png")
+
+    def test_palette(self, tmp_path, pixels):
+        image = Image.fromarray(pixels).quantize(16)
+        image.save(tmp_path / "palette.png")
+        opened = read(tmp_path / "palette.png")
+        assert np.array_equal(opened.pixels, np.asarray(image.convert("RGB")))
+        assert opened.conversions == ("palette to RGB",)
+
+    def test_cmyk_jpeg(self, tmp_path, pixels):
+        Image.fromarray(pixels).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+        opened = read(tmp_path / "print.jpg")
+        assert np.abs(opened.pixels.astype(int) - pixels).mean() < 8
+        assert opened.conversions == ("CMYK to RGB, without its colour profile",)
+
+    @pytest.mark.parametrize("orientation", range(2, 9))
+    def test_jpeg_is_turned_upright(self, tmp_path, pixels, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
+        stored = np.asarray(Image.open(tmp_path / "turned.jpg"))
+        upright = {
+            2: stored[:, ::-1],
+            3: stored[::-1, ::-1],
+            4: stored[::-1],
+            5: stored.transpose(1, 0, 2),
+            6: np.rot90(stored, -1),
+            7: np.rot90(stored, 2).transpose(1, 0, 2),
+            8: np.rot90(stored),
+        }[orientation]
+        opened = read(tmp_path / "turned.jpg")
+        assert np.array_equal(opened.pixels, upright)
+        assert size(tmp_path / "turned.jpg") == upright.shape[1::-1]
+        assert opened.conversions == ("turned upright as its EXIF orientation says",)
+
+
+class TestRefused:
+    def test_a_huge_header_before_it_is_decoded(self, tmp_path):
+        path = tmp_path / "bomb.png"
+        path.write_bytes(png(50_000, 50_000, 8, 2, b"\0" * 1000))
+        start = time.perf_counter()
+        for look in (open_rgb, size):
+            with pytest.raises(UserError, match=r"bomb\.png' claims 50000×50000 pixels; at most 100 megapixels"):
+                look(path)
+        assert time.perf_counter() - start < 0.5
+
+    def test_the_limit_itself_is_allowed(self, tmp_path, pixels, monkeypatch):
+        path = write(tmp_path / "a.png", pixels)
+        monkeypatch.setattr(opening, "LIMIT", 24 * 16)
+        open_rgb(path)
+        monkeypatch.setattr(opening, "LIMIT", 24 * 16 - 1)
+        with pytest.raises(UserError, match="24×16"):
+            open_rgb(path)
+
+    @pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
+    def test_truncated(self, tmp_path, ending):
+        """Cut anywhere, a file gives its picture or a UserError, never another error."""
+        path = write(tmp_path / f"cut.{ending}", picture("cut", (60, 50)))
+        whole, pixels = path.read_bytes(), open_rgb(path)
+        outcomes = []
+        for length in [*range(0, 80, 7), *range(80, len(whole), max(1, len(whole) // 40))]:
+            path.write_bytes(whole[:length])
+            try:
+                outcomes.append(np.array_equal(open_rgb(path), pixels))
+            except UserError as error:
+                outcomes.append(None if f"cut.{ending}" in str(error) else "unnamed")
+        assert set(outcomes) <= {None, True}
+        assert outcomes.count(None) > len(outcomes) * 0.8
+
+    @pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
+    def test_damaged_bytes_never_raise_anything_else(self, tmp_path, ending):
+        path = write(tmp_path / f"damaged.{ending}", picture("damage", (40, 30)))
+        whole = np.frombuffer(path.read_bytes(), np.uint8)
+        for key in range(150):
+            rng = generator("damage", ending, key)
+            damaged = whole.copy()
+            places = rng.integers(2, min(len(whole), 200 if key % 2 else len(whole)), 3)
+            damaged[places] = rng.integers(0, 256, 3)
+            path.write_bytes(damaged.tobytes())
+            try:
+                assert open_rgb(path).dtype == np.uint8
+            except UserError:
+                continue
+
+    def test_other_formats_and_empty_files(self, tmp_path, pixels):
+        Image.fromarray(pixels).save(tmp_path / "a.gif")
+        (tmp_path / "a.gif").rename(tmp_path / "a.png")
+        with pytest.raises(UserError, match="is not PNG, JPEG or BMP"):
+            open_rgb(tmp_path / "a.png")
+        (tmp_path / "empty.png").touch()
+        with pytest.raises(UserError, match=r"empty\.png' is empty"):
+            open_rgb(tmp_path / "empty.png")
+
+    def test_what_is_no_file(self, tmp_path):
+        (tmp_path / "folder.png").mkdir()
+        os.mkfifo(tmp_path / "pipe.png")
+        (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+        for name, reason in (
+            ("folder", "is not a regular file"),
+            ("pipe", "is not a regular file"),
+            ("loop", "symbolic links"),
+            ("missing", "No such file"),
+        ):
+            for look in (open_rgb, size):
+                with pytest.raises(UserError, match=rf"{name}\.png' .*{reason}"):
+                    look(tmp_path / f"{name}.png")
