@@ -7,14 +7,14 @@ from avalanche.training.utils import copy_params_dict
 from pydantic import Field
 from torch import Tensor
 
-from strategies.base import Settings, Strategy
+from strategies.base import Settings, Strategy, Traits
 from strategies.importance import count_experiences, from_state, move, to_state
 
 
 class EWCSettings(Settings):
     """Settings of EWC."""
 
-    weight: float = Field(10.0, ge=0, le=1e12, description="weight of the penalties (λ/2 in the paper)")
+    weight: float = Field(1e5, ge=0, le=1e12, description="weight of the penalties (λ/2 in the paper)")
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which Fisher information is measured")
 
 
@@ -26,10 +26,12 @@ class EWC(Strategy):
     Gaussian likelihood, up to a constant: the mean over patches of ``(∂MSE / ∂θ_k)²``, each patch's gradient by itself,
     over the task's first ``samples`` training patches. Avalanche alone would square the gradients of whole batches, so
     that F would fall with the batch size, and go through the whole training set, here every patch of every epoch.
+    What is stored grows by twice the network with every task.
     """
 
     name = "ewc"
     Settings = EWCSettings
+    traits = Traits(grows=True)
     settings: EWCSettings
 
     def __init__(self, settings: EWCSettings, seed: int = 0) -> None:

@@ -42,7 +42,7 @@ class SI(Strategy):
         self.anchor: Tensors = {}
         self.path: Tensors = {}
         self.gradient: Tensors = {}
-        self.before: Tensors = {}
+        self.step_start: Tensors = {}
 
     def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Anchor the weights where they are and begin a path."""
@@ -64,12 +64,12 @@ class SI(Strategy):
 
     def before_update(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Note where the step begins."""
-        self.before = _copy(template.model)
+        self.step_start = _copy(template.model)
 
     def after_update(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Add the step to the path integral."""
         for name, after in _copy(template.model).items():
-            self.path[name] -= self.gradient[name] * (after - self.before[name])
+            self.path[name] -= self.gradient[name] * (after - self.step_start[name])
 
     def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Turn the path into importance."""

@@ -1,0 +1,198 @@
+"""Replay and A-GEM: what the memory keeps, what a batch is made of, and which gradients are projected."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_stream import BATCH, UPDATES, Witness, learner, loss_and_gradient, network, pairs, stream
+from torch import Tensor, nn
+
+from baselines.finetune import Finetune
+from benchmark.addresses import generator
+from benchmark.cli import plan
+from benchmark.degradations import unit
+from benchmark.errors import UserError
+from benchmark.ledger import stored_bytes
+from benchmark.recording import load_checkpoint, save_checkpoint
+from benchmark.streams.build import build
+from strategies.agem import AGEM
+from strategies.base import Settings, Strategy
+from strategies.memory import PatchMemory
+from strategies.replay import Replay
+
+BOTH = [Replay, AGEM]
+TASKS = [pairs(seed, torch.float32) for seed in range(3)]
+
+
+def make(kind: type[Strategy], **settings: Any) -> Any:
+    return kind(kind.Settings(**settings))
+
+
+def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def test_the_memory_is_shared_equally_and_keeps_each_tasks_first_patches() -> None:
+    memory = PatchMemory(10)
+    for label, counts in enumerate([[10], [5, 5], [3, 3, 3]]):
+        memory.add(label, TASKS[label])
+        assert memory.labels.bincount().tolist() == counts
+    for label in range(3):
+        kept = memory.degraded[memory.labels == label]
+        assert torch.equal(kept, torch.stack([degraded for degraded, _ in TASKS[label][:3]]))
+    few = PatchMemory(1000)
+    few.add(0, TASKS[0])
+    few.add(1, TASKS[1])
+    assert len(few) == 2 * UPDATES * BATCH, "a task may have fewer patches than its share"
+
+
+def test_patches_of_every_task_come_back_to_the_bit() -> None:
+    (config,) = plan("finetune", "four_tasks", "smoke", "0", None, None, None, [])
+    train = build(config).scenario.train_stream
+    memory = PatchMemory(48)
+    for label, experience in enumerate(train):
+        memory.add(label, experience.dataset)
+    seen = set()
+    for degraded, clean, label in zip(*memory.draw(400, generator("any")), strict=True):
+        number = int(label)
+        matches = [
+            k
+            for k in range(12)
+            if torch.equal(degraded, train[number].dataset[k][0]) and torch.equal(clean, train[number].dataset[k][1])
+        ]
+        assert len(matches) == 1
+        seen.add((number, matches[0]))
+    assert len(seen) > 40
+    assert stored_bytes(memory.state()) == 48 * (3 * 16 * 16 * (4 + 1) + 8), "float32, 8 bits, and a label"
+
+
+def test_all_256_levels_of_a_clean_patch_are_exact() -> None:
+    levels = torch.from_numpy(unit(np.arange(256, dtype=np.uint8))).reshape(1, 16, 16)
+    memory = PatchMemory(1)
+    memory.add(0, [(levels, levels)])
+    assert torch.equal(memory.draw(1, generator("any"))[1][0], levels)
+
+
+def test_every_stored_patch_is_as_likely_as_any_other_and_the_address_decides() -> None:
+    memory = PatchMemory(9)
+    for label in range(3):
+        memory.add(label, TASKS[label])
+    degraded, _, _ = memory.draw(9000, generator("a"))
+    counts = [int((degraded == patch).flatten(1).all(1).sum()) for patch in memory.degraded]
+    assert sum(counts) == 9000
+    assert all(abs(count - 1000) < 150 for count in counts)  # five standard deviations
+    assert torch.equal(memory.draw(9000, generator("a"))[0], degraded)
+    assert not torch.equal(memory.draw(9000, generator("b"))[0], degraded)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_memory_too_small_for_the_stream_is_a_clear_error(kind: type[Strategy]) -> None:
+    with pytest.raises(UserError, match=rf"{kind.name}\.patches = 3 .*4 tasks.*Use 4 at least"):
+        make(kind, patches=3).adapt(nn.Identity(), 4)
+    backbone = nn.Identity()
+    assert make(kind, patches=4).adapt(backbone, 4) is backbone
+
+
+def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
+    strategy, model, witness = make(Replay, patches=8), network().float(), Witness()
+    template = learner(strategy, model, witness)
+    batches = []
+    for number, experience in enumerate(stream(*TASKS)):
+        memory = strategy.memory.state()
+        template.learn(experience)
+        assert len(witness.steps) == UPDATES
+        for update, step in enumerate(witness.steps):
+            degraded, clean, labels = step.batch
+            new = TASKS[number][update * BATCH : (update + 1) * BATCH]
+            assert torch.equal(degraded[:BATCH], torch.stack([patch for patch, _ in new]))
+            assert torch.equal(clean[:BATCH], torch.stack([patch for _, patch in new]))
+            assert labels.tolist()[:BATCH] == [number] * BATCH
+            assert len(degraded) == len(clean) == len(labels) == (2 * BATCH if number else BATCH)
+            for patch, target, label in zip(degraded[BATCH:], clean[BATCH:], labels[BATCH:], strict=True):
+                (index,) = (memory["degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
+                assert torch.equal(target, memory["clean"][index].float() / 255)
+                assert label == memory["labels"][index] < number
+            loss, gradient = loss_and_gradient(model, step.before, step.batch)
+            torch.testing.assert_close(step.loss, loss)
+            torch.testing.assert_close(step.gradient, gradient, rtol=1e-4, atol=1e-6)
+            batches.append(labels.tolist())
+    assert {0, 1} <= {label for batch in batches[-UPDATES:] for label in batch[BATCH:]}
+
+
+def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_the_memory() -> None:
+    strategy, model, witness = make(AGEM, patches=8), nn.Conv2d(3, 3, 1), Witness()
+    nn.init.dirac_(model.weight)  # between tasks 0 and 2, which want the image, and task 1, which wants its negative
+    model.weight.data *= 0.3
+    template = learner(strategy, model, witness)
+    cases = []
+    for number, experience in enumerate(stream(*TASKS)):
+        old_memory = PatchMemory(8)
+        if number:
+            old_memory.load_state(strategy.memory.state())
+        template.learn(experience)
+        assert len(witness.steps) == UPDATES
+        for update, step in enumerate(witness.steps):
+            assert len(step.batch[0]) == BATCH
+            own = loss_and_gradient(model, step.before, step.batch)[1]
+            given, g = flat(step.gradient), flat(own)
+            if number == 0:
+                torch.testing.assert_close(given, g, rtol=1e-4, atol=1e-6)
+                continue
+            batch = old_memory.draw(BATCH, generator("agem", 0, number, update))
+            g_ref = flat(loss_and_gradient(model, step.before, batch)[1])
+            product = float(g @ g_ref)
+            expected = g - product / float(g_ref @ g_ref) * g_ref if product < 0 else g
+            torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)
+            assert float(given @ g_ref) >= -1e-5 * float(g.norm() * g_ref.norm())
+            cases.append(product < 0)
+    assert 0 < sum(cases) < len(cases), "both cases occurred"
+
+
+def flat(gradient: dict[str, Tensor]) -> Tensor:
+    return torch.cat([value.flatten() for value in gradient.values()])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_first_task_is_learned_as_without_a_memory(kind: type[Strategy]) -> None:
+    rehearsing, plain = network().float(), network().float()
+    (experience,) = stream(TASKS[0])
+    learner(make(kind), rehearsing).learn(experience)
+    learner(Finetune(Settings()), plain).learn(experience)
+    assert same_bits(rehearsing.state_dict(), plain.state_dict())
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: Path) -> None:
+    experiences = stream(*TASKS)
+    strategy, model = make(kind, patches=7), network().float()
+    template = learner(strategy, model)
+    for experience in experiences[:2]:
+        template.learn(experience)
+    save_checkpoint(tmp_path / "checkpoint", model, strategy)
+    template.learn(experiences[2])
+
+    resumed, twin = make(kind, patches=7), network().float()
+    load_checkpoint(tmp_path / "checkpoint", twin, resumed)
+    learner(resumed, twin).learn(experiences[2])
+    assert same_bits(model.state_dict(), twin.state_dict())
+    assert same_bits(strategy.state(), resumed.state())
+
+    forgetful, other = make(kind, patches=7), network().float()
+    load_checkpoint(tmp_path / "checkpoint", other, make(kind, patches=7))
+    learner(forgetful, other).learn(experiences[2])
+    assert not same_bits(model.state_dict(), other.state_dict()), "the memory makes a difference"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_another_seed_rehearses_other_patches(kind: type[Strategy]) -> None:
+    results = []
+    for seed in (0, 0, 1):
+        strategy, model = kind(kind.Settings(), seed), network().float()
+        template = learner(strategy, model)
+        for experience in stream(*TASKS[:2]):
+            template.learn(experience)
+        results.append(model.state_dict())
+    assert same_bits(results[0], results[1])
+    assert not same_bits(results[0], results[2])
