@@ -50,7 +50,7 @@ def _in_folders(folder: Folder) -> Dataset | None:
                 )
     return _dataset(
         folder.path,
-        "DIV2K_train_HR and DIV2K_valid_HR",
+        " and ".join(side.path.name for side in sides),
         [path for side in sides for path in side.images],
         problems,
         [f"{quoted(child.path)} holds low-resolution pictures and is left out." for child in low],
