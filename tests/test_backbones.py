@@ -86,7 +86,7 @@ def test_a_dense_layer_sees_the_input_and_all_layers_before() -> None:
     torch.testing.assert_close(residual(x), x + (4 * total).expand(1, 4, 5, 5))
 
 
-def test_rdn_fuses_the_outputs_of_all_blocks() -> None:
+def test_rdn_fuses_the_outputs_of_all_blocks_and_adds_the_shallow_features() -> None:
     network = build("rdn", 4, 3, False).double()
     image = torch.rand(1, 3, 6, 6, dtype=torch.float64)
     seen: list[Tensor] = []
@@ -94,9 +94,11 @@ def test_rdn_fuses_the_outputs_of_all_blocks() -> None:
         block.register_forward_hook(lambda _, __, out: seen.append(out))
     fused: list[Tensor] = []
     network.body.fuse[0].register_forward_pre_hook(lambda _, inputs: fused.append(inputs[0]))
-    network(image)
-    assert torch.equal(fused[0], torch.cat(seen, 1))
+    shallow = network.head(image)
+    out = network(image)
     assert len(seen) == 3
+    assert torch.equal(fused[0], torch.cat(seen, 1))
+    torch.testing.assert_close(out, network.tail(shallow + network.body.fuse(torch.cat(seen, 1))))
 
 
 def test_rdn_without_blocks_is_a_clear_error() -> None:
