@@ -141,7 +141,7 @@ def prepare_all(root: Path, folder: Path | None = None, console: Console | None 
     Args:
         root: the folder that holds the datasets.
         folder: where caches are kept; ``FOLDER`` under the root if None.
-        console: where to show progress, if anywhere.
+        console: where to show progress, if it is a terminal.
 
     Returns:
         One line about each dataset. A dataset that cannot be cached does not keep the others from it.
@@ -180,7 +180,7 @@ def _prepare_shown(dataset: Dataset, folder: Path, console: Console | None) -> P
     pictures = len(cached_items(dataset)) * len(_sides(dataset))
     if not pictures and not dataset.problems:
         return Prepared(dataset, None)
-    with Progress(console=console, transient=True, disable=console is None) as progress:
+    with Progress(console=console, transient=True, disable=not (console and console.is_terminal)) as progress:
         task = progress.add_task(dataset.name, total=pictures)
         try:
             return Prepared(dataset, prepare(dataset, folder, lambda: progress.advance(task)))

@@ -96,13 +96,13 @@ def check(root: Path, console: Console | None = None) -> Report:
 
     Args:
         root: the folder that holds the datasets.
-        console: where to show progress, if anywhere.
+        console: where to show progress, if it is a terminal.
 
     Raises:
         UserError: the root is no folder.
     """
     survey = datasets.find(root)
-    progress = Progress(console=console, transient=True) if console else None
+    progress = Progress(console=console, transient=True) if console and console.is_terminal else None
     checked: list[Checked] = []
     seen: list[tuple[Dataset, list[_Seen]]] = []
     with progress or nullcontext():
