@@ -62,7 +62,7 @@ class SeparateNetworks(TaskNetwork):
         self.make = make
         self.backbone = Switch()
 
-    def begin_task(self, task: int) -> None:
+    def add_task(self, task: int) -> None:
         """Freeze the earlier networks and add one."""
         self.backbone.requires_grad_(False)
         self.backbone[str(task)] = self.make(task)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from strategies.base import Strategy, TaskNetwork, Traits
-from strategies.surgery import replace_convolutions
+from strategies.surgery import replace_layers
 
 
 class Together(Strategy):
@@ -71,7 +71,9 @@ class TaskBiasNetwork(TaskNetwork):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone = replace_convolutions(backbone, lambda conv: conv if conv.bias is None else TaskBiasConv2d(conv))
+        self.backbone = replace_layers(
+            backbone, nn.Conv2d, lambda conv, _: conv if conv.bias is None else TaskBiasConv2d(conv)
+        )
         self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, TaskBiasConv2d)]
         if not self.layers:
             raise UserError(
@@ -79,7 +81,7 @@ class TaskBiasNetwork(TaskNetwork):
                 "one. Use the strategy together, or a backbone with biases."
             )
 
-    def begin_task(self, task: int) -> None:
+    def add_task(self, task: int) -> None:
         """Add a bias for the task to every layer."""
         for layer in self.layers:
             layer.begin_task(task)

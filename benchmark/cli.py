@@ -31,6 +31,10 @@ app = typer.Typer(
         python -m benchmark report runs
     """,
 )
+data_app = typer.Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
+app.add_typer(data_app, name="data")
+profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
+app.add_typer(profile_app, name="profile")
 console = Console()
 
 
@@ -166,6 +170,83 @@ def check(
     if failed:
         console.print(f"{failed} check(s) failed.")
         raise typer.Exit(1)
+
+
+@app.command()
+def tune(
+    strategy: Annotated[
+        str | None, typer.Option(help="Strategies to tune, with commas between; all by default.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Training length and sizes to tune for.")] = "quick",
+    stream: Annotated[str, typer.Option(help="The stream to tune on.")] = "four_tasks",
+    out: Annotated[Path, typer.Option(help="Folder for the run directories; finished ones are reused.")] = Path(
+        "runs/tuning"
+    ),
+    table: Annotated[Path, typer.Option(help="CSV of what was tried, extended.")] = Path("tuning.csv"),
+) -> None:
+    """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
+
+    The score is the mean PSNR over all tasks after the last one. The best values belong into the preset.
+    """
+    from benchmark.experiments import tuning
+
+    trials = tuning.grid(_split(strategy) if strategy else None)
+    configs = []
+    for name, setting, value in trials:
+        configs += plan(name, stream, preset, "0", None, None, None, [f"{name}.{setting}={value}"])
+    from benchmark.engine.local import execute, resolve
+    from benchmark.progress import Reporter
+
+    configs = [resolve(planned) for planned in configs]
+    with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
+        done = execute(configs, out, reporter)
+    frame = tuning.write(table, list(zip(trials, done, strict=True)))
+    shown = Table(*frame.columns, box=None, header_style="bold", pad_edge=False)
+    for row in frame.itertuples(index=False):
+        shown.add_row(*[str(value) for value in row])
+    console.print(shown)
+
+
+@data_app.command("check")
+def data_check(
+    root: Annotated[Path, typer.Argument(help="Folder that holds datasets.", metavar="[ROOT]")] = Path("data"),
+) -> None:
+    """Open every image under ROOT: what was found, what is damaged or missing, what leaks from training to test."""
+    from benchmark.data.check import check as examine
+    from benchmark.data.check_view import render
+
+    found = examine(root, console)
+    render(found, console)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    root: Annotated[Path, typer.Argument(help="Folder that holds datasets.", metavar="ROOT")],
+    cache: Annotated[Path | None, typer.Option(help="Folder for the cache; beside the data if not given.")] = None,
+) -> None:
+    """Decode the training images under ROOT once, so that a patch costs a crop. Run it again after an interruption."""
+    from benchmark.data.cache import prepare_all
+
+    prepared = prepare_all(root, cache, console)
+    for one in prepared:
+        state = one.problem or (str(one.place) if one.place else "only test images, nothing to cache")
+        console.print(f"{one.dataset.name}: {state}", markup=False, highlight=False, soft_wrap=True)
+    if any(one.problem for one in prepared):
+        raise typer.Exit(1)
+
+
+@profile_app.command("data")
+def profile_data(
+    step_ms: Annotated[
+        float | None, typer.Option(min=0.001, help="Milliseconds of a training step, to tell the loader's share of it.")
+    ] = None,
+) -> None:
+    """Time a training patch: cropped from the cache, against decoding the PNG it comes from."""
+    from benchmark.data import profile
+
+    profile.render(profile.profile(step_ms), console)
 
 
 def plan(

@@ -88,7 +88,7 @@ class Strategy(SupervisedPlugin):
 class TaskNetwork(MultiTaskModule):
     """A network that is told the task of each image, as Avalanche's multi-task modules are.
 
-    Subclasses define ``backbone``, :meth:`begin_task` (make room for a new task), :meth:`activate` (choose a task) and,
+    Subclasses define ``backbone``, :meth:`add_task` (make room for a new task), :meth:`activate` (choose a task) and,
     where something is to be settled after training, :meth:`end_task`.
     Tasks are numbered by Avalanche's task labels, which count from 0 in the order of the stream.
     """
@@ -106,10 +106,14 @@ class TaskNetwork(MultiTaskModule):
         for task in sorted(set(experience.task_labels)):
             if task not in self.known:
                 self.begin_task(task)
-                self.known.append(task)
 
     def begin_task(self, task: int) -> None:
-        """Make room for a task that was not seen before."""
+        """Make room for a task that was not seen before, and know it from now on."""
+        self.add_task(task)
+        self.known.append(task)
+
+    def add_task(self, task: int) -> None:
+        """Make room for a task; ``known`` holds the ones before it."""
         raise NotImplementedError
 
     def end_task(self) -> None:

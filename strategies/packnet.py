@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
-from strategies.surgery import replace_convolutions
+from strategies.surgery import replace_layers
 
 FREE = -1
 MAX_TASKS = 127  # task numbers are kept as int8
@@ -141,7 +141,7 @@ class PackedNetwork(TaskNetwork):
     def __init__(self, backbone: nn.Module, fraction: float) -> None:
         super().__init__()
         kind = type(backbone).__name__
-        self.backbone = replace_convolutions(backbone, PackedConv2d)
+        self.backbone = replace_layers(backbone, nn.Conv2d, lambda conv, _: PackedConv2d(conv))
         self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, PackedConv2d)]
         self.fraction = fraction
         self.pruned = self.later = False
@@ -153,7 +153,7 @@ class PackedNetwork(TaskNetwork):
                 f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}."
             )
 
-    def begin_task(self, task: int) -> None:
+    def add_task(self, task: int) -> None:
         """Make the free weights trainable."""
         for layer in self.layers:
             layer.begin_task(task)

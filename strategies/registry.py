@@ -44,6 +44,20 @@ class Entry:
 
 BUILT_IN = {
     "cmc": Entry("strategies.cmc.strategy:CMC", "kernels from one shared, partly frozen memory (the paper's)"),
+    "packnet": Entry("strategies.packnet:PackNet", "each task keeps the largest free weights and prunes the rest"),
+    "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to"),
+    "ewc": Entry("strategies.ewc:EWC", "holds weights that earlier tasks' losses are sensitive to (Fisher)"),
+    "si": Entry("strategies.si:SI", "holds weights by what they contributed to earlier tasks' learning"),
+    "lwf": Entry("strategies.lwf:LwF", "distils the old network's outputs on the new task's images"),
+    "replay": Entry("strategies.replay:Replay", "mixes stored patches of earlier tasks into every batch"),
+    "agem": Entry("strategies.agem:AGEM", "projects gradients that would raise the loss on stored patches"),
+    "together": Entry("baselines.together:Together", "one network, all tasks at once, never told the task"),
+    "together_task_id": Entry(
+        "baselines.together:TogetherTaskId", "all tasks at once, each with its own biases; ours, the fairer upper bound"
+    ),
+    "cumulative": Entry("baselines.cumulative:Cumulative", "trains on with all earlier data kept and mixed in"),
+    "independent": Entry("baselines.independent:Independent", "a full network of its own for every task"),
+    "deform": Entry("baselines.deform:Deform", "a smaller network with deformable convolutions for every task"),
     "finetune": Entry("baselines.finetune:Finetune", "plain training on each task in turn, without protection"),
 }
 

@@ -260,11 +260,10 @@ class TestAll:
             cache.prepare_all(tmp_path)
 
 
-class TestSpeed:
-    def test_the_cache_is_at_least_twenty_times_faster_than_decoding(self):
-        """On 2-megapixel pictures, for patches as they are cut; seen at over 100 times."""
-        rows = profile.profile(step_ms=100, repeats=3)
+class TestProfile:
+    def test_tells_what_a_patch_costs_and_the_share_of_a_step(self):
+        rows = profile.profile(step_ms=100, repeats=1)
         assert [row.degradation for row in rows] == ["untouched", "noise", "jpeg", "blur", "rain"]
-        assert rows[0].ratio > 20
-        assert rows[0].share == pytest.approx(8 * rows[0].cached / 100)
-        assert all(row.ratio > 5 for row in rows)
+        for row in rows:
+            assert row.share == pytest.approx(8 * row.cached / 100)
+            assert row.per_second == pytest.approx(1000 / row.cached)

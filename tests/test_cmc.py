@@ -238,7 +238,6 @@ def smallest_network(tasks: int, plain: nn.Module | None = None, **options: obje
     for task in range(tasks):
         network.train()
         network.begin_task(task)
-        network.known.append(task)
         image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(task))
         steps = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.05)
         for _ in range(3):
@@ -329,7 +328,6 @@ def test_state_loads_into_a_fresh_network_bit_for_bit(sharing: str) -> None:
     twin = CMCNetwork(convert(Awkward(), t=3), lambda conv: conv.begin_task(0.2, sharing=sharing))
     for task in range(3):
         twin.begin_task(task)
-        twin.known.append(task)
         twin.end_task()
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     twin.eval()

@@ -1,7 +1,7 @@
 """Training images that also stand in a test set, exactly or nearly.
 
-Exactly means equal pixels. Nearly means that two images look alike at 32 × 32, in grey: of the 255 lowest frequencies of
-their cosine transform (all but the mean), at most ``NEAR`` differ in sign. Re-encoding, scaling and small changes of
+Exactly means equal pixels. Nearly means that two images look alike at 32 × 32, in grey: of the 255 lowest frequencies
+of their cosine transform (all but the mean), at most ``NEAR`` differ in sign. Re-encoding, scaling and small changes of
 colour or brightness leave a few signs changed; two different photographs differ in about half of them.
 """
 
@@ -68,7 +68,9 @@ def _near(train: Sequence[Fingerprint], test: Sequence[Fingerprint]) -> set[tupl
     for start in range(0, len(train_places), _ROWS):
         agreement = train_signs[start : start + _ROWS] @ test_signs.T  # frequencies less twice the differing ones
         rows, columns = np.nonzero(agreement >= _FREQUENCIES**2 - 1 - 2 * NEAR)
-        found |= {(train_places[start + i], test_places[j]) for i, j in zip(rows.tolist(), columns.tolist(), strict=True)}
+        found |= {
+            (train_places[start + i], test_places[j]) for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+        }
     return found
 
 

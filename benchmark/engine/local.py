@@ -165,7 +165,7 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
         avalanche_model_adaptation(template.model, experience)
         if hasattr(template.model, "end_task"):
             template.model.end_task()
-    path = run.checkpoint(len(learned))
+    path = run.checkpoint(_after(learned[-1]))
     try:
         load_checkpoint(path, template.model, strategy)
     except Exception as error:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.cmc.layer import CMCConv2d, geometry
+from strategies.surgery import replace_layers
 
 
 def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int = 0) -> nn.Module:
@@ -29,12 +30,10 @@ def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int 
         raise UserError(f"CMC replaces convolutions, and {type(module).__name__} has no nn.Conv2d layer.")
     ends = {names[0], names[-1]}
 
-    def make(name: str, layer: nn.Module) -> nn.Module:
-        if type(layer) is not nn.Conv2d:
-            return layer
+    def make(layer: nn.Conv2d, name: str) -> nn.Module:
         return CMCConv2d(layer, t_ends if t_ends and name in ends else t, name, seed)
 
-    return _replace(module, make)
+    return replace_layers(module, nn.Conv2d, make)
 
 
 def fold(network: "CMCNetwork", task: int) -> nn.Module:
@@ -47,9 +46,7 @@ def fold(network: "CMCNetwork", task: int) -> nn.Module:
         raise UserError(f"Task {task} was never learned. Learned so far: {network.known or 'none'}.")
     network.activate(task)
 
-    def make(_: str, layer: nn.Module) -> nn.Module:
-        if not isinstance(layer, CMCConv2d):
-            return layer
+    def make(layer: CMCConv2d, _: str) -> nn.Module:
         bias = layer.current_bias()
         plain = nn.Conv2d(**(geometry(layer) | {"bias": layer.has_bias})).to(layer.memory)
         with torch.no_grad():
@@ -58,7 +55,7 @@ def fold(network: "CMCNetwork", task: int) -> nn.Module:
                 plain.bias.copy_(bias)
         return plain
 
-    return _replace(copy.deepcopy(network.backbone), make).eval()
+    return replace_layers(copy.deepcopy(network.backbone), CMCConv2d, make).eval()
 
 
 class CMCNetwork(TaskNetwork):
@@ -79,7 +76,7 @@ class CMCNetwork(TaskNetwork):
         self.layers = [layer for layer in backbone.modules() if isinstance(layer, CMCConv2d)]
         self.current = 0
 
-    def begin_task(self, task: int) -> None:
+    def add_task(self, task: int) -> None:
         """Allocate memory for a task in every layer.
 
         Raises:
@@ -125,18 +122,3 @@ class CMCNetwork(TaskNetwork):
             if not isinstance(layer, CMCConv2d):
                 yield from layer.parameters(recurse=False)
                 yield from layer.buffers(recurse=False)
-
-
-def _replace(module: nn.Module, make: Callable[[str, nn.Module], nn.Module]) -> nn.Module:
-    """Put ``make(name, layer)`` in the place of every layer; one that is used twice stays one layer."""
-    replaced: dict[int, nn.Module] = {}
-    holder = nn.ModuleDict({"root": module})
-    for name, layer in list(holder.named_modules(remove_duplicate=False)):
-        if not name:
-            continue
-        parent, _, child = name.rpartition(".")
-        if id(layer) not in replaced:
-            replaced[id(layer)] = make(name.removeprefix("root.") if name != "root" else "", layer)
-        if replaced[id(layer)] is not layer:
-            setattr(holder.get_submodule(parent), child, replaced[id(layer)])
-    return holder["root"]

@@ -1,0 +1,1 @@
+"""Experiments as data: which runs, and what they are for."""
