@@ -20,14 +20,14 @@ def build(paths: list[Path], out: Path) -> Path:
     Raises:
         UserError: there is no run at the paths, or ``out`` cannot be written to.
     """
-    from reports import figures, frames, html, pictures
+    from reports import figures, frames, html
     from reports.published import load
     from reports.results import collect
     from reports.style import looks
 
     collection = collect(paths)
     styles = looks(collection.labels)
-    csvs = {"runs.csv": frames.runs(collection).to_csv(index=False)}
+    files: dict[str, str | bytes] = {"tables/runs.csv": frames.runs(collection).to_csv(index=False)}
     sections = []
     for group in collection.groups:
         matrix, curves = frames.matrix(group), frames.curves(group)
@@ -43,20 +43,23 @@ def build(paths: list[Path], out: Path) -> Path:
             "curves": curves,
             "costs": frames.costs(group),
         }
-        csvs |= {f"{group.key}-{name}.csv": frame.to_csv(index=False) for name, frame in named.items() if len(frame)}
-        sections.append(html.section(group, drawings, pictures.BUDGET // len(collection.groups)))
+        for name, frame in named.items():
+            if len(frame):
+                files[f"tables/{group.key}-{name}.csv"] = frame.to_csv(index=False)
+        for drawing in drawings.values():
+            files |= {f"figures/{drawing.name}.svg": drawing.svg, f"figures/{drawing.name}.png": drawing.png}
+        sections.append(html.section(group, drawings))
     if any(part.beside_paper for part in sections):
-        csvs["published-table2.csv"] = frames.printed(load("table2")).to_csv(index=False)
+        files["tables/published-table2.csv"] = frames.printed(load("table2")).to_csv(index=False)
 
     index = out / "index.html"
     try:
-        for name, text in csvs.items():
-            write_text(out / "tables" / name, text)
-        for part in sections:
-            for drawing in part.figures.values():
-                write_text(out / "figures" / f"{drawing.name}.svg", drawing.svg)
-                (out / "figures" / f"{drawing.name}.png").write_bytes(drawing.png)
-        write_text(index, html.page(collection, sections, styles, csvs))
+        for name, content in files.items():
+            if isinstance(content, str):
+                write_text(out / name, content)
+            else:
+                (out / name).write_bytes(content)
+        write_text(index, html.page(collection, sections, styles, files))
     except OSError as error:
         raise UserError(
             f"Cannot write the report to '{out}': {error.strerror or error}. "

@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,15 +23,24 @@ from reports.labels import flatten
 from reports.published import load
 from reports.results import Collection, Group, Result
 from reports.style import Look, stylesheet
-from reports.tables import Table
-from reports.text import fixed, listed, plain
+from reports.tables import Cell, Column, Table
+from reports.text import NOTHING, fixed, listed, plain
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+LARGEST = 14_500_000
+"""Bytes of a page up to which it takes in pictures; without them it may be larger."""
+
+LARGEST_INSIDE = 100_000
+"""Bytes of a table up to which the page holds it for download, for readers who were given the page alone."""
+
+FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX", ".svg": "SVG", ".png": "PNG"}
+"""Ending of a file beside the page to what its link says."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Everything the page shows of one group."""
+    """Everything the page shows of one group, but for its pictures."""
 
     group: Group
     finding: str
@@ -41,9 +50,6 @@ class Section:
     matrices: list[Table]
     costs: Table | None
     unfinished: Table | None
-    strips: list[tuple[pictures.Strip, list[tuple[str, str]]]]
-    strips_left_out: int
-    quality: int
 
     @property
     def seeds(self) -> str:
@@ -63,10 +69,14 @@ class Section:
         return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else ""
 
     @property
-    def tasks(self) -> list[str]:
-        """Each task as the stream defines it, on one line; empty where the configuration does not say."""
+    def tasks(self) -> Table | None:
+        """Each task as the stream defines it; None where the configuration does not say."""
         tasks = self.group.results[0].config.get("tasks")
-        return [plain(task, 200) for task in tasks] if isinstance(tasks, list) else []
+        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+            return None
+        names = list(dict.fromkeys(name for task in tasks for name, value in task.items() if value not in (None, "")))
+        rows = [[Cell(plain(task[name], 300) if name in task else NOTHING) for name in names] for task in tasks]
+        return Table("Tasks as the stream defines them", [Column(plain(name)) for name in names], rows)
 
     @property
     def data(self) -> str:
@@ -74,16 +84,30 @@ class Section:
         return plain(self.group.data, 200)
 
 
-def section(group: Group, figures: Mapping[str, Drawing], budget: int) -> Section:
+@dataclass(frozen=True)
+class Link:
+    """One file to download.
+
+    Args:
+        text: its format.
+        name: its file name.
+        href: where it lies, relative to the page.
+        inside: the same file as a data URI; empty where it is too large for that, or no table.
+    """
+
+    text: str
+    name: str
+    href: str
+    inside: str
+
+
+def section(group: Group, figures: Mapping[str, Drawing]) -> Section:
     """Gather what the page shows of one group.
 
     Args:
         group: what is compared.
-        figures: the group's drawings by the place they take: matrix, forgetting, curves.
-        budget: bytes its pictures may take.
+        figures: the group's drawings by the place they take, in the order in which they are shown.
     """
-    strips = pictures.strips(group)
-    coded, quality = pictures.encode(strips, budget)
     costs = tables.costs(group)
     return Section(
         group=group,
@@ -94,14 +118,11 @@ def section(group: Group, figures: Mapping[str, Drawing], budget: int) -> Sectio
         matrices=[tables.matrix(group, entry) for entry in group.entries],
         costs=costs if len(costs.columns) > 1 else None,
         unfinished=tables.unfinished(group.unfinished) if group.unfinished else None,
-        strips=list(zip(strips, coded, strict=False)),
-        strips_left_out=len(strips) - len(coded),
-        quality=quality,
     )
 
 
 def page(
-    collection: Collection, sections: Sequence[Section], looks: Mapping[str, Look], csvs: Mapping[str, str]
+    collection: Collection, sections: Sequence[Section], looks: Mapping[str, Look], files: Mapping[str, str | bytes]
 ) -> str:
     """The whole page.
 
@@ -109,7 +130,7 @@ def page(
         collection: what was read.
         sections: one per group.
         looks: how each label is drawn.
-        csvs: file name to content of the tables beside the page.
+        files: what lies beside the page: path relative to it (such as ``tables/runs.csv``) to content.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -120,25 +141,41 @@ def page(
     )
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        environment.get_template("report.html.j2")
-        .render(
-            collection=collection,
-            sections=sections,
-            looks=looks,
-            style=Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-            paper=load("table2"),
-            downloads=[(name, _data_uri(content)) for name, content in csvs.items()],
-            drawings=[drawing for part in sections for drawing in part.figures.values()],
-            inline=lambda drawing: Markup(drawing.inline()),
-            fixed=fixed,
-            settings=settings,
-            command=command,
-        )
-        .lstrip()
-    )
+    template = environment.get_template("report.html.j2")
+    content = {
+        "collection": collection,
+        "sections": sections,
+        "looks": looks,
+        "links": links(files),
+        "style": Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+        "paper": load("table2"),
+        "error_scale": pictures.error_scale(),
+        "error_range": pictures.ERROR_RANGE,
+        "quality": pictures.QUALITY,
+        "inline": lambda drawing: Markup(drawing.inline()),
+        "fixed": fixed,
+        "settings": settings,
+        "command": command,
+    }
+    bare = template.render(content, album=pictures.Album())
+    groups = [part.group for part in sections]
+    return template.render(content, album=pictures.album(groups, LARGEST - len(bare.encode()))).lstrip()
+
+
+def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
+    """The files beside the page by their name without the ending: a table, a figure and its data, in their formats."""
+    found: dict[str, list[Link]] = {}
+    for path, content in files.items():
+        name = PurePosixPath(path)
+        inside = ""
+        if isinstance(content, str) and name.parts[0] == "tables" and len(content) <= LARGEST_INSIDE:
+            inside = f"data:text/plain;charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"
+        link = Link(FORMATS[name.suffix], name.name, path, inside)
+        found.setdefault(name.stem, []).append(link)
+    return found
 
 
 def settings(result: Result) -> dict[str, list[tuple[str, str]]]:
@@ -169,7 +206,3 @@ def _beside_paper(group: Group) -> Table | None:
     paper = load("table2")
     comparable = group.stream == "four_tasks" and group.order == list(paper.tasks.values())
     return tables.beside_paper(group, paper) if comparable and group.entries else None
-
-
-def _data_uri(text: str) -> str:
-    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

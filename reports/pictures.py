@@ -1,17 +1,20 @@
-"""Strips of pictures: degraded, every strategy, clean; and the same crop of each, enlarged.
+"""Pictures of the page: degraded, every strategy, clean; which part of them to enlarge, and how far off it is.
 
 Pictures come from run directories, which may come from strangers: only PNG is opened, and its size is looked at
-before it is decoded.
+before it is decoded. Each picture is stored once, however many strategies, comparisons or views show it.
 """
 
 import base64
+import hashlib
 import io
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.metrics import psnr
@@ -19,31 +22,46 @@ from reports.results import Group
 
 Pixels = npt.NDArray[np.uint8]
 
-LARGEST = 4_000_000
-"""Pixels of a picture that is still opened; a picture of a run is a small crop."""
+LARGEST = 2048
+"""Pixels along the longer side of a picture that is still opened; a picture of a run is a small crop."""
 
-BUDGET = 9_000_000
-"""Bytes of all pictures of a report together, before they are written as text (a third more)."""
+QUALITY = 85
+"""WebP quality of the stored pictures."""
 
-QUALITIES = (90, 80, 65, 45)
-"""WebP qualities that are tried in turn until the pictures fit the budget."""
+ERROR_RANGE = 0.2
+"""The error, as a part of the full scale, at which an error map is brightest; one range for all, so that maps of
+different strategies and tasks can be compared."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A picture as it stands in the page.
+
+    Args:
+        uri: the data URI.
+        width, height: pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One cell of a strip.
+    """One column of a strip.
 
     Args:
         label: a strategy's label, ``degraded`` or ``clean``.
         psnr: dB against the clean picture; infinite for the clean one.
-        whole: the picture, as the pixels of uint8 (H, W, 3).
-        crop: its enlarged part, (n, n, 3).
+        whole: the picture's name in the album.
+        error: the name of the error map of the enlarged part; empty for the clean picture.
     """
 
     label: str
     psnr: float
-    whole: Pixels
-    crop: Pixels
+    whole: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -53,63 +71,122 @@ class Strip:
     Args:
         task: the task's name.
         image: the image's name.
-        box: left, top, width and height of the crop, in percent of the picture.
+        size: width and height in pixels.
+        crop: left, top, width and height of the enlarged part, in pixels.
         pictures: degraded, every entry that has one, clean.
         missing: labels without a usable picture.
     """
 
     task: str
     image: str
-    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    crop: tuple[int, int, int, int]
     pictures: list[Picture]
     missing: list[str]
 
 
-def strips(group: Group) -> list[Strip]:
-    """The strips of a group, task by task; of several seeds the first one's pictures are shown."""
-    found = []
-    for task in dict.fromkeys(group.order):
-        for image in _images(group, task):
-            strip = _strip(group, task, image)
-            if strip is not None:
-                found.append(strip)
-    return found
+@dataclass
+class Album:
+    """All pictures of a report.
 
-
-def encode(strips: Sequence[Strip], budget: int = BUDGET) -> tuple[list[list[tuple[str, str]]], int]:
-    """Every picture and its crop as data URIs, strip by strip, and the WebP quality that was needed to fit.
-
-    Strips that do not fit even at the lowest quality are left out at the end.
+    Args:
+        strips: by key of the group and name of the task.
+        left_out: by key of the group, how many strips found no room.
+        stored: the pictures by name.
     """
-    for quality in QUALITIES:
-        coded = [[(_webp(p.whole, quality), _webp(p.crop, quality)) for p in strip.pictures] for strip in strips]
-        sizes = np.cumsum([sum(len(whole) + len(crop) for whole, crop in strip) for strip in coded])
-        if not len(sizes) or sizes[-1] <= budget:
-            break
-    fitting = coded[: int(np.searchsorted(sizes, budget, side="right"))]
-    return [[(_uri(whole), _uri(crop)) for whole, crop in strip] for strip in fitting], quality
+
+    strips: dict[str, dict[str, list[Strip]]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
+
+
+def album(groups: Sequence[Group], budget: int) -> Album:
+    """The strips of every group; of several seeds the first one's pictures are shown.
+
+    Every task gets its first image before any gets its second, and once the budget is spent the rest is left out.
+
+    Args:
+        groups: what is compared.
+        budget: bytes that the data URIs may take together.
+    """
+    found = Album()
+    places = [
+        (rank, place, group, task, image)
+        for group in groups
+        for place, (task, images) in enumerate(_images(group).items())
+        for rank, image in enumerate(images)
+    ]
+    places.sort(key=lambda at: at[:2])
+    spent = False
+    for _, _, group, task, image in places:
+        if not spent:
+            fresh: dict[str, Stored] = {}
+            strip = _strip(group, task, image, found.stored, fresh)
+            budget -= sum(len(stored.uri) for stored in fresh.values())
+            spent = budget < 0
+            if strip is not None and not spent:
+                found.stored |= fresh
+                found.strips.setdefault(group.key, {}).setdefault(task, []).append(strip)
+        if spent:
+            found.left_out[group.key] = found.left_out.get(group.key, 0) + 1
+    return found
 
 
 def open_picture(path: Path) -> Pixels | None:
     """The pixels of a PNG file as uint8 (H, W, 3); None when it is absent, damaged, or larger than LARGEST."""
     try:
         with Image.open(path, formats=["PNG"]) as picture:
-            if picture.width * picture.height > LARGEST:
+            if max(picture.size) > LARGEST:
                 return None
             return np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
-def _images(group: Group, task: str) -> list[str]:
-    names: dict[str, None] = {}
-    for entry in group.entries:
-        outputs = entry.results[0].run.outputs
-        names.update(dict.fromkeys(outputs.loc[outputs["task"] == task, "image"].dropna().astype(str)))
-    return list(names)
+def error_map(restored: Pixels, clean: Pixels) -> Pixels:
+    """How far each pixel is off, as colours that grow brighter with the error.
+
+    Args:
+        restored: (H, W, 3).
+        clean: (H, W, 3).
+
+    Returns:
+        (H, W, 3): |restored − clean|, the mean over the channels, black at 0 and brightest from ERROR_RANGE of the full
+        scale on.
+    """
+    error = np.abs(restored.astype(np.int16) - clean).mean(axis=2) / 255
+    return _coloured(error / ERROR_RANGE)
 
 
-def _strip(group: Group, task: str, image: str) -> Strip | None:
+def error_scale() -> Stored:
+    """The colours of the error maps from 0 to ERROR_RANGE, left to right."""
+    return _stored(_coloured(np.linspace(0, 1, 128)[None].repeat(2, axis=0)))
+
+
+def _coloured(values: npt.NDArray[np.float64]) -> Pixels:
+    """Values from 0 to 1 in a colour map whose lightness rises evenly, so that it reads the same in grey."""
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps["inferno"](np.clip(values, 0, 1), bytes=True)[..., :3])
+
+
+def _images(group: Group) -> dict[str, list[str]]:
+    """For each task the names of the images of which a picture was kept."""
+    runs = [entry.results[0].run for entry in group.entries]
+    outputs = pd.concat([run.outputs[["task", "image"]] for run in runs]) if runs else pd.DataFrame()
+    named = outputs.dropna().astype(str).drop_duplicates()
+    return {
+        task: [
+            image
+            for image in (named.loc[named["task"] == task, "image"] if len(named) else ())
+            if any(run.image(task, image, "clean").is_file() for run in runs)
+        ]
+        for task in dict.fromkeys(group.order)
+    }
+
+
+def _strip(group: Group, task: str, image: str, known: dict[str, Stored], fresh: dict[str, Stored]) -> Strip | None:
+    """One strip, or None without a usable clean picture; pictures not known yet are added to the fresh ones."""
     runs = {entry.label: entry.results[0].run for entry in group.entries}
     clean = _first(run.image(task, image, "clean") for run in runs.values())
     if clean is None:
@@ -117,18 +194,26 @@ def _strip(group: Group, task: str, image: str) -> Strip | None:
     pixels = {"degraded": _first(run.image(task, image, "degraded") for run in runs.values())}
     pixels |= {label: open_picture(run.image(task, image, "final")) for label, run in runs.items()}
     usable = {label: p for label, p in pixels.items() if p is not None and p.shape == clean.shape}
-    finals = [p for label, p in usable.items() if label != "degraded"]
-    left, top, side = _crop(clean, finals)
+    left, top, side = _crop(clean, [p for label, p in usable.items() if label != "degraded"])
+    part = np.s_[top : top + side, left : left + side]
+
+    def keep(pixels: Pixels) -> str:
+        name = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+        if name not in known and name not in fresh:
+            fresh[name] = _stored(pixels)
+        return name
 
     def picture(label: str, whole: Pixels) -> Picture:
-        return Picture(label, psnr(clean, whole), whole, whole[top : top + side, left : left + side])
+        return Picture(label, psnr(clean, whole), keep(whole), keep(error_map(whole[part], clean[part])))
 
+    pictures = [picture(label, whole) for label, whole in usable.items()]
     height, width = clean.shape[:2]
     return Strip(
         task,
         image,
-        (100 * left / width, 100 * top / height, 100 * side / width, 100 * side / height),
-        [*(picture(label, whole) for label, whole in usable.items()), picture("clean", clean)],
+        (width, height),
+        (left, top, side, side),
+        [*pictures, Picture("clean", math.inf, keep(clean), "")],
         [label for label in pixels if label not in usable],
     )
 
@@ -159,12 +244,8 @@ def _crop(clean: Pixels, finals: Sequence[Pixels]) -> tuple[int, int, int]:
     return int(left), int(top), side
 
 
-def _webp(pixels: Pixels, quality: int) -> bytes:
-    picture, stream = Image.fromarray(pixels), io.BytesIO()
-    picture.thumbnail((320, 320), Image.Resampling.LANCZOS)
-    picture.save(stream, "WEBP", quality=quality, method=4)
-    return stream.getvalue()
-
-
-def _uri(data: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+def _stored(pixels: Pixels) -> Stored:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "WEBP", quality=QUALITY, method=4)
+    uri = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return Stored(uri, pixels.shape[1], pixels.shape[0])

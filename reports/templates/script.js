@@ -1,30 +1,78 @@
 "use strict";
 
-// A heading sorts its table: first descending, then ascending. Rows without a value stay at the end.
+// A heading sorts its table, best or first in the alphabet on top; once more turns it round. Rows without a value stay
+// at the end, fixed ones at the top.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   const body = table.tBodies[0];
   heads.forEach((head, index) => {
     head.querySelector("button").addEventListener("click", () => {
-      const words = index === 0;
-      const current = head.getAttribute("aria-sort");
-      const down = current === "none" ? !words : current === "ascending";
-      for (const other of heads) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const value = (row) => row.cells[index].dataset.value;
       const rows = [...body.rows].filter((row) => !("fixed" in row.dataset));
       const known = rows.filter((row) => value(row) !== "");
-      const order = (a, b) =>
-        Number.isNaN(Number(value(a))) || Number.isNaN(Number(value(b)))
-          ? value(a).localeCompare(value(b))
-          : Number(value(a)) - Number(value(b));
-      known.sort((a, b) => (down ? order(b, a) : order(a, b)));
+      const words = known.some((row) => Number.isNaN(Number(value(row))));
+      const before = head.getAttribute("aria-sort");
+      const up = before === "none" ? words || "less" in head.dataset : before === "descending";
+      const order = words
+        ? (a, b) => value(a).localeCompare(value(b))
+        : (a, b) => Number(value(a)) - Number(value(b));
+      known.sort((a, b) => (up ? order(a, b) : order(b, a)));
       body.append(...known, ...rows.filter((row) => value(row) === ""));
+      for (const other of heads) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
     });
   });
 }
 
+// Before and after, from the pictures of the strips below.
+for (const compare of document.querySelectorAll(".compare")) {
+  const ends = ["degraded", "clean"];
+  const pictures = (strip) => [...strip.querySelectorAll(".picture")];
+  const labels = (strip) => pictures(strip).map((picture) => picture.dataset.label);
+  const strategies = (strip) => labels(strip).filter((label) => !ends.includes(label));
+  const strips = [...compare.closest("section").querySelectorAll(".strip")].filter(
+    (strip) => labels(strip).includes("degraded") && strategies(strip).length > 0,
+  );
+  if (strips.length === 0) continue;
+  const [task, image, strategy] = compare.querySelectorAll("select");
+  const [degraded, restored, clean] = compare.querySelectorAll(".captions p");
+  const offer = (select, names) => {
+    const chosen = select.value;
+    select.replaceChildren(...[...new Set(names)].map((name) => new Option(name)));
+    if (names.includes(chosen)) select.value = chosen;
+  };
+  const choose = () => {
+    const same = strips.filter((strip) => strip.dataset.task === task.value);
+    offer(image, same.map((strip) => strip.dataset.image));
+    const strip = same.find((other) => other.dataset.image === image.value);
+    offer(strategy, strategies(strip));
+    const show = (label, place, caption) => {
+      const picture = pictures(strip).find((other) => other.dataset.label === label);
+      const whole = picture.querySelector("svg").cloneNode(true);
+      whole.querySelector("rect").remove();
+      compare.querySelector(place).replaceChildren(whole);
+      caption.replaceChildren(...picture.querySelector("p").cloneNode(true).childNodes);
+    };
+    show("degraded", ".before", degraded);
+    show(strategy.value, ".after", restored);
+    show("clean", ".clean", clean);
+  };
+  const slider = compare.querySelector("input");
+  const slide = () => compare.style.setProperty("--at", `${slider.value}%`);
+  slider.addEventListener("input", slide);
+  compare.querySelector(".choices").addEventListener("change", choose);
+  offer(task, strips.map((strip) => strip.dataset.task));
+  choose();
+  slide();
+  compare.hidden = false;
+}
+
 // On paper everything is open.
+let opened = [];
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll(".group details")) details.open = true;
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of opened) details.open = false;
 });
