@@ -179,8 +179,9 @@ def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
 
 
 def settings(result: Result) -> dict[str, list[tuple[str, str]]]:
-    """A run's configuration and environment as names and values."""
-    parts = {"Settings": result.config, "Environment": result.run.environment}
+    """A run's configuration and environment as names and values; its tasks stand in the group's own table."""
+    config = {name: value for name, value in result.config.items() if name != "tasks"}
+    parts = {"Settings": config, "Environment": result.run.environment}
     return {title: [(plain(k), plain(v, 300)) for k, v in flatten(values).items()] for title, values in parts.items()}
 
 

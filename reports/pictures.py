@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ LARGEST = 2048
 
 QUALITY = 85
 """WebP quality of the stored pictures."""
+
+MARKUP = 700
+"""Bytes of the page around each picture of a strip."""
 
 ERROR_RANGE = 0.2
 """The error, as a part of the full scale, at which an error map is brightest; one range for all, so that maps of
@@ -107,7 +111,7 @@ def album(groups: Sequence[Group], budget: int) -> Album:
 
     Args:
         groups: what is compared.
-        budget: bytes that the data URIs may take together.
+        budget: bytes that the strips may take, with their data URIs.
     """
     found = Album()
     places = [
@@ -117,18 +121,17 @@ def album(groups: Sequence[Group], budget: int) -> Album:
         for rank, image in enumerate(images)
     ]
     places.sort(key=lambda at: at[:2])
-    spent = False
-    for _, _, group, task, image in places:
-        if not spent:
-            fresh: dict[str, Stored] = {}
-            strip = _strip(group, task, image, found.stored, fresh)
-            budget -= sum(len(stored.uri) for stored in fresh.values())
-            spent = budget < 0
-            if strip is not None and not spent:
-                found.stored |= fresh
-                found.strips.setdefault(group.key, {}).setdefault(task, []).append(strip)
-        if spent:
-            found.left_out[group.key] = found.left_out.get(group.key, 0) + 1
+    for number, (_, _, group, task, image) in enumerate(places):
+        fresh: dict[str, Stored] = {}
+        strip = _strip(group, task, image, found.stored, fresh)
+        if strip is None:
+            continue
+        budget -= sum(len(stored.uri) for stored in fresh.values()) + MARKUP * len(strip.pictures)
+        if budget < 0:
+            found.left_out = Counter(group.key for _, _, group, _, _ in places[number:])
+            break
+        found.stored |= fresh
+        found.strips.setdefault(group.key, {}).setdefault(task, []).append(strip)
     return found
 
 
@@ -228,20 +231,21 @@ def _first(paths: Iterable[Path]) -> Pixels | None:
 
 def _crop(clean: Pixels, finals: Sequence[Pixels]) -> tuple[int, int, int]:
     """Left, top and side of the square where strategies differ most; with less than two, where detail is highest."""
-    grey = [picture.astype(np.float64).mean(axis=2) for picture in finals]
-    if len(grey) > 1 and np.any(np.ptp(grey, axis=0)):
-        interest = np.std(grey, axis=0)
+    height, width = clean.shape[:2]
+    if len({final.tobytes() for final in finals}) > 1:
+        interest = np.std([_grey(final) for final in finals], axis=0)
     else:
-        dy, dx = (
-            np.gradient(clean.astype(np.float64).mean(axis=2)) if min(clean.shape[:2]) > 1 else (np.zeros((1, 1)),) * 2
-        )
-        interest = np.hypot(dx, dy)
-    height, width = interest.shape
+        grey = np.pad(_grey(clean), 1, mode="edge")
+        interest = np.hypot(grey[1:-1, 2:] - grey[1:-1, :-2], grey[2:, 1:-1] - grey[:-2, 1:-1])
     side = max(1, min(height, width) // 3)
-    sums = np.pad(interest.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = np.pad(interest.cumsum(axis=0, dtype=np.float64).cumsum(axis=1), ((1, 0), (1, 0)))
     boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
     return int(left), int(top), side
+
+
+def _grey(pixels: Pixels) -> npt.NDArray[np.float32]:
+    return np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.float32)
 
 
 def _stored(pixels: Pixels) -> Stored:

@@ -13,7 +13,7 @@ from made_runs import ORDER, made_run
 from PIL import Image
 
 import reports
-from reports import pictures
+from reports import html, pictures
 from reports.results import Group, collect
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
@@ -151,15 +151,27 @@ def test_error_map_has_one_fixed_scale() -> None:
 
 
 def test_pictures_stay_within_their_budget(group: Group) -> None:
-    everything = pictures.album([group], budget=10**7)
-    budget = sum(len(stored.uri) for stored in everything.stored.values()) * 3 // 5
+    def size(album: pictures.Album) -> int:
+        shown = [picture for strips in album.strips[group.key].values() for s in strips for picture in s.pictures]
+        return sum(len(stored.uri) for stored in album.stored.values()) + pictures.MARKUP * len(shown)
+
+    budget = size(pictures.album([group], budget=10**7)) * 3 // 5
     album = pictures.album([group], budget)
     shown = {task: len(strips) for task, strips in album.strips[group.key].items()}
-    assert sum(len(stored.uri) for stored in album.stored.values()) <= budget
+    assert size(album) <= budget
     assert sum(shown.values()) + album.left_out[group.key] == 2 * len(ORDER)
     assert set(shown) == set(ORDER)  # every task keeps its first image
     nothing = pictures.album([group], budget=-1)
-    assert (nothing.strips, nothing.stored) == ({}, {})
+    assert (nothing.strips, nothing.stored, nothing.left_out) == ({}, {}, {group.key: 2 * len(ORDER)})
+
+
+def test_a_page_stays_below_its_largest_size(report: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = len(page.encode()) - 5_000
+    monkeypatch.setattr(html, "LARGEST", largest)
+    smaller = reports.build([report.parent.parent / "runs"], report.parent.parent / "smaller").read_text("utf-8")
+    assert largest // 2 < len(smaller.encode()) <= largest
+    assert "left out" in smaller
+    assert "left out" not in page
 
 
 def test_a_picture_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
@@ -177,7 +189,7 @@ def test_a_picture_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
 def test_it_fits_every_screen_and_stays_by_itself(browser: Browser, report: Path, width: int, dark: bool) -> None:
     browser.open(report, width=width, dark=dark)
     browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true })")
-    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert browser.complaints() == []
     assert browser.requests() == [report.as_uri()]
 
@@ -208,8 +220,7 @@ COMPARISON = """(() => {
     const table = document.querySelector("table.sortable");
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
     return {
-        names: [...table.tBodies[0].rows].map((row) => row.cells[0].querySelector("span")
-            ? row.cells[0].childNodes[1].textContent : row.cells[0].childNodes[0].textContent),
+        names: [...table.tBodies[0].rows].map((row) => row.querySelector(".name").textContent),
         sorted: heads.map((head) => head.getAttribute("aria-sort")),
         heads: heads.map((head) => head.textContent),
     };
@@ -360,3 +371,12 @@ def test_on_paper_all_is_open_and_nothing_is_to_click(browser: Browser, report: 
     browser.send("Page.printToPDF", preferCSSPageSize=True)
     assert browser.run("window.printed") == [0, 0, 4 * len(ORDER)]
     assert browser.run(folded) == before
+
+
+def test_nothing_is_cut_off_on_paper(browser: Browser, report: Path) -> None:
+    browser.open(report, width=688)  # A4 with margins of 14 mm
+    browser.run("document.querySelectorAll('details').forEach((details) => { details.open = true })")
+    browser.send("Emulation.setEmulatedMedia", media="print", features=[])
+    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    ground = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
