@@ -1,5 +1,6 @@
 """The command line: parse, call, print. torch and Avalanche are imported inside the commands that train."""
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -64,7 +65,13 @@ def run(
     order: Annotated[
         str | None, typer.Option(help="Another order of the stream's tasks, or only some: denoise,derain")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Source of clean images. See: list datasets")] = None,
+    data: Annotated[str | None, typer.Option(help="Where images come from. See: list datasets")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the stream's datasets; used instead of embedded photographs.")
+    ] = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="With --data-root: embedded stands in for datasets that are not there.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the run directories.")] = Path("runs"),
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of settings, in sections like those of a preset.")
@@ -82,11 +89,14 @@ def run(
     preset, then --config, then --set.
     """
     _add_plugins(plugin)
-    configs = plan(strategy, stream, preset, seed, order, data, config_file, assignments or [])
+    places = ["data.source=datasets", f"data.root={json.dumps(str(data_root))}"] if data_root else []
+    places += [f"data.fallback={json.dumps(fallback)}"] if fallback else []
+    configs = plan(strategy, stream, preset, seed, order, data, config_file, [*places, *(assignments or [])])
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter
 
-    configs = [resolve(planned) for planned in configs]
+    configs = [resolve(planned, console) for planned in configs]
+    _tell_leaks(configs[0])
     if not console.is_terminal:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
@@ -247,6 +257,17 @@ def profile_data(
     from benchmark.data import profile
 
     profile.render(profile.profile(step_ms), console)
+
+
+def _tell_leaks(planned: config.RunConfig) -> None:
+    """Say which tasks train on images that a test set holds, too; their results flatter."""
+    for task, source in zip(planned.order, planned.sources, strict=True):
+        if source["leaks"]:
+            console.print(
+                f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test "
+                "set of this stream. See: data check",
+                soft_wrap=True,
+            )
 
 
 def plan(

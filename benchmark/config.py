@@ -19,7 +19,10 @@ from benchmark.errors import UserError, unknown
 from benchmark.validation import explain
 
 PRESETS = Path(__file__).parent / "presets"
-SOURCES = {"embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves"}
+SOURCES = {
+    "embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves",
+    "datasets": "datasets on disk, found under --data-root: DIV2K, Rain100L, BSD68, SIDD, folders of your own",
+}
 """Where images come from: name → one line about it."""
 
 
@@ -54,11 +57,23 @@ class Training(Section):
 class Data(Section):
     """Where the images come from."""
 
-    source: str = Field("embedded", description="source of clean images")
+    source: str = Field("embedded", description="embedded photographs, or the datasets that each task names")
+    root: str | None = Field(None, description="folder that holds the datasets")
+    fallback: Literal["none", "embedded"] = Field(
+        "none", description="what stands in for a dataset that is not under the root"
+    )
+    cache: str | None = Field(
+        None, description="folder for decoded training images of large datasets; by default beside the data"
+    )
     dead_leaves: int = Field(12, ge=0, le=1000, description="generated dead-leaves images on the training side")
     validation_size: int = Field(256, ge=32, description="side of the centre crop of a validation image, in pixels")
     test_size: int | None = Field(
         None, ge=32, description="side of the centre crop of a test image, in pixels; by default whole images"
+    )
+    tile: int = Field(
+        2048,
+        ge=64,
+        description="side of overlapping tiles for test images of more than tile × tile pixels",
     )
     workers: int = Field(0, ge=0, le=64, description="processes that draw patches; results do not depend on it")
 
@@ -94,6 +109,9 @@ class RunConfig(Section):
     stream: str = Field(description="which tasks")
     order: list[str] = Field(description="the tasks' names in the order in which they are learned")
     tasks: list[dict[str, Any]] = Field(description="the tasks as the stream defines them")
+    sources: list[dict[str, Any]] = Field(
+        default_factory=list, description="where each task's images come from, as found; see benchmark.data.sources"
+    )
     preset: str = Field("quick", description="training length and sizes")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random draw of the run")
     data: Data = Field(description="where the images come from")
@@ -105,7 +123,8 @@ class RunConfig(Section):
     def identity(self) -> str:
         """A short name for the content; equal for runs that must give equal results."""
         content = self.model_dump(mode="json")
-        content["data"].pop("workers")
+        for place in ("workers", "root", "fallback", "cache"):  # what they lead to stands in sources
+            content["data"].pop(place)
         content.pop("preset")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

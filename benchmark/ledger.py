@@ -1,12 +1,15 @@
 """What a strategy costs: parameters, bytes and computation, counted on the network itself."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from strategies.base import TaskNetwork
+from strategies.base import EXEMPLARS, TaskNetwork
 
 SIDE = 32
 """Side in pixels of the image on which multiply-accumulates are counted; every layer works at full resolution."""
@@ -17,9 +20,58 @@ def trainable_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def stored_bytes(tensors: dict[str, Tensor]) -> int:
-    """Bytes that the tensors take on disk."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+@dataclass(frozen=True)
+class Storage:
+    """What a checkpoint holds, by kind.
+
+    Args:
+        parameters: numbers that are neither masks nor exemplars: weights, vectors, importances.
+        bytes: all of it on disk.
+        mask_bytes: of that, whole numbers and truth values: who owns a weight, what is reused, which task is which.
+        exemplar_bytes: of that, stored images of earlier tasks.
+    """
+
+    parameters: int
+    bytes: int
+    mask_bytes: int
+    exemplar_bytes: int
+
+
+def storage(model: dict[str, Tensor], strategy: dict[str, Tensor]) -> Storage:
+    """What the state of a network and that of its strategy take."""
+    exemplars = [tensor for key, tensor in strategy.items() if key.startswith(EXEMPLARS)]
+    others = [*model.values(), *(tensor for key, tensor in strategy.items() if not key.startswith(EXEMPLARS))]
+    masks = [tensor for tensor in others if not tensor.is_floating_point()]
+    return Storage(
+        parameters=sum(tensor.numel() for tensor in others if tensor.is_floating_point()),
+        bytes=_bytes([*others, *exemplars]),
+        mask_bytes=_bytes(masks),
+        exemplar_bytes=_bytes(exemplars),
+    )
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new measurement of :func:`peak_memory`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most bytes held at once since :func:`reset_peak_memory`.
+
+    On a GPU those of its tensors; on the CPU those of the whole process, libraries included, where Linux tells them,
+    and None elsewhere.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration):
+        status = Path("/proc/self/status").read_text("ascii")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return None
 
 
 @torch.no_grad()
@@ -33,3 +85,7 @@ def macs_per_pixel(model: nn.Module) -> float:
         model(*arguments)
     model.train(was_training)
     return counter.get_total_flops() / 2 / SIDE**2
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -13,16 +13,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmark import ledger, metrics, runs
+from benchmark.data.sources import centre
 from benchmark.degradations import eight_bit
 from benchmark.errors import UserError
 from benchmark.progress import Reporter
 from benchmark.runs import Run
-from benchmark.streams.build import Benchmark, centre
+from benchmark.streams.build import Benchmark
 from strategies.base import Strategy
 
 UNITS = {"psnr": "dB", "ssim": "", "psnr_y": "dB", "ssim_y": ""}
 PICTURE = 256
 """Side in pixels of the centre crop that is kept of a test image."""
+PICTURES = 8
+"""Test images of a task of which pictures are kept; all are measured."""
 
 
 class Recorder(SupervisedPlugin):
@@ -56,10 +59,11 @@ class Recorder(SupervisedPlugin):
         """Measure and keep the degraded test images themselves, to which every output is compared."""
         for place, images in enumerate(self.benchmark.test, 1):
             values = []
-            for name, (degraded, clean) in zip(images.names, images.pairs, strict=True):
+            for index in range(len(images)):
+                degraded, clean = images.degraded(index), images.clean(index)
                 values.append(metrics.measure(degraded, clean))
-                self._keep_picture(place, name, "clean", clean)
-                self._keep_picture(place, name, "degraded", eight_bit(degraded))
+                self._keep_picture(place, index, "clean", clean)
+                self._keep_picture(place, index, "degraded", eight_bit(degraded))
             self._add_means(0, place, "input", values)
         self._write()
 
@@ -70,19 +74,19 @@ class Recorder(SupervisedPlugin):
             changed = compared = 0
             task = self.benchmark.tasks[place - 1].name
             restored = template.outputs(self.benchmark.scenario.test_stream[place - 1])
-            for name, (_, clean), (output, _) in zip(images.names, images.pairs, restored, strict=True):
+            for index, (name, (output, _)) in enumerate(zip(images.names, restored, strict=True)):
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
-                measured = metrics.measure(image, clean)
+                measured = metrics.measure(image, images.clean(index))
                 values.append(measured)
                 learned = self._digest_when_learned(place, name)
                 if learned is not None:
                     compared += 1
                     changed += digest != learned
                 elif after >= place:
-                    self._keep_picture(place, name, "learned", eight_bit(image))
+                    self._keep_picture(place, index, "learned", eight_bit(image))
                 if after == len(self.benchmark.tasks):
-                    self._keep_picture(place, name, "final", eight_bit(image))
+                    self._keep_picture(place, index, "final", eight_bit(image))
                 self.outputs.append(
                     {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
                 )
@@ -94,10 +98,12 @@ class Recorder(SupervisedPlugin):
 
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
-        tensors = checkpoint_tensors(template.model, strategy)
+        stored = ledger.storage(template.model.state_dict(), strategy.state())
         quantities = [
-            ("stored_parameters", sum(tensor.numel() for tensor in tensors.values()), "count"),
-            ("stored_bytes", ledger.stored_bytes(tensors), "B"),
+            ("stored_parameters", stored.parameters, "count"),
+            ("stored_bytes", stored.bytes, "B"),
+            ("mask_bytes", stored.mask_bytes, "B"),
+            ("exemplar_bytes", stored.exemplar_bytes, "B"),
             ("macs_per_pixel", ledger.macs_per_pixel(template.model), "MAC"),
         ]
         self._note_cost(after, quantities)
@@ -202,8 +208,11 @@ class Recorder(SupervisedPlugin):
                 return row["sha256"]
         return None
 
-    def _keep_picture(self, place: int, image: str, kind: str, pixels: np.ndarray) -> None:
-        path = self.run.image(self.benchmark.tasks[place - 1].name, image, kind)
+    def _keep_picture(self, place: int, index: int, kind: str, pixels: np.ndarray) -> None:
+        if index >= PICTURES:
+            return
+        name = self.benchmark.test[place - 1].names[index]
+        path = self.run.image(self.benchmark.tasks[place - 1].name, name, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}")
         Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from benchmark.config import Training
+from benchmark.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 
 
@@ -64,6 +65,7 @@ class RestorationTemplate(SupervisedTemplate):
         training: length, batch and learning rate.
         device: where to train.
         workers: processes that draw patches.
+        tile: images of more than tile × tile pixels are evaluated in overlapping tiles of this side.
         plugins: further Avalanche plugins, called after the strategy.
     """
 
@@ -75,9 +77,10 @@ class RestorationTemplate(SupervisedTemplate):
         training: Training,
         device: torch.device,
         workers: int = 0,
+        tile: int = 2048,
         plugins: tuple[SupervisedPlugin, ...] = (),
     ) -> None:
-        self.training_settings, self.workers = training, workers
+        self.training_settings, self.workers, self.tile = training, workers, tile
         self.collector = OutputCollector()
         self.budget = 1
         with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.recording has ours
@@ -136,6 +139,11 @@ class RestorationTemplate(SupervisedTemplate):
     def forward(self) -> Tensor:
         """The network's output for the mini-batch, under its task labels where the network needs them."""
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
+        if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
+            return restore(self._restore, images, self.tile, reach(self.model))
+        return self._restore(images)
+
+    def _restore(self, images: Tensor) -> Tensor:
         if not isinstance(self.model, TaskNetwork):
             return self.model(images)
         labels = self.mb_task_id

@@ -1,36 +1,47 @@
 """What pydantic found wrong, told so that a user can mend it."""
 
+from collections.abc import Callable, Sequence
+from typing import get_args
+
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from benchmark.errors import unknown
 
 
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    prefix: str = "",
+    place: Callable[[Sequence[str | int]], str] = lambda path: "",
+) -> str:
     """One line for each problem: the field, the value given, what is accepted, and what the field means.
 
     Args:
         error: what validating ``model`` raised.
         model: the model that was validated.
         prefix: put before each field's name, as in ``cmc.fraction``.
+        place: where in a file a field stands, put before its line, as in ``line 7: ``.
     """
     lines = []
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
+        where = place(problem["loc"])
         name = ".".join([prefix, *path] if prefix else path)
         if problem["type"] == "extra_forbidden":
             parent = _model_at(model, path[:-1])
             section = ".".join([prefix, *path[:-1]] if prefix else path[:-1])
-            lines.append(str(unknown(f"setting of {section}" if section else "setting", path[-1], parent.model_fields)))
+            what = f"setting of {section}" if section else "setting"
+            lines.append(where + str(unknown(what, path[-1], parent.model_fields)))
             continue
         parent = _model_at(model, path[:-1]) if path else model
         field = parent.model_fields.get(path[-1]) if path else None
         meaning = f" {name}: {field.description}." if field and field.description else ""
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
-            lines.append(f"{name} is missing.{meaning}")
+            lines.append(f"{where}{name} is missing.{meaning}")
         else:
-            lines.append(f"{name} = {problem['input']!r} is not accepted. {reason}.{meaning}")
+            lines.append(f"{where}{name} = {problem['input']!r} is not accepted. {reason}.{meaning}")
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -50,8 +61,11 @@ def limits(field: FieldInfo) -> str:
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """The nested model that a path of field names leads to, as far as it can be followed."""
     for part in path:
+        if part.isdecimal():  # a place in a list, whose items the field before it has led to
+            continue
         field = model.model_fields.get(part)
         kind = field.annotation if field else None
+        kind = next(iter(get_args(kind)), kind)
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return model
         model = kind

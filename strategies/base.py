@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 
+EXEMPLARS = "exemplars."
+"""Start of the names of stored images in a strategy's state."""
+
 
 class Settings(BaseModel):
     """Base of a strategy's settings: frozen, checked, and closed to names it does not know.
@@ -78,7 +81,10 @@ class Strategy(SupervisedPlugin):
         return [[task] for task in range(tasks)]
 
     def state(self) -> dict[str, Tensor]:
-        """What learning the next task needs beside the network's weights; kept in checkpoints."""
+        """What learning the next task needs beside the network's weights; kept in checkpoints.
+
+        Images of earlier tasks, and what belongs to them, have names that start with EXEMPLARS; the ledger counts them.
+        """
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import UserError
+from strategies.base import EXEMPLARS
 
 
 class PatchMemory:
@@ -65,8 +66,12 @@ class PatchMemory:
 
     def state(self) -> dict[str, Tensor]:
         """All patches with their labels."""
-        return {"degraded": self.degraded, "clean": self.clean, "labels": self.labels}
+        return {
+            f"{EXEMPLARS}degraded": self.degraded,
+            f"{EXEMPLARS}clean": self.clean,
+            f"{EXEMPLARS}labels": self.labels,
+        }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
-        self.degraded, self.clean, self.labels = state["degraded"], state["clean"], state["labels"]
+        self.degraded, self.clean, self.labels = (state[EXEMPLARS + key] for key in ("degraded", "clean", "labels"))

@@ -1,5 +1,4 @@
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -7,9 +6,9 @@ import pytest
 from benchmark.addresses import generator
 from benchmark.data import patches, photographs
 from benchmark.data.dead_leaves import dead_leaves, radii
-from benchmark.data.patches import PatchSource
+from benchmark.data.patches import PairSource, PatchSource, Squares
 from benchmark.data.photographs import embedded
-from benchmark.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, eight_bit, unit
+from benchmark.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, eight_bit, make, unit
 from benchmark.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -152,9 +151,10 @@ class TestPatchSource:
         assert len(seen) == 8
 
     def test_every_place_can_be_drawn(self, ramp):
-        source = PatchSource([ramp], GaussianNoise(std=0), 64)
-        drawn = np.stack([source._clean_region(generator("place", key)) for key in range(800)])
-        rows, columns = (np.rint(drawn[..., channel] * 255) for channel in (0, 1))
+        squares = Squares([ramp], 96, "squares")
+        cuts = [squares.draw(generator("place", key))[1] for key in range(800)]
+        drawn = np.stack([cut(ramp) for cut in cuts])
+        rows, columns = drawn[..., 0], drawn[..., 1]
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 159, 0, 199)
 
     @pytest.mark.parametrize("size", [16, 48, 50])
@@ -220,19 +220,26 @@ class TestPatchSource:
         with pytest.raises(UserError, match=r"Image 1 is 300×79.*80×80"):
             PatchSource([enough, small], GaussianNoise(), 48)
 
+    def test_a_named_image_is_named(self):
+        with pytest.raises(UserError, match=r"Image 'tiny.png' is 20×20"):
+            PatchSource([np.zeros((20, 20, 3), np.uint8)], GaussianNoise(), 48, ["tiny.png"])
+
+    def test_a_blend_gets_the_surroundings_of_all_its_steps(self, ramp):
+        """A patch equals that part of the whole degraded region that its steps would give in the whole photograph."""
+        blend = make("blend", {"steps": [{"blur": {"std": 3}}, {"jpeg": {"quality": 20}}]})
+        source = PatchSource([embedded("test")[0].image], blend, 48)
+        assert source.region >= 48 + 2 * blend.context == 48 + 4 * CONTEXT
+        place = PatchSource([ramp], make("blend", {"steps": [{"noise": {"std": 0}}] * 2}), 16)
+        _, cut = Squares([ramp], place.region, "squares").draw(generator("same"))
+        _, clean = place.draw(generator("same"))
+        region = unit(cut(ramp))
+        top, left = np.argwhere((region[:, :, :2] == clean[:2, 0, 0]).all(axis=2))[0]
+        assert min(top, left) >= 2 * CONTEXT - 8
+        assert max(top, left) + 16 <= place.region - 2 * CONTEXT + 8
+
     def test_no_image_is_an_error(self):
         with pytest.raises(UserError, match="no images"):
             PatchSource([], GaussianNoise(), 48)
-
-    def test_a_patch_takes_little_time(self):
-        """Milliseconds, on the average over the four tasks; the bound is five times what was measured."""
-        images = [photograph.image for photograph in embedded("train")]
-        tasks = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain()]
-        sources = [PatchSource(images, task, 48) for task in tasks]
-        start = time.perf_counter()
-        for source, key in itertools.product(sources, range(25)):
-            source.draw(generator("time", key))
-        assert (time.perf_counter() - start) / 100 < 0.003
 
 
 class TestTestPair:
@@ -253,3 +260,23 @@ class TestTestPair:
     def test_eight_bit_and_unit_are_inverse(self):
         image = embedded("test")[0].image
         assert np.array_equal(eight_bit(unit(image)), image)
+
+
+class TestPairSource:
+    def test_draws_the_same_square_of_both(self, ramp):
+        source = PairSource([ramp + np.uint8(3)], [ramp], 32)
+        for key in range(20):
+            degraded, clean = source.draw(generator("pair", key))
+            assert degraded.shape == clean.shape == (3, 32, 32)
+            assert degraded.dtype == clean.dtype == np.float32
+            assert (
+                np.rint(255 * degraded).astype(np.uint8) == np.rint(255 * clean).astype(np.uint8) + np.uint8(3)
+            ).all()
+
+    def test_partners_are_not_mixed_up(self):
+        clean = [np.full((40, 40, 3), level, np.uint8) for level in (10, 60, 110)]
+        degraded = [image + np.uint8(1) for image in clean]
+        source = PairSource(degraded, clean, 32)
+        pairs = [source.draw(generator("pair", key)) for key in range(30)]
+        assert {int(np.rint(255 * clean.max())) for _, clean in pairs} == {10, 60, 110}
+        assert all(np.allclose(255 * (degraded - clean), 1, atol=1e-4) for degraded, clean in pairs)

@@ -14,7 +14,7 @@ from benchmark.addresses import generator
 from benchmark.cli import plan
 from benchmark.degradations import unit
 from benchmark.errors import UserError
-from benchmark.ledger import stored_bytes
+from benchmark.ledger import storage
 from benchmark.recording import load_checkpoint, save_checkpoint
 from benchmark.streams.build import build
 from strategies.agem import AGEM
@@ -65,7 +65,9 @@ def test_patches_of_every_task_come_back_to_the_bit() -> None:
         assert len(matches) == 1
         seen.add((number, matches[0]))
     assert len(seen) > 40
-    assert stored_bytes(memory.state()) == 48 * (3 * 16 * 16 * (4 + 1) + 8), "float32, 8 bits, and a label"
+    assert storage({}, memory.state()).exemplar_bytes == 48 * (3 * 16 * 16 * (4 + 1) + 8), (
+        "float32, 8 bits, and a label"
+    )
 
 
 def test_all_256_levels_of_a_clean_patch_are_exact() -> None:
@@ -111,8 +113,8 @@ def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
             assert labels.tolist()[:BATCH] == [number] * BATCH
             assert len(degraded) == len(clean) == len(labels) == (2 * BATCH if number else BATCH)
             for patch, target, label in zip(degraded[BATCH:], clean[BATCH:], labels[BATCH:], strict=True):
-                (index,) = (memory["degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
-                assert torch.equal(target, memory["clean"][index].float() / 255)
+                (index,) = (memory["exemplars.degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
+                assert torch.equal(target, memory["exemplars.clean"][index].float() / 255)
                 assert label == memory["labels"][index] < number
             loss, gradient = loss_and_gradient(model, step.before, step.batch)
             torch.testing.assert_close(step.loss, loss)

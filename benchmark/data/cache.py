@@ -152,7 +152,15 @@ def prepare_all(root: Path, folder: Path | None = None, console: Console | None 
     survey = find(root)
     if not survey.datasets:
         raise UserError("\n".join(survey.problems))
-    return [_prepare_shown(dataset, folder or root / FOLDER, console) for dataset in survey.datasets]
+    prepared = []
+    for dataset in survey.datasets:
+        try:
+            needed = cached_items(dataset) or dataset.problems
+            place = prepare_shown(dataset, folder or root / FOLDER, console) if needed else None
+            prepared.append(Prepared(dataset, place))
+        except UserError as error:
+            prepared.append(Prepared(dataset, None, str(error)))
+    return prepared
 
 
 def load(dataset: Dataset, folder: Path, side: Side = "clean") -> Images:
@@ -176,16 +184,12 @@ def cached_items(dataset: Dataset) -> list[Item]:
     return [item for item in dataset.items if item.split != "test"]
 
 
-def _prepare_shown(dataset: Dataset, folder: Path, console: Console | None) -> Prepared:
+def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None) -> Path:
+    """:func:`prepare` with a progress bar, if the console is a terminal."""
     pictures = len(cached_items(dataset)) * len(_sides(dataset))
-    if not pictures and not dataset.problems:
-        return Prepared(dataset, None)
     with Progress(console=console, transient=True, disable=not (console and console.is_terminal)) as progress:
         task = progress.add_task(dataset.name, total=pictures)
-        try:
-            return Prepared(dataset, prepare(dataset, folder, lambda: progress.advance(task)))
-        except UserError as error:
-            return Prepared(dataset, None, str(error))
+        return prepare(dataset, folder, lambda: progress.advance(task))
 
 
 def _prepare_side(dataset: Dataset, side: Side, place: Path, advance: Callable[[], None]) -> None:

@@ -1,8 +1,9 @@
 """Training patches and test pairs: clean pictures and what a degradation makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -13,12 +14,72 @@ from benchmark.errors import UserError
 _GRID = 16
 """Side in pixels of the blocks in which a 4:2:0 JPEG codes its chroma; the luma blocks are half as wide."""
 
+Cut = Callable[[np.ndarray], np.ndarray]
+
+
+class Patches(Protocol):
+    """Draws training patches."""
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One pair (degraded, clean), both float32, 3 × size × size, contiguous; the clean one is from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Random squares of images, each turned and flipped to one of its eight orientations.
+
+    Args:
+        images: height × width × 3; an image is chosen with probability proportional to its area.
+        side: side of a square in pixels.
+        purpose: what the squares are for, for the error message.
+        names: the images' names, for the error message; by default their numbers.
+
+    Raises:
+        UserError: there is no image, or one is smaller than a square.
+    """
+
+    images: Sequence[np.ndarray]
+    side: int
+    purpose: str
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise UserError("There are no images to draw patches from. Give at least one.")
+        for index, image in enumerate(self.images):
+            if min(image.shape[:2]) < self.side:
+                height, width = image.shape[:2]
+                name = f"'{self.names[index]}'" if self.names else index
+                raise UserError(
+                    f"Image {name} is {width}×{height}; {self.purpose} need {self.side}×{self.side}. "
+                    "Leave the image out or choose smaller patches."
+                )
+
+    @cached_property
+    def _areas(self) -> np.ndarray:
+        return np.cumsum([image.shape[0] * image.shape[1] for image in self.images])
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, Cut]:
+        """The place of an image in the list, and a function that cuts the square out of an image of its size."""
+        index = int(np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right"))
+        height, width = self.images[index].shape[:2]
+        top = rng.integers(height - self.side, endpoint=True)
+        left = rng.integers(width - self.side, endpoint=True)
+        turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
+
+        def cut(image: np.ndarray) -> np.ndarray:
+            square = np.rot90(image[top : top + self.side, left : left + self.side], turns)
+            return square.transpose(1, 0, 2) if flipped else square
+
+        return index, cut
+
 
 @dataclass(frozen=True)
 class PatchSource:
     """Draws pairs of square patches from a set of clean images.
 
-    A patch is degraded together with surroundings of CONTEXT/2 to 3·CONTEXT/2 pixels, which are then cut off:
+    A patch is degraded together with its surroundings, from 8 pixels less to 8 pixels more than the
+    degradation's ``context`` on each side, which are then cut off:
 
     * a blurred patch sees real neighbours, not a padded border;
     * the JPEG grid of a whole image starts at the image's corner, so a piece of it may start at any phase of the
@@ -30,6 +91,7 @@ class PatchSource:
         images: uint8, height × width × 3, RGB; an image is chosen with probability proportional to its area.
         degradation: makes the degraded patch.
         size: side of a patch in pixels.
+        names: the images' names, for error messages; by default their numbers.
 
     Raises:
         UserError: there is no image, or one is smaller than a patch with its surroundings.
@@ -38,42 +100,62 @@ class PatchSource:
     images: Sequence[np.ndarray]
     degradation: Degradation
     size: int
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not self.images:
-            raise UserError("There are no images to draw patches from. Give at least one.")
-        for index, image in enumerate(self.images):
-            if min(image.shape[:2]) < self.region:
-                height, width = image.shape[:2]
-                raise UserError(
-                    f"Image {index} is {width}×{height}; patches of {self.size} need {self.region}×{self.region}, "
-                    "surroundings included. Leave the image out or choose smaller patches."
-                )
+        _ = self._squares
 
     @property
     def region(self) -> int:
         """Side in pixels of the square that is degraded: the patch and its surroundings, in whole grid blocks."""
-        return -(-(self.size + 2 * CONTEXT) // _GRID) * _GRID
+        return -(-(self.size + 2 * self.degradation.context) // _GRID) * _GRID
 
     @cached_property
-    def _areas(self) -> np.ndarray:
-        return np.cumsum([image.shape[0] * image.shape[1] for image in self.images])
+    def _squares(self) -> Squares:
+        return Squares(
+            self.images, self.region, f"patches of {self.size}, with the surroundings they are degraded in,", self.names
+        )
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One pair (degraded, clean), both float32, 3 × size × size, contiguous; the clean one is from 0 to 1."""
-        clean = self._clean_region(rng)
+        """See :class:`Patches`."""
+        index, cut = self._squares.draw(rng)
+        clean = unit(cut(self.images[index]))
         degraded = self.degradation(clean, rng)
-        top, left = rng.integers(CONTEXT // 2, 3 * CONTEXT // 2, 2)
+        nearest = self.degradation.context - CONTEXT // 2
+        top, left = rng.integers(nearest, nearest + _GRID, 2)
         window = np.s_[top : top + self.size, left : left + self.size]
         return _channels_first(degraded[window]), _channels_first(clean[window])
 
-    def _clean_region(self, rng: np.random.Generator) -> np.ndarray:
-        """A random square of a random image in one of its eight orientations; float32, region × region × 3."""
-        image = self.images[np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right")]
-        top = rng.integers(image.shape[0] - self.region, endpoint=True)
-        left = rng.integers(image.shape[1] - self.region, endpoint=True)
-        square = np.rot90(image[top : top + self.region, left : left + self.region], int(rng.integers(4)))
-        return unit(square.transpose(1, 0, 2) if rng.integers(2) else square)
+
+@dataclass(frozen=True)
+class PairSource:
+    """Draws pairs of square patches from images that have degraded partners: the same square of both.
+
+    Args:
+        degraded, clean: uint8, height × width × 3, RGB, in the same order and of the same sizes.
+        size: side of a patch in pixels.
+        names: the images' names, for error messages; by default their numbers.
+
+    Raises:
+        UserError: there is no image, or one is smaller than a patch.
+    """
+
+    degraded: Sequence[np.ndarray]
+    clean: Sequence[np.ndarray]
+    size: int
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _ = self._squares
+
+    @cached_property
+    def _squares(self) -> Squares:
+        return Squares(self.clean, self.size, "patches", self.names)
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Patches`."""
+        index, cut = self._squares.draw(rng)
+        return _channels_first(unit(cut(self.degraded[index]))), _channels_first(unit(cut(self.clean[index])))
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:

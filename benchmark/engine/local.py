@@ -11,15 +11,19 @@ from typing import Any
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
+from rich.console import Console
 
+from benchmark import ledger
 from benchmark.addresses import torch_seed
 from benchmark.backbones import build as build_backbone
 from benchmark.config import RunConfig
+from benchmark.data.sources import prepare as prepare_sources
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
 from benchmark.runs import Run, now
 from benchmark.streams.build import Benchmark, build
+from benchmark.streams.definition import Task
 from benchmark.training import RestorationTemplate
 from strategies import registry
 from strategies.base import Strategy
@@ -78,13 +82,21 @@ def _execute(
         training=config.training,
         device=device,
         workers=config.data.workers,
+        tile=config.data.tile,
         plugins=(recorder, *plugins),
     )
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
     seconds: list[float] = run.status.get("seconds_per_task", []) if finished else []
+    peaks: list[int | None] = run.status.get("peak_memory_per_task", []) if finished else []
     run.update_status(
-        state="running", started=now(), tasks=tasks, tasks_done=finished, seconds_per_task=seconds, error=None
+        state="running",
+        started=now(),
+        tasks=tasks,
+        tasks_done=finished,
+        seconds_per_task=seconds,
+        peak_memory_per_task=peaks,
+        error=None,
     )
     try:
         if finished:
@@ -99,6 +111,7 @@ def _execute(
             if after <= finished:
                 continue
             began = time.monotonic()
+            ledger.reset_peak_memory(device)
             names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
             reporter.task(config.strategy, names, after, tasks)
             torch.manual_seed(torch_seed("task", config.seed, after))
@@ -107,7 +120,8 @@ def _execute(
             recorder.measure_cost(template, strategy, after)
             save_checkpoint(run.checkpoint(after), template.model, strategy)
             seconds.append(round(time.monotonic() - began, 1))
-            run.update_status(tasks_done=after, seconds_per_task=seconds)
+            peaks.append(ledger.peak_memory(device))
+            run.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory_per_task=peaks)
     except KeyboardInterrupt:
         run.update_status(state="interrupted")
         raise
@@ -119,15 +133,20 @@ def _execute(
     return run
 
 
-def resolve(config: RunConfig) -> RunConfig:
-    """The same configuration with every setting of the strategy written out, once all of it is known to fit together.
+def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
+    """The same configuration with all that it leads to written out, once it is known to fit together.
+
+    That is every setting of the strategy, and where each task's images come from. Large datasets are cached on disk,
+    with a progress bar if a console is given.
 
     Raises:
-        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone.
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing.
     """
     strategy, _ = prepare(config)
     choose_device(config.training.device)
-    return config.model_copy(update={"settings": strategy.settings.model_dump(mode="json")})
+    tasks = [Task.model_validate(task) for task in config.tasks]
+    sources = prepare_sources(tasks, config.data, console)
+    return config.model_copy(update={"settings": strategy.settings.model_dump(mode="json"), "sources": sources})
 
 
 def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:

@@ -18,13 +18,15 @@ from torch.utils.data import Dataset
 
 from benchmark.addresses import generator
 from benchmark.config import RunConfig
-from benchmark.data.dead_leaves import dead_leaves
-from benchmark.data.patches import PatchSource, test_pair
-from benchmark.data.photographs import Photograph, embedded
+from benchmark.data import sources
+from benchmark.data.patches import PairSource, Patches, PatchSource, test_pair
+from benchmark.data.sources import Pictures
 from benchmark.degradations import Degradation, unit
 from benchmark.streams.definition import Task
 
 Pair = tuple[Tensor, Tensor]
+KEPT = 2**24
+"""Pixels of a test set up to which its degraded images are kept in memory (200 MB), not made anew when needed."""
 
 
 class TrainingPatches(Dataset[Pair]):
@@ -33,7 +35,7 @@ class TrainingPatches(Dataset[Pair]):
     Index ``epoch * per_epoch + k`` is patch k of an epoch, at the address (``"train"``, seed, task, epoch, k).
     """
 
-    def __init__(self, source: PatchSource, seed: int, task: str, per_epoch: int, epochs: int) -> None:
+    def __init__(self, source: Patches, seed: int, task: str, per_epoch: int, epochs: int) -> None:
         self.source, self.seed, self.task = source, seed, task
         self.per_epoch, self.epochs = per_epoch, epochs
 
@@ -66,20 +68,42 @@ class MixedPatches(Dataset[Pair]):
 
 
 class TestImages(Dataset[Pair]):
-    """Whole images with a degradation that is fixed once per image, whatever the strategy, seed or machine."""
+    """Whole images with a degradation that is fixed once per image, whatever the strategy, seed or machine.
+
+    Args:
+        pictures: the clean images; where they have degraded partners, those are the inputs.
+        degradation: makes the inputs of clean images.
+        address: what names this set of inputs, such as the task.
+    """
 
     __test__ = False  # for pytest: not a test class
 
-    def __init__(self, photographs: Sequence[Photograph], degradation: Degradation, *address: str) -> None:
-        self.names = [photograph.name for photograph in photographs]
-        self.pairs = [test_pair(photograph.image, degradation, *address, photograph.name) for photograph in photographs]
+    def __init__(self, pictures: Pictures, degradation: Degradation, *address: str) -> None:
+        self.pictures, self.degradation, self.address = pictures, degradation, address
+        self.names = pictures.names
+        small = sum(image.shape[0] * image.shape[1] for image in pictures.clean) <= KEPT
+        self._kept: dict[int, np.ndarray] | None = {} if small else None
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.names)
+
+    def degraded(self, index: int) -> np.ndarray:
+        """One input, float32, height × width × 3; the same whenever it is asked for."""
+        if self.pictures.degraded is not None:
+            return unit(self.pictures.degraded[index])
+        if self._kept is not None and index in self._kept:
+            return self._kept[index]
+        image, _ = test_pair(self.pictures.clean[index], self.degradation, *self.address, self.names[index])
+        if self._kept is not None:
+            self._kept[index] = image
+        return image
+
+    def clean(self, index: int) -> np.ndarray:
+        """What one input should become, uint8, height × width × 3."""
+        return self.pictures.clean[index]
 
     def __getitem__(self, index: int) -> Pair:
-        degraded, clean = self.pairs[index]
-        return _tensor(degraded), _tensor(unit(clean))
+        return _tensor(self.degraded(index)), _tensor(unit(self.clean(index)))
 
 
 @dataclass(frozen=True)
@@ -119,21 +143,18 @@ def build(config: RunConfig) -> Benchmark:
     """Make the benchmark of a run.
 
     Raises:
-        UserError: an image is too small for the patch size, or an embedded photograph is missing.
+        UserError: an image is too small for the patch size, or images are missing.
     """
     tasks = [Task.model_validate(task) for task in config.tasks]
-    clean = [photograph.image for photograph in embedded("train")]
-    clean += [dead_leaves(index) for index in range(config.data.dead_leaves)]
-    validation = _cropped(embedded("validation"), config.data.validation_size)
-    tested = _cropped(embedded("test"), config.data.test_size)
     training = config.training
+    per_epoch = training.updates_per_epoch * training.batch_size
     train, valid, test = [], [], []
-    for task in tasks:
-        source = PatchSource(clean, task.degrade("train"), training.patch_size)
-        per_epoch = training.updates_per_epoch * training.batch_size
-        train.append(TrainingPatches(source, config.seed, task.name, per_epoch, training.epochs))
-        valid.append(TestImages(validation, task.degrade("test"), "validation", task.name))
-        test.append(TestImages(tested, task.degrade("test"), task.name))
+    for task, origins in zip(tasks, sources.find(tasks, config.data), strict=True):
+        learned, held_out = sources.training_pictures(origins, config.data)
+        patches = _patches(learned, task, training.patch_size)
+        train.append(TrainingPatches(patches, config.seed, task.name, per_epoch, training.epochs))
+        valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))
+        test.append(TestImages(sources.test_pictures(origins, config.data), task.degrade("test"), task.inputs))
     sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
     streams = {
         name: [_labelled(dataset, ConstantSequence(label, len(dataset))) for label, dataset in enumerate(datasets)]
@@ -146,18 +167,10 @@ def build(config: RunConfig) -> Benchmark:
     return Benchmark(tasks, scenario, train, test)
 
 
-def _cropped(photographs: Sequence[Photograph], side: int | None) -> Sequence[Photograph]:
-    """The photographs' centres, or the whole photographs where no side is given."""
-    if side is None:
-        return photographs
-    return [Photograph(photograph.name, centre(photograph.image, side)) for photograph in photographs]
-
-
-def centre(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image, at most ``side`` pixels high and wide."""
-    height, width = image.shape[:2]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    return image[top : top + side, left : left + side]
+def _patches(pictures: Pictures, task: Task, size: int) -> Patches:
+    if pictures.degraded is not None:
+        return PairSource(pictures.degraded, pictures.clean, size, pictures.names)
+    return PatchSource(pictures.clean, task.degrade("train"), size, pictures.names)
 
 
 def _labelled(dataset: Dataset[Pair], labels: Sequence[int]) -> Any:

@@ -6,11 +6,21 @@ A stream file names its tasks and how their images are degraded::
     tasks:
       - name: denoise
         title: Denoising
+        dataset: {train: div2k, test: bsd68}    # used with --data-root; embedded photographs without
         degradation: noise          # one of benchmark.degradations.DEGRADATIONS
         train: {std: 50}            # parameters in training; a range [low, high] is drawn anew for each patch
         test: {std: 50}             # parameters of the test images, degraded once and for all
+      - name: denoise_again
+        again: denoise              # the same task comes back: same settings, same test inputs, new patches
 
-This module knows nothing of torch or Avalanche; :mod:`benchmark.streams.build` makes the Avalanche benchmark.
+or it puts the tasks of another stream into another order::
+
+    summary: one line about the order
+    stream: four_tasks
+    order: [denoise, deblock, deblur, derain]
+
+The guide is docs/streams.md. This module knows nothing of torch or Avalanche; :mod:`benchmark.streams.build` makes the
+Avalanche benchmark.
 """
 
 from collections.abc import Sequence
@@ -27,6 +37,15 @@ from benchmark.validation import explain
 FOLDER = Path(__file__).parent
 
 
+class TaskData(BaseModel):
+    """The datasets that a task takes its images from where the run has a data root; empty for embedded photographs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: str = Field(default="", description="name or family of the dataset to train on, such as DIV2K or rain100l")
+    test: str = Field(default="", description="name or family of the dataset to test on")
+
+
 class Task(BaseModel):
     """One restoration problem: a degradation, as it is trained and as it is tested."""
 
@@ -34,9 +53,21 @@ class Task(BaseModel):
 
     name: str = Field(description="short name, used in commands and tables", pattern=r"^[A-Za-z0-9_]+$")
     title: str = Field("", description="name for people; the short name where empty")
-    degradation: str = Field(description="name of the degradation")
+    again: str = Field("", description="an earlier task of which this is the return; everything else is taken from it")
+    dataset: TaskData = Field(default=TaskData(), description="datasets on disk; one name stands for both sides")
+    degradation: str = Field(description="name of the degradation; of a dataset of pairs, what stands in for it")
     train: dict[str, Any] = Field(default_factory=dict, description="its parameters in training")
     test: dict[str, Any] = Field(default_factory=dict, description="its parameters on the test images")
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _one_name_for_both(cls, dataset: Any) -> Any:
+        return {"train": dataset, "test": dataset} if isinstance(dataset, str) else dataset
+
+    @property
+    def inputs(self) -> str:
+        """The name under which its test inputs are drawn: its own, or that of the task of which it is the return."""
+        return self.again or self.name
 
     def degrade(self, split: str) -> Degradation:
         """The degradation of training patches (``split == "train"``) or of validation and test images.
@@ -93,27 +124,125 @@ def shipped() -> dict[str, Path]:
 def load(name: str) -> Stream:
     """A shipped stream by its name, or a stream file by its path (ending in .yaml or .yml).
 
+    A file that reorders another stream gives that stream, under its own name, so that an experiment has one name
+    however it was asked for.
+
     Raises:
-        UserError: there is no such stream, or its file is wrong.
+        UserError: there is no such stream, or its file is wrong; the line is told.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else shipped().get(name)
     if path is None:
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
+    file = _File(path)
+    if "stream" not in file.data:
+        return _stream(file)
+    for key in file.data:
+        if key not in ("summary", "stream", "order"):
+            raise file.error([key], str(unknown("key beside 'stream'", str(key), ["summary", "stream", "order"])))
+    base, order = file.data["stream"], file.data.get("order")
+    if base not in shipped():
+        raise file.error(["stream"], str(unknown("stream", str(base), shipped())))
+    if not (isinstance(order, list) and all(isinstance(task, str) for task in order)):
+        raise file.error(["order"], "'order' is needed: a list of the stream's tasks, such as [denoise, derain].")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the stream file '{path}': {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"'{path}' is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise UserError(f"'{path}' is no stream file: it needs a list 'tasks'.")
-    try:
-        stream = Stream.model_validate({"name": path.stem, **data})
-        for task in stream.tasks:
-            task.degrade("train")
-            task.degrade("test")
-    except ValidationError as error:
-        raise UserError(f"Stream file '{path}': {explain(error, Stream)}") from error
+        reordered = load(base).reordered(order)
     except UserError as error:
-        raise UserError(f"Stream file '{path}', task '{task.name}': {error}") from error
+        raise file.error(["order"], str(error).removeprefix("--")) from error
+    return reordered.model_copy(update={"summary": file.data.get("summary", reordered.summary)})
+
+
+def _stream(file: "_File") -> Stream:
+    tasks = file.data.get("tasks")
+    resolved: list[Any] = []
+    for place, task in enumerate(tasks if isinstance(tasks, list) else []):
+        if isinstance(task, dict) and "again" in task:
+            task = _returned(task, resolved, file, place)
+        resolved.append(task)
+    try:
+        stream = Stream.model_validate(
+            {"name": file.path.stem, **file.data} | ({"tasks": resolved} if resolved else {})
+        )
+    except ValidationError as error:
+        raise UserError(
+            f"{file.path}, " + explain(error, Stream, place=lambda path: f"line {file.line(path)}: ")
+        ) from error
+    for place, one in enumerate(stream.tasks):
+        for side in ("train", "test"):
+            try:
+                one.degrade(side)
+            except UserError as error:
+                key = "degradation" if str(error).startswith("Unknown degradation") else side
+                where: list[str | int] = ["tasks", place, key]
+                raise file.error(where, f"task '{one.name}', {side}: {error}") from error
     return stream
+
+
+def _returned(task: dict[str, Any], earlier: list[Any], file: "_File", place: int) -> dict[str, Any]:
+    """A task that comes back, with everything it takes from the task of which it is the return."""
+    originals = {one["name"]: one for one in earlier if isinstance(one, dict) and isinstance(one.get("name"), str)}
+    where: list[str | int] = ["tasks", place, "again"]
+    if task["again"] not in originals:
+        raise file.error(where, str(unknown("earlier task", str(task["again"]), originals)))
+    own = {key: value for key, value in task.items() if key in ("name", "title", "again")}
+    if len(own) != len(task):
+        more = ", ".join(sorted(set(task) - set(own)))
+        raise file.error(
+            where, f"a task that comes back takes all but its name and title from '{task['again']}'; remove {more}."
+        )
+    original = originals[task["again"]]
+    return {**original, "title": "", **own, "again": original.get("again") or original["name"]}
+
+
+class _File:
+    """A YAML file that knows on which line everything stands.
+
+    Raises:
+        UserError: it cannot be read, is not valid YAML, is not a mapping, or has a key twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8")
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = yaml.safe_load(text)
+        except OSError as error:
+            raise UserError(f"Cannot read the stream file '{path}': {error.strerror}.") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"'{path}' is not valid YAML: {error}") from error
+        if not isinstance(self.data, dict) or root is None:
+            raise UserError(f"'{path}' is no stream file: it needs a list 'tasks'.")
+        self.root = root
+        self._refuse_doubles(self.root)
+
+    def error(self, path: Sequence[str | int], problem: str) -> UserError:
+        """An error about the value at this path of keys and places."""
+        return UserError(f"{self.path}, line {self.line(path)}: {problem}")
+
+    def line(self, path: Sequence[str | int]) -> int:
+        """The line, counted from 1, on which the value at this path stands; of its parent where it is missing."""
+        node: yaml.Node = self.root
+        line = node.start_mark.line
+        for part in path:
+            if isinstance(node, yaml.MappingNode):
+                found = [(key.start_mark.line, value) for key, value in node.value if key.value == str(part)]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                found = [(node.value[part].start_mark.line, node.value[part])]
+            else:
+                found = []
+            if not found:
+                break
+            line, node = found[0]
+        return line + 1
+
+    def _refuse_doubles(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    raise UserError(f"{self.path}, line {key.start_mark.line + 1}: '{key.value}' stands twice.")
+                seen.add(key.value)
+                self._refuse_doubles(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._refuse_doubles(item)

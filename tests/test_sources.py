@@ -1,0 +1,198 @@
+"""Where the images of a run come from: embedded photographs and datasets on disk, task by task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_datasets import brighter, picture, write, write_pair
+
+from benchmark.config import Data, checked
+from benchmark.data import cache, sources
+from benchmark.errors import UserError
+from benchmark.streams.build import build
+from benchmark.streams.definition import Task, load
+
+SIZE = (180, 150)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered() -> None:
+    for remembered in (sources._survey, sources._all_training, sources._decoded, sources._fingerprints):
+        remembered.cache_clear()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Rain pairs (20 to train on, 2 to test on), DIV2K's first 12 images and the 68 of CBSD68."""
+    for side, count in (("train", 20), ("test", 2)):
+        for number in range(1, count + 1):
+            folder = tmp_path / "data/Rain100L" / side
+            clean = picture(f"{side} {number}", SIZE)
+            write(folder / f"norain/norain-{number}.png", clean)
+            write(folder / f"rain/norain-{number}.png", brighter(clean))
+    for number in range(1, 13):
+        write(tmp_path / f"data/DIV2K_train_HR/{number:04}.png", picture(number, SIZE))
+    for number in range(68):
+        write(tmp_path / f"data/CBSD68/{number:04}.png", picture(f"bsd {number}", (40, 30)))
+    return tmp_path / "data"
+
+
+def disk(root: Path, **fields: Any) -> Data:
+    return Data(source="datasets", root=str(root), **fields)
+
+
+def run_config(data: Data, **fields: Any) -> Any:
+    stream = load("four_tasks").reordered(["derain", "denoise"])
+    return checked(
+        strategy="finetune",
+        stream=stream.name,
+        order=stream.order,
+        tasks=[task.model_dump() for task in stream.tasks],
+        training={"epochs": 1, "updates_per_epoch": 2, "batch_size": 2, "patch_size": 32},
+        data=data.model_dump(),
+        backbone={},
+        **fields,
+    )
+
+
+def test_pairs_bring_their_own_inputs_and_clean_images_are_degraded(root: Path) -> None:
+    made = build(run_config(disk(root)))
+    rain, noise = made.test
+    assert (len(rain), len(noise)) == (2, 68)
+    assert np.array_equal(rain.clean(0), picture("test 1", SIZE))
+    assert np.allclose(255 * (rain.degraded(0) - rain.clean(0) / 255), 20, atol=0.01)
+    residual = 255 * (noise.degraded(3) - noise.clean(3) / 255)
+    assert residual.std() == pytest.approx(50, rel=0.05)
+    degraded, clean = made.train[0][1]
+    assert np.allclose(255 * (degraded - clean), 20, atol=0.01)
+
+
+def test_the_last_tenth_of_the_training_images_is_held_out(root: Path) -> None:
+    (rain, noise) = sources.find([Task.model_validate(task) for task in run_config(disk(root)).tasks], disk(root))
+    train, held = sources.training_pictures(rain, disk(root))
+    assert (len(train), len(held)) == (18, 2)
+    assert not set(train.names) & set(held.names)
+    train, held = sources.training_pictures(noise, disk(root, validation_size=64))
+    assert (len(train), len(held)) == (11, 1)
+    assert held.clean[0].shape == (64, 64, 3)
+
+
+def test_where_images_come_from_is_told(root: Path) -> None:
+    rain, noise = sources.prepare(load("four_tasks").tasks[:2], disk(root))
+    assert (rain["train"]["name"], rain["test"]["name"]) == ("Rain100L", "Rain100L")
+    assert "20 training pairs" in rain["train"]["release"]
+    assert (noise["train"]["name"], noise["test"]["name"]) == ("DIV2K", "CBSD68")
+    assert rain["leaks"] == noise["leaks"] == 0
+    (embedded,) = sources.prepare(load("four_tasks").tasks[:1], Data())
+    assert embedded["train"]["name"] == embedded["test"]["name"] == "embedded"
+
+
+def test_a_training_image_in_any_test_set_is_counted(root: Path) -> None:
+    write_pair(root / "Rain100L/train/rain/norain-1.png", root / "Rain100L/train/norain/norain-1.png", "bsd 7")
+    write(root / "CBSD68/0007.png", picture("bsd 7"))
+    rain, noise = sources.prepare(load("four_tasks").tasks[:2], disk(root))
+    assert (rain["leaks"], noise["leaks"]) == (1, 0)
+
+
+@pytest.mark.parametrize("change", ["content", "number"])
+def test_other_files_make_another_run(root: Path, change: str) -> None:
+    def identity() -> str:
+        _forget()
+        tasks = load("four_tasks").tasks[:2]
+        return run_config(disk(root), sources=sources.prepare(tasks, disk(root))).identity
+
+    before = identity()
+    assert before == identity()
+    moved = root.rename(root.parent / "moved")
+    assert (
+        run_config(disk(moved), sources=sources.prepare(load("four_tasks").tasks[:2], disk(moved))).identity == before
+    )
+    moved.rename(root)
+    if change == "content":
+        write(root / "CBSD68/0003.png", picture("another", (44, 30)))
+    else:
+        (root / "DIV2K_train_HR/0012.png").unlink()
+    assert identity() != before
+
+
+def test_what_is_missing_is_named_unless_something_may_stand_in(root: Path) -> None:
+    for file in (root / "DIV2K_train_HR").iterdir():
+        file.unlink()
+    tasks = load("four_tasks").tasks
+    with pytest.raises(UserError) as raised:
+        sources.find(tasks, disk(root))
+    message = str(raised.value)
+    assert "div2k (train of denoise, train of deblock, train of deblur)" in message
+    assert "CBSD68" in message
+    assert "--fallback embedded" in message
+    found = sources.find(tasks, disk(root, fallback="embedded"))
+    assert found[1].train is None
+    assert found[1].test is not None
+    told = sources.prepare(tasks, disk(root, fallback="embedded"))
+    assert (told[1]["train"]["name"], told[1]["test"]["name"]) == ("embedded", "CBSD68")
+
+
+def test_a_dataset_without_the_side_that_is_needed_is_missing(root: Path) -> None:
+    task = Task(name="a", degradation="noise", dataset="bsd68")
+    with pytest.raises(UserError, match="bsd68 .train of a."):
+        sources.find([task], disk(root))
+
+
+def test_testing_on_the_training_images_is_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"holidays/{number}.png", picture(number, SIZE))
+    task = Task(name="a", degradation="noise", dataset="holidays")
+    with pytest.raises(UserError, match="tested on the images it is trained on"):
+        sources.find([task], disk(tmp_path))
+
+
+def test_the_same_patches_from_memory_and_from_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def patches() -> list[np.ndarray]:
+        made = build(run_config(disk(root)))
+        return [image.numpy() for task in made.train for index in range(4) for image in task[index]]
+
+    from_memory = patches()
+    monkeypatch.setattr(sources, "IN_MEMORY", 0)
+    _forget()
+    with pytest.raises(UserError, match="data prepare"):
+        patches()
+    sources.prepare(load("four_tasks").tasks[:2], disk(root))
+    assert (root / cache.FOLDER).is_dir()
+    for one, other in zip(from_memory, patches(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_root_is_needed() -> None:
+    with pytest.raises(UserError, match="--data-root"):
+        sources.find(load("four_tasks").tasks, Data(source="datasets"))
+
+
+def test_the_real_command(root: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    words = [
+        "run",
+        "--strategy",
+        "finetune",
+        "--preset",
+        "smoke",
+        "--order",
+        "derain,denoise",
+        "--data-root",
+        str(root),
+    ]
+    for file in (root / "DIV2K_train_HR").iterdir():
+        file.unlink()
+    refused = command(*words, "--out", str(tmp_path / "runs"))
+    assert refused.returncode == 2
+    assert "--fallback embedded" in refused.stderr
+    done = command(*words, "--fallback", "embedded", "--out", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "CBSD68" in (run / "config.yaml").read_text()
+    assert len(list((run / "images").glob("denoise--*--clean.png"))) == 8
+
+
+def _forget() -> None:
+    for remembered in (sources._survey, sources._all_training, sources._decoded, sources._fingerprints):
+        remembered.cache_clear()

@@ -1,0 +1,123 @@
+"""Stream files: what is shipped, what may be written, and errors that name the line."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.config import checked
+from benchmark.errors import UserError
+from benchmark.streams.build import build
+from benchmark.streams.definition import load, shipped
+
+NOISE = "{name: a, degradation: noise, train: {std: 5}, test: {std: 5}}"
+
+
+def stream(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_stream_loads_and_tells_what_it_is(name: str) -> None:
+    found = load(name)
+    assert found.summary
+    assert all(task.title and task.dataset.train and task.dataset.test for task in found.tasks)
+
+
+def test_the_orders_of_table_3() -> None:
+    """Place of each task in the four experiments, as printed in the paper."""
+    printed = {"derain": (1, 4, 3, 2), "denoise": (2, 1, 4, 3), "deblock": (3, 2, 1, 4), "deblur": (4, 3, 2, 1)}
+    for experiment in range(4):
+        found = load(f"four_tasks_order{experiment + 1}")
+        assert found.name == "four_tasks", "the same experiment has the same name"
+        assert {task: found.order.index(task) + 1 for task in printed} == {
+            task: places[experiment] for task, places in printed.items()
+        }
+    assert load("four_tasks_order1").tasks == load("four_tasks").tasks
+
+
+def test_noise_levels_are_those_of_table_4() -> None:
+    tasks = load("noise_levels").tasks
+    assert [task.test.get("std") for task in tasks] == [10, 20, 30, 40, None]
+    assert (tasks[4].degradation, tasks[4].dataset.test) == ("camera_noise", "sidd")
+    assert "model" in tasks[4].title
+
+
+def test_a_task_that_comes_back_is_tested_on_the_same_inputs_and_trained_on_new_patches() -> None:
+    tasks = load("recurring").tasks
+    first, again = tasks[0], tasks[3]
+    assert (again.again, again.inputs) == (first.name, first.name)
+    assert (again.train, again.test, again.dataset) == (first.train, first.test, first.dataset)
+    sizes = {"epochs": 1, "updates_per_epoch": 1, "batch_size": 1, "patch_size": 16}
+    made = build(
+        checked(
+            strategy="finetune",
+            stream="recurring",
+            order=[first.name, again.name],
+            tasks=[first.model_dump(), again.model_dump()],
+            training=sizes,
+            data={"test_size": 64},
+            backbone={},
+        )
+    )
+    assert (made.test[0].degraded(1) == made.test[1].degraded(1)).all()
+    assert (made.train[0][0][0] != made.train[1][0][0]).any()
+
+
+def test_a_return_of_a_return_leads_to_the_first(tmp_path: Path) -> None:
+    text = f"tasks:\n  - {NOISE}\n  - {{name: b, again: a}}\n  - {{name: c, again: b, title: Third}}\n"
+    tasks = load(stream(tmp_path, text)).tasks
+    assert [task.inputs for task in tasks] == ["a", "a", "a"]
+    assert [task.title for task in tasks] == ["", "", "Third"]
+
+
+def test_one_dataset_for_both_sides(tmp_path: Path) -> None:
+    text = "tasks:\n  - {name: a, dataset: rain100l, degradation: rain}\n"
+    (task,) = load(stream(tmp_path, text)).tasks
+    assert (task.dataset.train, task.dataset.test) == ("rain100l", "rain100l")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            "tasks:\n  - name: a\n    degradation: noise\n    train: {std: 300}\n",
+            4,
+            ["train", "std", "300", "0 to 255"],
+        ),
+        ("tasks:\n  - name: a\n    degradation: nois\n", 3, ["Unknown degradation 'nois'", "Did you mean 'noise'"]),
+        ("tasks:\n  - name: a\n    degradation: noise\n    test:\n      sdt: 3\n", 4, ["Unknown", "'sdt'", "std"]),
+        ("tasks:\n  - name: a\n    degradation: noise\n    colour: red\n", 4, ["'colour'", "degradation"]),
+        (f"tasks:\n  - {NOISE}\n  - name: b c\n    degradation: noise\n", 3, ["tasks.1.name", "b c"]),
+        (f"tasks:\n  - {NOISE}\n  - {NOISE}\n", 1, ["more than once: a"]),
+        (f"summary: two\ntasks:\n  - {NOISE}\nsummary: three\n", 4, ["'summary' stands twice"]),
+        ("tasks: []\n", 1, ["tasks"]),
+        ("tasks: 3\n", 1, ["tasks"]),
+        ("summary: none\n", 1, ["tasks is missing"]),
+        (f"tasks:\n  - {NOISE}\n  - name: b\n    again: c\n", 4, ["earlier task 'c'", "a"]),
+        (f"tasks:\n  - {NOISE}\n  - name: b\n    again: a\n    test: {{std: 3}}\n", 4, ["remove test"]),
+        ("stream: five_tasks\norder: [derain]\n", 1, ["Unknown stream 'five_tasks'", "four_tasks"]),
+        ("stream: four_tasks\n", 1, ["'order' is needed"]),
+        ("stream: four_tasks\norder: [derain, dehaze]\n", 2, ["'dehaze'", "denoise"]),
+        ("stream: four_tasks\norder: [derain]\ntasks: []\n", 3, ["'tasks'"]),
+        (
+            "tasks:\n  - name: a\n    degradation: blend\n    train: {steps: [{blur: {std: 999}}]}\n",
+            4,
+            ["'blur'", "999"],
+        ),
+    ],
+)
+def test_an_error_names_file_line_and_cure(tmp_path: Path, text: str, line: int, words: list[str]) -> None:
+    with pytest.raises(UserError) as raised:
+        load(stream(tmp_path, text))
+    message = str(raised.value)
+    assert "mine.yaml" in message
+    assert f"line {line}:" in message, message
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("text", ["tasks: [\n", "just words", "", "- a\n- b\n"])
+def test_what_is_no_stream_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        load(stream(tmp_path, text))

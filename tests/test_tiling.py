@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch import nn
+
+from benchmark.backbones import build
+from benchmark.tiling import reach, restore
+from strategies.cmc.network import CMCNetwork, convert
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(1, 3, 61, 83, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["resnet", "dense", "rdn"])
+def test_tiles_equal_the_whole_image(image: torch.Tensor, name: str) -> None:
+    torch.manual_seed(0)
+    network = build(name, 4, 2, False).double().eval()
+    with torch.no_grad():
+        whole = network(image)
+        tiled = restore(network, image, 24, reach(network))
+        too_little = restore(network, image, 24, 1)
+    assert torch.allclose(tiled, whole, rtol=0, atol=1e-12)
+    assert not torch.allclose(too_little, whole, rtol=0, atol=1e-6), "the margin matters"
+
+
+def test_layers_of_strategies_have_a_reach_too() -> None:
+    plain = build("resnet", 4, 2, False)
+    expected = reach(plain)
+    assert expected == 2 * 2 + 3 or expected == sum(isinstance(layer, nn.Conv2d) for layer in plain.modules())
+    network = CMCNetwork(convert(plain), lambda layer: layer.begin_task(0.5))
+    network.begin_task(0)
+    assert reach(network) == expected
+
+
+@pytest.mark.parametrize(("kernel", "dilation", "pixels"), [(1, 1, 0), (3, 1, 1), (5, 1, 2), (3, 4, 4), (4, 1, 2)])
+def test_reach_of_a_layer(kernel: int, dilation: int, pixels: int) -> None:
+    assert reach(nn.Sequential(nn.Conv2d(3, 3, kernel, dilation=dilation))) == pixels
+
+
+def test_reach_is_that_of_the_gradient(image: torch.Tensor) -> None:
+    """No pixel further away than the reach has any influence, and the furthest has some."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*[nn.Conv2d(3, 3, 3, padding=1) for _ in range(5)]).double()
+    image.requires_grad_()
+    network(image)[0, 0, 30, 40].backward()
+    rows, columns = image.grad.abs().sum((0, 1)).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max()) == (30 - reach(network), 30 + reach(network))
+    assert (columns.min(), columns.max()) == (40 - reach(network), 40 + reach(network))
+
+
+def test_a_stride_is_refused() -> None:
+    with pytest.raises(ValueError, match="stride"):
+        reach(nn.Conv2d(3, 3, 3, stride=2))
