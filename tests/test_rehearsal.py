@@ -65,9 +65,9 @@ def test_patches_of_every_task_come_back_to_the_bit() -> None:
         assert len(matches) == 1
         seen.add((number, matches[0]))
     assert len(seen) > 40
-    assert storage({}, memory.state()).exemplar_bytes == 48 * (3 * 16 * 16 * (4 + 1) + 8), (
-        "float32, 8 bits, and a label"
-    )
+    stored = storage({}, memory.state())
+    assert stored.exemplar_bytes == stored.bytes == 48 * (3 * 16 * 16 * (4 + 1) + 8), "float32, 8 bits, and a label"
+    assert stored.parameters == stored.mask_bytes == 0
 
 
 def test_all_256_levels_of_a_clean_patch_are_exact() -> None:
@@ -115,7 +115,7 @@ def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
             for patch, target, label in zip(degraded[BATCH:], clean[BATCH:], labels[BATCH:], strict=True):
                 (index,) = (memory["exemplars.degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
                 assert torch.equal(target, memory["exemplars.clean"][index].float() / 255)
-                assert label == memory["labels"][index] < number
+                assert label == memory["exemplars.labels"][index] < number
             loss, gradient = loss_and_gradient(model, step.before, step.batch)
             torch.testing.assert_close(step.loss, loss)
             torch.testing.assert_close(step.gradient, gradient, rtol=1e-4, atol=1e-6)

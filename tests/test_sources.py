@@ -136,7 +136,7 @@ def test_what_is_missing_is_named_unless_something_may_stand_in(root: Path) -> N
 
 def test_a_dataset_without_the_side_that_is_needed_is_missing(root: Path) -> None:
     task = Task(name="a", degradation="noise", dataset="bsd68")
-    with pytest.raises(UserError, match="bsd68 .train of a."):
+    with pytest.raises(UserError, match=r"bsd68 \(train of a\)"):
         sources.find([task], disk(root))
 
 
