@@ -250,13 +250,18 @@ def data_prepare(
 @profile_app.command("data")
 def profile_data(
     step_ms: Annotated[
-        float | None, typer.Option(min=0.001, help="Milliseconds of a training step, to tell the loader's share of it.")
+        float | None,
+        typer.Option(
+            min=0.001, help="Milliseconds of a training step, to tell one worker's share of it; else measured at quick."
+        ),
     ] = None,
 ) -> None:
-    """Time a training patch: cropped from the cache, against decoding the PNG it comes from."""
+    """Time a training patch: cropped from the cache, against decoding the PNG it comes from, and against a step."""
     from benchmark.data import profile
 
-    profile.render(profile.profile(step_ms), console)
+    step = step_ms or profile.step_milliseconds()
+    profile.render(profile.profile(step), console)
+    console.print(f"A training step takes {step:.1f} ms; a share below 100% keeps one worker ahead of training.")
 
 
 def _tell_leaks(planned: config.RunConfig) -> None:

@@ -1,4 +1,4 @@
-import time
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +9,18 @@ from scipy.ndimage import convolve, gaussian_filter
 from benchmark.addresses import generator
 from benchmark.data.photographs import embedded
 from benchmark.degradations import (
+    CONTEXT,
     DEGRADATIONS,
     JPEG,
+    CameraNoise,
     Degradation,
     GaussianBlur,
     GaussianNoise,
     Rain,
     _splat,
     make,
+    to_linear,
+    to_srgb,
     unit,
 )
 from benchmark.errors import UserError
@@ -169,16 +173,87 @@ class TestRain:
         expected[2, 0] = 1
         assert np.array_equal(_splat(y, x, light, 3, 4), expected)
 
-    def test_a_large_image_takes_well_under_a_second(self):
-        start = time.perf_counter()
-        Rain()(np.zeros((500, 741, 3), np.float32), generator("time"))
-        assert time.perf_counter() - start < 0.8
+
+class TestCameraNoise:
+    SHOT = 0.02
+
+    def residual(self, level: float, runs: int = 40) -> np.ndarray:
+        """The noise in linear light on a flat image of this brightness; runs × height × width × 3."""
+        flat = np.full((40, 60, 3), to_srgb(np.array(level)), np.float32)
+        noise = CameraNoise(shot=self.SHOT)
+        return np.stack([to_linear(noise(flat, generator("camera", key))) - level for key in range(runs)])
+
+    @pytest.mark.parametrize("level", [0.3, 0.5])
+    def test_the_variance_is_that_of_shot_and_read_noise(self, level):
+        """Of the pixels that the mosaic saw; the mean of the four phases, for each of which a quarter of red is seen.
+
+        A bilinear interpolation of independent values keeps 1, 1/2, 1/2 and 1/4 of the variance.
+        """
+        raw = self.SHOT * level + math.exp(2.18 * math.log(self.SHOT) + 1.20)
+        red = self.residual(level)[..., 0].var()
+        green = self.residual(level)[..., 1].var()
+        assert red == pytest.approx(raw * (1 + 0.5 + 0.5 + 0.25) / 4, rel=0.04)
+        assert green == pytest.approx(raw * (1 + 1 + 0.25 + 0.25) / 4, rel=0.04)
+
+    def test_brighter_pixels_are_noisier_in_linear_light(self):
+        assert self.residual(0.5).std() > 1.3 * self.residual(0.2).std()
+
+    def test_neighbours_are_correlated_and_far_pixels_are_not(self):
+        noise = self.residual(0.4)[..., 0]
+        assert np.mean(noise[:, :, 1:] * noise[:, :, :-1]) > 0.4 * noise.var()
+        assert abs(np.mean(noise[:, :, 2:] * noise[:, :, :-2])) < 0.3 * noise.var()
+        assert abs(np.mean(noise[:, :, 5:] * noise[:, :, :-5])) < 0.02 * noise.var()
+
+    def test_does_not_shift_the_mean(self):
+        assert abs(self.residual(0.4).mean()) < 0.002
+
+    def test_the_phase_of_the_mosaic_is_drawn(self):
+        """Where a red pixel is seen, its noise is not smoothed; that place differs from draw to draw."""
+        loudest = {
+            int(np.argmax([[one[a::2, b::2, 0].var() for b in (0, 1)] for a in (0, 1)])) for one in self.residual(0.4)
+        }
+        assert loudest == {0, 1, 2, 3}
+
+    def test_srgb_there_and_back(self):
+        values = np.linspace(0, 1, 300, dtype=np.float32)
+        assert np.allclose(to_srgb(to_linear(values)), values, atol=1e-6)
+        assert to_linear(np.array(0.5)) == pytest.approx(0.21404, abs=1e-5)
+
+
+class TestBlend:
+    def test_is_its_steps_in_turn_with_one_generator(self):
+        image = generator("blend image").random((32, 32, 3), dtype=np.float32)
+        steps = [GaussianNoise(std=20), GaussianBlur(std=1)]
+        blended = make("blend", {"steps": [{"noise": {"std": 20}}, {"blur": {"std": 1}}]})(image, generator("b"))
+        rng = generator("b")
+        assert np.array_equal(blended, steps[1](steps[0](image, rng), rng))
+
+    def test_needs_the_surroundings_of_all_steps(self):
+        assert GaussianBlur(std=1).context == CONTEXT
+        assert (
+            make("blend", {"steps": [{"blur": {"std": 1}}, {"jpeg": {"quality": 9}}, {"noise": {}}]}).context
+            == 3 * CONTEXT
+        )
+
+    @pytest.mark.parametrize(
+        ("steps", "words"),
+        [
+            ([], "at least 1"),
+            ("blur", "a list"),
+            ([{"blur": {"std": 999}}], "999"),
+            (["blur"], "a step"),
+            ([{}], "a step"),
+        ],
+    )
+    def test_bad_steps_are_told(self, steps, words):
+        with pytest.raises(UserError, match=words):
+            make("blend", {"steps": steps})
 
 
 class TestMake:
     def test_names_and_types_agree(self):
         assert {name: kind.name for name, kind in DEGRADATIONS.items()} == {name: name for name in DEGRADATIONS}
-        assert set(DEGRADATIONS) == {"noise", "jpeg", "blur", "rain"}
+        assert set(DEGRADATIONS) == {"noise", "jpeg", "blur", "rain", "camera_noise", "blend"}
 
     @pytest.mark.parametrize(
         ("name", "parameters", "parts"),

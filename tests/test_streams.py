@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, Command
 
 from benchmark.config import checked
+from benchmark.degradations import DEGRADATIONS
 from benchmark.errors import UserError
+from benchmark.runs import find_runs
 from benchmark.streams.build import build
 from benchmark.streams.definition import load, shipped
 
@@ -121,3 +124,34 @@ def test_an_error_names_file_line_and_cure(tmp_path: Path, text: str, line: int,
 def test_what_is_no_stream_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match=r"mine\.yaml"):
         load(stream(tmp_path, text))
+
+
+def test_the_guide_shows_the_worked_example_and_every_parameter() -> None:
+    guide = (ROOT / "docs/streams.md").read_text()
+    assert (ROOT / "docs/examples/night_rain.yaml").read_text() in guide
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in guide.splitlines() if line.count("|") == 6]
+    told: dict[str, set[str]] = {}
+    for name, parameter, *_ in rows[2:]:
+        told.setdefault(name or list(told)[-1], set()).add(parameter)
+    assert told == {name: set(kind.model_fields) for name, kind in DEGRADATIONS.items()}
+
+
+def test_the_worked_example_runs(command: Command, tmp_path: Path) -> None:
+    tiny = ["--preset", "smoke", "--set", "training.epochs=1", "--set", "training.updates_per_epoch=2"]
+    done = command(
+        "run", "--strategy", "cmc", "--stream", "docs/examples/night_rain.yaml", *tiny, "--out", str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs([tmp_path])
+    assert run.finished
+    inputs = run.metrics.query("subject == 'input' and metric == 'psnr'").set_index("task")["value"]
+    assert inputs["rain"] == inputs["rain_again"] != inputs["rainy_night"]
+
+
+def test_an_error_in_a_stream_file_ends_the_command(command: Command, tmp_path: Path) -> None:
+    done = command(
+        "run", "--strategy", "cmc", "--stream", stream(tmp_path, "tasks:\n  - name: a\n    degradation: fog\n")
+    )
+    assert done.returncode == 2
+    assert "line 3" in done.stderr
+    assert "Traceback" not in done.stderr
