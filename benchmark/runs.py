@@ -166,6 +166,17 @@ class Run:
         """What is stored and computed (LEDGER)."""
         return self._table("ledger.csv", LEDGER)
 
+    @property
+    def costs(self) -> pd.DataFrame:
+        """The ledger, and ``peak_memory`` in bytes; that differs from run to run, and so stands in ``status.json``."""
+        tasks = self.config["order"]
+        rows = [
+            {"after": int(after), "task": tasks[int(after) - 1], "quantity": "peak_memory", "value": peak, "unit": "B"}
+            for after, peak in self.status.get("peak_memory", {}).items()
+            if peak is not None
+        ]
+        return pd.concat([self.ledger, pd.DataFrame(rows, columns=LEDGER)], ignore_index=True) if rows else self.ledger
+
     def image(self, task: str, image: str, kind: str) -> Path:
         """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS."""
         return self.path / "images" / f"{slug(task)}--{slug(image)}--{kind}.png"

@@ -107,6 +107,21 @@ def test_a_failing_strategy_is_recorded_as_failed(tmp_path: Path, monkeypatch: p
     assert set(run.metrics["after"]) == {0, 1}
 
 
+def test_the_ledger_tells_masks_and_exemplars_from_parameters(tmp_path: Path) -> None:
+    """For one run each of a strategy with masks, one with stored images, and one with neither."""
+    stored = {}
+    for name in ("finetune", "packnet", "replay"):
+        run = smoke(name, tmp_path / name)
+        last = run.costs[run.costs["after"] == run.costs["after"].max()].set_index("quantity")["value"]
+        stored[name] = last
+        assert last["stored_bytes"] == 4 * last["stored_parameters"] + last["mask_bytes"] + last["exemplar_bytes"]
+        assert last["peak_memory"] > last["stored_bytes"], "the process holds more than its checkpoint"
+        assert "peak_memory" not in (run.path / "ledger.csv").read_text(), "which is the same whenever it is run"
+    assert stored["finetune"]["mask_bytes"] == stored["finetune"]["exemplar_bytes"] == 0
+    assert stored["packnet"]["mask_bytes"] > stored["packnet"]["exemplar_bytes"] == 0
+    assert stored["replay"]["exemplar_bytes"] > stored["replay"]["mask_bytes"] == 0
+
+
 def test_outputs_that_are_not_numbers_stop_the_run_with_advice(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training\.learning_rate"):
         smoke("finetune", tmp_path, "training.learning_rate=1", "training.updates_per_epoch=60", "backbone.blocks=30")

@@ -88,14 +88,14 @@ def _execute(
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
     seconds: list[float] = run.status.get("seconds_per_task", []) if finished else []
-    peaks: list[int | None] = run.status.get("peak_memory_per_task", []) if finished else []
+    peaks: dict[str, int | None] = run.status.get("peak_memory", {}) if finished else {}
     run.update_status(
         state="running",
         started=now(),
         tasks=tasks,
         tasks_done=finished,
         seconds_per_task=seconds,
-        peak_memory_per_task=peaks,
+        peak_memory=peaks,
         error=None,
     )
     try:
@@ -120,8 +120,8 @@ def _execute(
             recorder.measure_cost(template, strategy, after)
             save_checkpoint(run.checkpoint(after), template.model, strategy)
             seconds.append(round(time.monotonic() - began, 1))
-            peaks.append(ledger.peak_memory(device))
-            run.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory_per_task=peaks)
+            peaks[str(after)] = ledger.peak_memory(device)
+            run.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
     except KeyboardInterrupt:
         run.update_status(state="interrupted")
         raise
