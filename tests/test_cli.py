@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, Command
+from made_datasets import div2k_folders
 
 from benchmark import config
 from benchmark.cli import plan
@@ -102,6 +103,40 @@ def test_settings_are_layered_preset_then_file_then_set(tmp_path: Path) -> None:
     assert (first.training.batch_size, first.training.updates_per_epoch) == (4, 3)
     assert first.settings == {"fraction": 0.05, "t": 9}
     assert len({c.identity for c in planned}) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["data", "check", "no_such_folder"], ["no_such_folder"]),
+        (["data", "prepare", "no_such_folder"], ["no_such_folder"]),
+        (["tune", "--strategy", "finetune"], ["'finetune'", "cmc", "tuning.yaml"]),
+        (["tune", "--strategy", "cmc", "--preset", "quik"], ["Unknown preset 'quik'", "quick"]),
+        (["run", "--strategy", "cmc", "--data-root", "no_such_folder"], ["no_such_folder"]),
+        (["run", "--strategy", "cmc", "--data", "datasets"], ["--data-root"]),
+        (["run", "--strategy", "cmc", "--fallback", "imagenet"], ["data.fallback", "'embedded'"]),
+    ],
+)
+def test_other_commands_answer_bad_input_the_same_way(command: Command, words: list[str], parts: list[str]) -> None:
+    done = command(*words)
+    assert done.returncode == 2
+    assert all(part in done.stderr for part in parts), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_datasets_is_checked_and_prepared(command: Command, tmp_path: Path) -> None:
+    div2k_folders(tmp_path)
+    checked = command("data", "check", str(tmp_path))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "DIV2K" in checked.stdout
+    prepared = command("data", "prepare", str(tmp_path), "--cache", str(tmp_path / "cache"))
+    assert prepared.returncode == 0, prepared.stdout + prepared.stderr
+    assert list((tmp_path / "cache").glob("*/clean.json"))
+    damaged = tmp_path / "DIV2K_train_HR/0001.png"
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    checked = command("data", "check", str(tmp_path))
+    assert checked.returncode == 1
+    assert "0001.png" in checked.stdout
 
 
 def test_identity_is_the_content() -> None:
