@@ -138,15 +138,15 @@ def test_error_map_has_one_fixed_scale() -> None:
     clean = np.full((2, 3, 3), 100, dtype=np.uint8)
     restored = clean.copy()
     restored[0, 1] += 51  # a fifth of the full scale, in every channel
-    restored[0, 2, 0] += 153  # the same in the mean over the channels
+    restored[0, 2, 0] += 75  # 25 in the mean over the channels
     restored[1] = 255  # more than the scale holds
     shown = pictures.error_map(restored, clean).astype(int)
     brightest = pictures.error_map(np.full_like(clean, 255), np.zeros_like(clean))[0, 0]
+    half = pictures.error_map(clean - np.uint8(25), clean)[0, 0]
     assert shown[0, 0].sum() < 10
     assert (shown[0, 1] == brightest).all()
-    assert (shown[0, 2] == brightest).all()
+    assert (shown[0, 2] == half).all()
     assert (shown[1] == brightest).all()
-    half = pictures.error_map(clean + np.uint8(25), clean)[0, 0]
     assert shown[0, 0].sum() < half.astype(int).sum() < brightest.astype(int).sum()
 
 
@@ -314,6 +314,22 @@ def test_choosing_what_is_compared(browser: Browser, report: Path, group: Group)
     assert second["shown"][1] != first["shown"][1]
     assert f"{expected['finetune'].psnr:.2f} dB" in second["captions"][1]
     assert "reference" in second["captions"][2]
+    assert browser.complaints() == []
+
+
+def test_only_what_there_is_can_be_chosen(browser: Browser, tmp_path: Path) -> None:
+    first, second = made_run(tmp_path / "runs"), made_run(tmp_path / "runs", "finetune", keeps=False)
+    for kind in ("clean", "degraded", "final"):
+        for run in (first, second):
+            run.image("denoise", "chelsea", kind).unlink()
+    second.image("denoise", "china", "final").unlink()
+    browser.open(reports.build([tmp_path / "runs"], tmp_path / "out"))
+    browser.run("document.querySelector('.compare select').focus()")
+    browser.press("ArrowDown", 40)
+    denoise = browser.run(COMPARE)
+    assert denoise["chosen"] == ["denoise", "china", "cmc"]
+    assert denoise["offered"] == [ORDER, ["china"], ["cmc"]]
+    assert browser.run("document.querySelector('.strip[data-task=denoise] .quiet').textContent").endswith("finetune")
     assert browser.complaints() == []
 
 
