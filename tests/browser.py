@@ -106,7 +106,7 @@ class Browser:
 
 
 @contextmanager
-def chromium(patience: float = 120) -> Iterator[Browser]:
+def chromium(patience: float = 600) -> Iterator[Browser]:
     """A headless Chromium that ends with the block, or after ``patience`` seconds if it hangs.
 
     The test is skipped where there is none.
