@@ -4,21 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from avalanche.training.plugins import AGEMPlugin
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.addresses import generator
-from strategies.base import Settings, Strategy, Traits
-from strategies.memory import PatchMemory
+from strategies.memory import Rehearsal, RehearsalSettings
 
 
-class AGEMSettings(Settings):
-    """Settings of A-GEM."""
-
-    patches: int = Field(200, ge=1, le=1_000_000, description="patches stored in all, shared equally by the tasks seen")
-
-
-class AGEM(Strategy):
+class AGEM(Rehearsal):
     """A-GEM: no update may raise the loss on stored patches of earlier tasks, to first order.
 
     Over Avalanche's plugin. From the second task on, every update also takes the gradient g_ref of the loss on a batch
@@ -30,19 +22,10 @@ class AGEM(Strategy):
     """
 
     name = "agem"
-    Settings = AGEMSettings
-    traits = Traits(stores_data=True)
-    settings: AGEMSettings
 
-    def __init__(self, settings: AGEMSettings, seed: int = 0) -> None:
+    def __init__(self, settings: RehearsalSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
-        self.memory = PatchMemory(settings.patches)
         self.plugin = AGEMPlugin(patterns_per_experience=settings.patches, sample_size=0)
-
-    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
-        """The backbone itself, once there is room for every task."""
-        self.memory.check(tasks, "agem.patches")
-        return backbone
 
     def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Let Avalanche's plugin draw from the memory, if it holds anything."""
@@ -56,18 +39,6 @@ class AGEM(Strategy):
     def after_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Project the gradient."""
         self.plugin.after_backward(template)
-
-    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Store patches of the task."""
-        self.memory.add(template.experience.current_experience, template.experience.dataset)
-
-    def state(self) -> dict[str, Tensor]:
-        """The stored patches."""
-        return self.memory.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up the stored patches."""
-        self.memory.load_state(state)
 
     def _batches(self, template: Any) -> Iterator[list[Tensor]]:
         """A batch for every update, decided by the update's address."""

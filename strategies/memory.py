@@ -1,13 +1,14 @@
-"""A memory of training patches of earlier tasks."""
+"""A memory of training patches of earlier tasks, and the base of strategies that have one."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from benchmark.errors import UserError
-from strategies.base import EXEMPLARS
+from strategies.base import EXEMPLARS, Settings, Strategy, Traits
 
 
 class PatchMemory:
@@ -75,3 +76,38 @@ class PatchMemory:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
         self.degraded, self.clean, self.labels = (state[EXEMPLARS + key] for key in ("degraded", "clean", "labels"))
+
+
+class RehearsalSettings(Settings):
+    """Settings of a strategy with a memory."""
+
+    patches: int = Field(200, ge=1, le=1_000_000, description="patches stored in all, shared equally by the tasks seen")
+
+
+class Rehearsal(Strategy):
+    """Base of strategies that keep patches of every task once it is learned; what to do with them is left open."""
+
+    Settings = RehearsalSettings
+    traits = Traits(stores_data=True)
+    settings: RehearsalSettings
+
+    def __init__(self, settings: RehearsalSettings, seed: int = 0) -> None:
+        super().__init__(settings, seed)
+        self.memory = PatchMemory(settings.patches)
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """The backbone itself, once there is room for every task."""
+        self.memory.check(tasks, f"{self.name}.patches")
+        return backbone
+
+    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Store patches of the task."""
+        self.memory.add(template.experience.current_experience, template.experience.dataset)
+
+    def state(self) -> dict[str, Tensor]:
+        """The stored patches."""
+        return self.memory.state()
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up the stored patches."""
+        self.memory.load_state(state)

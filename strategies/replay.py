@@ -3,21 +3,12 @@
 from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
 
 from benchmark.addresses import generator
-from strategies.base import Settings, Strategy, Traits
-from strategies.memory import PatchMemory
+from strategies.memory import Rehearsal
 
 
-class ReplaySettings(Settings):
-    """Settings of replay."""
-
-    patches: int = Field(200, ge=1, le=1_000_000, description="patches stored in all, shared equally by the tasks seen")
-
-
-class Replay(Strategy):
+class Replay(Rehearsal):
     """Experience replay: every batch of new patches is joined by as many stored patches of earlier tasks.
 
     After Rolnick et al. (NeurIPS 2019) and Chaudhry et al. (2019, "On tiny episodic memories"). The number of updates
@@ -29,18 +20,6 @@ class Replay(Strategy):
     """
 
     name = "replay"
-    Settings = ReplaySettings
-    traits = Traits(stores_data=True)
-    settings: ReplaySettings
-
-    def __init__(self, settings: ReplaySettings, seed: int = 0) -> None:
-        super().__init__(settings, seed)
-        self.memory = PatchMemory(settings.patches)
-
-    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
-        """The backbone itself, once there is room for every task."""
-        self.memory.check(tasks, "replay.patches")
-        return backbone
 
     def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Join stored patches to the batch."""
@@ -50,15 +29,3 @@ class Replay(Strategy):
             template.mbatch = [
                 torch.cat([new, stored.to(template.device)]) for new, stored in zip(template.mbatch, old, strict=True)
             ]
-
-    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Store patches of the task."""
-        self.memory.add(template.experience.current_experience, template.experience.dataset)
-
-    def state(self) -> dict[str, Tensor]:
-        """The stored patches."""
-        return self.memory.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up the stored patches."""
-        self.memory.load_state(state)
