@@ -21,6 +21,7 @@ def build(paths: list[Path], out: Path) -> Path:
         UserError: there is no run at the paths, or ``out`` cannot be written to.
     """
     from reports import figures, frames, html
+    from reports.pareto import pareto
     from reports.published import load
     from reports.results import collect
     from reports.style import looks
@@ -37,6 +38,8 @@ def build(paths: list[Path], out: Path) -> Path:
             drawings["forgetting"] = figures.retention(group, matrix, styles)
             if len(curves):
                 drawings["curves"] = figures.training(group, curves, styles)
+            if costs := pareto(group, styles):
+                drawings["pareto"] = costs
         named = {
             "comparison": frames.comparison(group),
             "matrix": matrix,

@@ -138,9 +138,9 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
             for text in axis.texts:
                 text.set_color(INK)
             _not_yet(axis, psnr)
-            axis.set_title(_short(entry.label), color=looks[entry.label].colour, pad=6)
-            axis.set_xticks(np.arange(tasks) + 0.5, [_short(task, 14) for task in group.order], rotation=0)
-            axis.set_yticks(np.arange(tasks) + 0.5, [_short(task, 14) for task in group.order], rotation=0)
+            axis.set_title(short(entry.label), color=looks[entry.label].colour, pad=6)
+            axis.set_xticks(np.arange(tasks) + 0.5, [short(task, 14) for task in group.order], rotation=0)
+            axis.set_yticks(np.arange(tasks) + 0.5, [short(task, 14) for task in group.order], rotation=0)
             axis.tick_params(labelsize=8, labelbottom=True)
             if tasks > 4 or max(len(task) for task in group.order) > 8:
                 axis.tick_params(axis="x", rotation=35)
@@ -156,7 +156,7 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
         if bar.solids is not None:
             bar.solids.set(rasterized=True, edgecolor="none")  # as an image: single cells would show their seams
 
-    return _drawing(
+    return drawing(
         f"{group.key}-matrix",
         "PSNR on every task after every task",
         "Each row is a moment in the stream, each column a task; the figure is the PSNR on that task at that moment. "
@@ -191,7 +191,7 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
         _lines(axis, frame[frame["place"] == place], "x", labels, looks, markers=True)
         _input_line(axis, group, place)
         axis.set_xlim(0.7, tasks + 0.3)
-        axis.set_xticks(range(1, tasks + 1), [_short(task, 14) for task in group.order], rotation=30)
+        axis.set_xticks(range(1, tasks + 1), [short(task, 14) for task in group.order], rotation=30)
         axis.set_xlabel("after learning")
 
     return _panels(
@@ -254,18 +254,18 @@ def _panels(
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat[len(group.order) :]:
             axis.set_axis_off()
-        for place, (axis, task) in enumerate(zip(axes.flat, group.order, strict=False), 1):
+        for place, (axis, task) in enumerate(zip(axes.flat, group.headings, strict=False), 1):
             panel(axis, place)
-            axis.set_title(f"{place}  {_short(task)}")
+            axis.set_title(f"{place}  {short(task)}")
             axis.set_ylabel(unit if (place - 1) % columns == 0 else "")
             axis.tick_params(labelsize=8)
         handles = [
             Line2D([], [], color=looks[v].colour, marker=looks[v].marker, markersize=5, dashes=looks[v].dash or (1, 0))
             for v in labels
         ]
-        figure.legend(handles, [_short(v, 44) for v in labels], loc="outside lower center", ncols=4, labelcolor=INK)
+        figure.legend(handles, [short(v, 44) for v in labels], loc="outside lower center", ncols=4, labelcolor=INK)
 
-    return _drawing(name, title, caption, title, (WIDTH, rows * 2.3 + 0.25 * (1 + len(labels) // 4)), draw)
+    return drawing(name, title, caption, title, (WIDTH, rows * 2.3 + 0.25 * (1 + len(labels) // 4)), draw)
 
 
 def _lines(
@@ -323,7 +323,8 @@ def _not_yet(axis: "Axes", psnr: np.ndarray) -> None:
             axis.text(j + 0.5, i + 0.5, fixed(psnr[i, j]), ha="center", va="center", fontsize=7.5, color=MUTED)
 
 
-def _short(text: str, longest: int = 36) -> str:
+def short(text: str, longest: int = 36) -> str:
+    """A text cut to a length, with an ellipsis."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -339,9 +340,10 @@ def _canvas(size: tuple[float, float]) -> Iterator["Figure"]:
         yield figure
 
 
-def _drawing(
+def drawing(
     name: str, title: str, caption: str, description: str, size: tuple[float, float], draw: Callable[["Figure"], None]
 ) -> Drawing:
+    """Draw a figure of this size (in inches) with the report's settings; the other arguments are those of Drawing."""
     with _canvas(size) as figure:
         draw(figure)
         svg, png = io.StringIO(), io.BytesIO()

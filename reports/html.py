@@ -21,7 +21,7 @@ from reports.figures import Drawing
 from reports.findings import finding
 from reports.labels import flatten
 from reports.published import load
-from reports.results import Collection, Group, Result
+from reports.results import Collection, Group, Result, setting
 from reports.style import Look, stylesheet
 from reports.tables import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
@@ -80,8 +80,21 @@ class Section:
 
     @property
     def data(self) -> str:
-        """The data section on one line."""
-        return plain(self.group.data, 200)
+        """The data section on one line, without what no result depends on."""
+        return plain(setting(self.group.results[0])["data"], 200)
+
+    @property
+    def sources(self) -> Table | None:
+        """Where the images of each task come from; None where all are embedded."""
+        if self.group.embedded:
+            return None
+        columns = [Column(head) for head in ("task", "trained on", "tested on", "training images also in a test set")]
+        leaks = [str(entry.get("leaks", NOTHING)) for entry in self.group.results[0].config["sources"]]
+        rows = [
+            [Cell(task), Cell(str(source.train)), Cell(str(source.test)), Cell(leaking)]
+            for task, source, leaking in zip(self.group.order, self.group.sources, leaks, strict=True)
+        ]
+        return Table("Where the images come from", columns, rows)
 
 
 @dataclass(frozen=True)

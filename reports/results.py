@@ -24,14 +24,46 @@ from reports.text import plain
 
 Array = npt.NDArray[np.float64]
 
-COMPARABLE = ("stream", "order", "tasks", "preset", "data")
-"""What two runs must have in common to stand in one table."""
+IRRELEVANT = ("workers", "tile", "root", "fallback", "cache")
+"""Settings of the data section that no result depends on, or only by way of the sources they lead to."""
 
-IRRELEVANT = ("workers",)
-"""Settings of the data section that no result depends on."""
+DEFINITION = ("name", "degradation", "train", "test", "again")
+"""What makes a task, beside its sources."""
+
+EMBEDDED = "embedded"
+"""The source of images that needs no dataset."""
+
+PEAKS = ("peak_memory",)
+"""Quantities of the ledger whose largest value over the tasks counts, not the last."""
 
 CONFIGURATION = ("strategy", "backbone", "training", "settings")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where images come from.
+
+    Args:
+        name: ``embedded``, or a dataset.
+        release: which edition, in words; empty where the run does not say.
+        digest: of the dataset's files; empty where the run does not say.
+    """
+
+    name: str = EMBEDDED
+    release: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.release})" if self.release else self.name
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one task takes its images from."""
+
+    train: Images = Images()
+    test: Images = Images()
 
 
 @dataclass(frozen=True)
@@ -48,8 +80,9 @@ class Result:
         input_ssim: (T,), their SSIM.
         changed: how many test outputs of earlier tasks the last task changed, and how many were compared;
             None when that was not measured.
-        costs: the ledger after the last task learned: quantity to (value, unit).
+        costs: the ledger after the last task learned, of PEAKS the largest value so far: quantity to (value, unit).
         protocols: how the metrics were computed, in words.
+        sources: for each task, where its images come from.
     """
 
     run: Run
@@ -62,6 +95,7 @@ class Result:
     changed: tuple[int, int] | None
     costs: dict[str, tuple[float, str]]
     protocols: tuple[str, ...]
+    sources: tuple[Source, ...]
 
     @property
     def strategy(self) -> str:
@@ -164,7 +198,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that may be compared: same stream, order, preset and data.
+    """Runs that may be compared: same stream, order, preset, data and sources.
 
     Args:
         key: a short name for files and anchors, unique in the report.
@@ -173,6 +207,7 @@ class Group:
         order: its tasks, in the order they are learned.
         preset: the preset's name.
         data: the data section of the configuration.
+        sources: for each task, where its images come from.
         entries: what is compared; empty when no run has finished.
         unfinished: runs that did not finish, with what they have.
     """
@@ -183,6 +218,7 @@ class Group:
     order: list[str]
     preset: str
     data: Any
+    sources: tuple[Source, ...]
     entries: list[Entry]
     unfinished: list[Result] = field(default_factory=list)
 
@@ -190,6 +226,18 @@ class Group:
     def title(self) -> str:
         """Stream and preset in words, unique in the report."""
         return f"{self.stream}, preset {self.preset}{f' ({self.number})' if self.number > 1 else ''}"
+
+    @property
+    def headings(self) -> list[str]:
+        """The name of each task; with the source of its test images where not all images are embedded."""
+        if self.embedded:
+            return self.order
+        return [f"{task} ({source.test.name})" for task, source in zip(self.order, self.sources, strict=True)]
+
+    @property
+    def embedded(self) -> bool:
+        """Whether all images are embedded."""
+        return all(source.train.name == source.test.name == EMBEDDED for source in self.sources)
 
     @property
     def results(self) -> list[Result]:
@@ -281,9 +329,25 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         input_psnr=_row(inputs, "psnr", tasks),
         input_ssim=_row(inputs, "ssim", tasks),
         changed=(int(changed["value"].sum()), int(changed["images"].sum())) if len(changed) else None,
-        costs=_costs(run.ledger),
+        costs=_costs(run.costs),
         protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"].dropna()})),
+        sources=_sources(config, tasks),
     )
+
+
+def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:
+    """Embedded where the configuration does not say: runs from before there were datasets."""
+    given = config.get("sources") or [{"train": {}, "test": {}}] * tasks
+    if not isinstance(given, list) or len(given) != tasks:
+        raise ValueError(f"the sources of its images are not a list with an entry for each of the {tasks} tasks")
+    return tuple(Source(_images(entry, "train"), _images(entry, "test")) for entry in given)
+
+
+def _images(entry: Any, side: str) -> Images:
+    given = entry.get(side) if isinstance(entry, dict) else None
+    if not isinstance(given, dict):
+        raise ValueError(f"a task does not say where its {side} images come from")
+    return Images(**{key: plain(given[key], 100) for key in ("name", "release", "digest") if given.get(key)})
 
 
 def _matrix(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
@@ -301,9 +365,11 @@ def _row(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
 
 
 def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:
-    """The last row of each quantity, by the number of tasks learned."""
+    """The last row of each quantity, by the number of tasks learned; the largest of PEAKS."""
     ledger = ledger.assign(after=pd.to_numeric(ledger["after"]), value=pd.to_numeric(ledger["value"]))
-    last = ledger.dropna(subset="value").sort_values("after", kind="stable").groupby("quantity", sort=False).last()
+    ledger = ledger.assign(peak=ledger["value"].where(ledger["quantity"].isin(PEAKS), 0))
+    ledger = ledger.dropna(subset="value").sort_values(["peak", "after"], kind="stable")
+    last = ledger.groupby("quantity", sort=False).last()
     units = last["unit"].fillna("").astype(str)
     return {
         plain(name): (float(value), plain(unit))
@@ -311,8 +377,9 @@ def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:
     }
 
 
-def _same(config: dict[str, Any], keys: Sequence[str]) -> str:
-    return json.dumps({key: config.get(key) for key in keys}, sort_keys=True, default=str)
+def _text(values: Any) -> str:
+    """Equal for equal values, whatever the order of their keys."""
+    return json.dumps(values, sort_keys=True, default=str)
 
 
 def _stream(config: dict[str, Any]) -> str:
@@ -320,35 +387,70 @@ def _stream(config: dict[str, Any]) -> str:
     return plain(Path(str(config.get("stream"))).stem)
 
 
+def setting(result: Result) -> dict[str, Any]:
+    """What two runs must have in common to be compared in any way: stream, preset and data, but not the order."""
+    data = result.config.get("data")
+    if isinstance(data, dict):
+        data = {name: value for name, value in data.items() if name not in IRRELEVANT}
+    return {"stream": _stream(result.config), "preset": plain(result.config.get("preset")), "data": data}
+
+
+def tasks(result: Result) -> list[Any]:
+    """What must be equal of each task, in order, to compare it: its name, definition and where its images come from.
+
+    Entries of a definition that are empty or not in DEFINITION do not count, and neither does what a run says about
+    the embedded images, so that older runs keep their place.
+    """
+    given = result.config.get("tasks")
+    definitions: list[dict[str, Any]] = [{}] * len(result.sources)
+    if isinstance(given, list) and len(given) == len(definitions) and all(isinstance(task, dict) for task in given):
+        definitions = given
+    return [
+        [
+            name,
+            {key: task[key] for key in DEFINITION if task.get(key)},
+            [images if images.name != EMBEDDED else EMBEDDED for images in (source.train, source.test)],
+        ]
+        for name, task, source in zip(result.config["order"], definitions, result.sources, strict=True)
+    ]
+
+
 def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
-        data = result.config.get("data")
-        if isinstance(data, dict):
-            data = {name: value for name, value in data.items() if name not in IRRELEVANT}
-        config = {**result.config, "data": data, "stream": _stream(result.config)}
-        apart.setdefault(_same(config, COMPARABLE), []).append(result)
+        apart.setdefault(_text([setting(result), tasks(result)]), []).append(result)
     groups: list[Group] = []
     taken: set[str] = set()
     for members in apart.values():
-        config = members[0].config
-        stream, preset = _stream(config), plain(config.get("preset"))
+        stream, preset = setting(members[0])["stream"], setting(members[0])["preset"]
         base = slug(f"{stream}-{preset}")
         key, number = base, 1
         while key in taken:
             number += 1
             key = f"{base}-{number}"
         taken.add(key)
-        order = [plain(task) for task in config["order"]]
-        entries, unfinished = _entries([m for m in members if m.finished]), [m for m in members if not m.finished]
-        groups.append(Group(key, number, stream, order, preset, config.get("data"), entries, unfinished))
+        told = next((member for member in members if member.config.get("sources")), members[0])
+        groups.append(
+            Group(
+                key=key,
+                number=number,
+                stream=stream,
+                order=[plain(task) for task in told.config["order"]],
+                preset=preset,
+                data=told.config.get("data"),
+                sources=told.sources,
+                entries=entries([member for member in members if member.finished]),
+                unfinished=[member for member in members if not member.finished],
+            )
+        )
     return groups
 
 
-def _entries(results: Sequence[Result]) -> list[Entry]:
+def entries(results: Sequence[Result]) -> list[Entry]:
+    """Results as entries: the seeds of one configuration together, labelled by what tells them apart."""
     apart: dict[str, list[Result]] = {}
     for result in results:
-        apart.setdefault(_same(result.config, CONFIGURATION), []).append(result)
+        apart.setdefault(_text([result.config.get(key) for key in CONFIGURATION]), []).append(result)
     members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
     names = labels([seeds[0].config for seeds in members])
     return [Entry(label, seeds) for label, seeds in zip(names, members, strict=True)]

@@ -78,7 +78,7 @@ class Table:
 def comparison(group: Group) -> Table:
     """The degraded input and every entry: PSNR and SSIM per task after the whole stream, and what was forgotten."""
     columns = [Column("strategy")]
-    for task in group.order:
+    for task in group.headings:
         columns += [
             Column("PSNR", task, "dB, and below it the gain over the degraded input", best=1),
             Column("SSIM", task, "", best=1),
@@ -136,7 +136,7 @@ def matrix(group: Group, entry: Entry) -> Table:
             note = "not learned yet" if j > i else "learned" if j == i else fixed(change[i, j], sign=True)
             cells.append(Cell(fixed(psnr[i, j]), small=note if np.isfinite(psnr[i, j]) else ""))
         rows.append(cells)
-    return Table(entry.label, [Column("after learning"), *(Column(task) for task in group.order)], rows)
+    return Table(entry.label, [Column("after learning"), *(Column(task) for task in group.headings)], rows)
 
 
 def costs(group: Group) -> Table:
@@ -157,7 +157,7 @@ def costs(group: Group) -> Table:
 def beside_paper(group: Group, paper: Published) -> Table:
     """Our final PSNR beside the paper's figures for the same strategy; the paper's other rows follow."""
     printed = {row[0]: dict(zip(paper.columns, row, strict=True)) for row in paper.rows}
-    columns = [Column("strategy"), *(Column(task, "measured here") for task in group.order)]
+    columns = [Column("strategy"), *(Column(task, "measured here") for task in group.headings)]
     columns.append(Column("method", "printed in the paper"))
     columns += [Column(heading, "printed in the paper") for heading in paper.tasks]
     rows, series, used = [], [], set()

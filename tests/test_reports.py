@@ -15,7 +15,7 @@ from rich.console import Console
 import reports
 from benchmark.errors import UserError
 from benchmark.runs import find_runs
-from reports import figures, frames, html, published, style, terminal
+from reports import figures, frames, html, published, style, tables, terminal
 from reports.labels import labels
 from reports.results import collect, read
 
@@ -102,7 +102,8 @@ def test_groups_are_not_mixed(report: Path, comparison: pd.DataFrame) -> None:
         {"preset": "smoke"},
         {"data": {"source": "DIV2K"}},
         {"order": ORDER[::-1]},
-        {"tasks": [{"sigma": 25}]},
+        {"tasks": [{"name": task, "degradation": "noise", "train": {"std": 25}} for task in ORDER]},
+        {"sources": [{"train": {"name": "embedded"}, "test": {"name": "CBSD68", "release": "68 images"}}] * 4},
     ],
 )
 def test_what_makes_runs_incomparable(tmp_path: Path, changes: dict) -> None:
@@ -271,3 +272,20 @@ def test_builds_without_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [[], []]
+
+
+def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) -> None:
+    embedded = {"name": "embedded", "release": "3 photographs"}
+    bsd = {"name": "CBSD68", "release": "68 test images", "digest": "abc"}
+    sources = [{"train": embedded, "test": bsd if task == "denoise" else embedded, "leaks": 0} for task in ORDER]
+    made_run(tmp_path / "runs", "cmc")
+    made_run(tmp_path / "runs", "packnet", sources=[{"train": embedded, "test": embedded, "leaks": 0}] * 4)
+    made_run(tmp_path / "runs", "finetune", sources=sources)
+    plain_group, mixed = collect([tmp_path / "runs"]).groups
+    assert [entry.label for entry in plain_group.entries] == ["cmc", "packnet"], "older runs keep their place"
+    assert plain_group.headings == ORDER
+    assert mixed.headings == ["derain (embedded)", "denoise (CBSD68)", "deblock (embedded)", "deblur (embedded)"]
+    assert [column.over for column in tables.comparison(mixed).columns if column.over][2] == "denoise (CBSD68)"
+    page = reports.build([tmp_path / "runs"], tmp_path / "report").read_text()
+    assert "CBSD68 (68 test images)" in page
+    assert "Where the images come from" in page

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import made_run
+
+from reports.pareto import front, pareto, spread
+from reports.results import collect
+from reports.style import looks
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    """By definition: a point is beaten if another costs no more and gains no less, and is not its equal."""
+    rng = np.random.default_rng(0)
+    costs, gains = rng.integers(0, 12, 30).astype(float), rng.integers(0, 12, 30).astype(float)
+    kept = front(costs, gains)
+    points = set(zip(costs.tolist(), gains.tolist(), strict=True))
+    unbeaten = {
+        (cost, gain)
+        for cost, gain in points
+        if not any((c <= cost and g >= gain and (c, g) != (cost, gain)) for c, g in points)
+    }
+    assert {(costs[place], gains[place]) for place in kept} == unbeaten
+    assert len(kept) == len(unbeaten)
+    assert all(np.diff(costs[kept]) > 0)
+    assert all(np.diff(gains[kept]) > 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 14, 40])
+def test_labels_keep_their_order_and_their_distance(count: int) -> None:
+    wanted = np.random.default_rng(count).beta(0.3, 0.3, count).tolist()
+    placed = spread(wanted, 0.058)
+    order = np.argsort(wanted, kind="stable")
+    heights = np.array(placed)[order]
+    assert 0 <= heights.min() <= heights.max() <= 1
+    assert (np.diff(heights) >= min(0.058, 1 / max(1, count - 1)) - 1e-9).all()
+
+
+def test_labels_with_room_stay_where_they_belong() -> None:
+    assert spread([0.9, 0.1, 0.5], 0.058) == pytest.approx([0.9, 0.1, 0.5])
+
+
+def test_every_strategy_is_named_once_in_each_panel(tmp_path: Path) -> None:
+    names = [f"method{number}" for number in range(9)]
+    for number, name in enumerate(names):
+        made_run(tmp_path, name, shift=number / 10)
+    (group,) = collect([tmp_path]).groups
+    drawing = pareto(group, looks([entry.label for entry in group.entries]))
+    assert drawing is not None
+    assert all(drawing.svg.count(f">{name}<") == 2 for name in names)
+    assert drawing.png.startswith(b"\x89PNG")
+
+
+def test_nothing_is_drawn_without_costs(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    lines = (run.path / "ledger.csv").read_text().splitlines()
+    (run.path / "ledger.csv").write_text(lines[0] + "\n")
+    (group,) = collect([tmp_path]).groups
+    assert pareto(group, looks([entry.label for entry in group.entries])) is None
