@@ -158,7 +158,7 @@ def test_a_stream_file_of_ones_own(tmp_path: Path) -> None:
     assert (planned.stream, planned.order) == ("noises", ["n5", "n9"])
     tasks[1]["train"] = {"std": -4}
     file.write_text(yaml.safe_dump({"tasks": tasks}))
-    with pytest.raises(UserError, match=r"noises\.yaml', task 'n9'.*std = -4"):
+    with pytest.raises(UserError, match=r"noises\.yaml, line \d+: task 'n9'.*std = -4"):
         plan("cmc", str(file), "smoke", "0", None, None, None, [])
 
 
