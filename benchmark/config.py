@@ -146,6 +146,17 @@ def presets() -> dict[str, str]:
     return {path.stem: _read_yaml(path).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
 
 
+def sizes(preset: str) -> tuple[Training, Backbone]:
+    """The training and the network of a shipped preset."""
+    values = _read_yaml(PRESETS / f"{preset}.yaml")
+    return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
+
+
+def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
+    """What a shipped preset says about a strategy; nothing for a preset of another name."""
+    return dict(_read_yaml(PRESETS / f"{preset}.yaml").get(strategy, {})) if preset in presets() else {}
+
+
 def gather(
     preset: str, file: Path | None, assignments: Sequence[str], strategies: Sequence[str], chosen: Sequence[str]
 ) -> Values:

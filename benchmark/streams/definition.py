@@ -27,11 +27,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.degradations import Degradation, make
 from benchmark.errors import UserError, unknown
+from benchmark.files import YamlFile
 from benchmark.validation import explain
 
 FOLDER = Path(__file__).parent
@@ -133,7 +133,7 @@ def load(name: str) -> Stream:
     path = Path(name) if name.endswith((".yaml", ".yml")) else shipped().get(name)
     if path is None:
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
-    file = _File(path)
+    file = YamlFile(path, "stream file", "a list 'tasks'")
     if "stream" not in file.data:
         return _stream(file)
     for key in file.data:
@@ -151,7 +151,7 @@ def load(name: str) -> Stream:
     return reordered.model_copy(update={"summary": file.data.get("summary", reordered.summary)})
 
 
-def _stream(file: "_File") -> Stream:
+def _stream(file: YamlFile) -> Stream:
     tasks = file.data.get("tasks")
     resolved: list[Any] = []
     for place, task in enumerate(tasks if isinstance(tasks, list) else []):
@@ -177,7 +177,7 @@ def _stream(file: "_File") -> Stream:
     return stream
 
 
-def _returned(task: dict[str, Any], earlier: list[Any], file: "_File", place: int) -> dict[str, Any]:
+def _returned(task: dict[str, Any], earlier: list[Any], file: YamlFile, place: int) -> dict[str, Any]:
     """A task that comes back, with everything it takes from the task of which it is the return."""
     originals = {one["name"]: one for one in earlier if isinstance(one, dict) and isinstance(one.get("name"), str)}
     where: list[str | int] = ["tasks", place, "again"]
@@ -191,58 +191,3 @@ def _returned(task: dict[str, Any], earlier: list[Any], file: "_File", place: in
         )
     original = originals[task["again"]]
     return {**original, "title": "", **own, "again": original.get("again") or original["name"]}
-
-
-class _File:
-    """A YAML file that knows on which line everything stands.
-
-    Raises:
-        UserError: it cannot be read, is not valid YAML, is not a mapping, or has a key twice.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.data = yaml.safe_load(text)
-        except OSError as error:
-            raise UserError(f"Cannot read the stream file '{path}': {error.strerror}.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"'{path}' is not valid YAML: {error}") from error
-        if not isinstance(self.data, dict) or root is None:
-            raise UserError(f"'{path}' is no stream file: it needs a list 'tasks'.")
-        self.root = root
-        self._refuse_doubles(self.root)
-
-    def error(self, path: Sequence[str | int], problem: str) -> UserError:
-        """An error about the value at this path of keys and places."""
-        return UserError(f"{self.path}, line {self.line(path)}: {problem}")
-
-    def line(self, path: Sequence[str | int]) -> int:
-        """The line, counted from 1, on which the value at this path stands; of its parent where it is missing."""
-        node: yaml.Node = self.root
-        line = node.start_mark.line
-        for part in path:
-            if isinstance(node, yaml.MappingNode):
-                found = [(key.start_mark.line, value) for key, value in node.value if key.value == str(part)]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                found = [(node.value[part].start_mark.line, node.value[part])]
-            else:
-                found = []
-            if not found:
-                break
-            line, node = found[0]
-        return line + 1
-
-    def _refuse_doubles(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise UserError(f"{self.path}, line {key.start_mark.line + 1}: '{key.value}' stands twice.")
-                seen.add(key.value)
-                self._refuse_doubles(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._refuse_doubles(item)
