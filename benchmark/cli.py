@@ -2,9 +2,10 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +13,14 @@ from rich.table import Table
 
 from benchmark import config
 from benchmark.backbones import BACKBONES
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError
+from benchmark.planning import plan, seeds, split_names
+from benchmark.runs import LAYER_PROFILE
 from benchmark.validation import limits
 from strategies import registry
+
+if TYPE_CHECKING:
+    from benchmark.experiments.matrix import Choices, Experiment
 
 app = typer.Typer(
     name="python -m benchmark",
@@ -45,6 +51,25 @@ Plugins = Annotated[
 ]
 
 
+Root = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder that holds the stream's datasets; used instead of embedded photographs."),
+]
+Fallback = Annotated[
+    str | None, typer.Option(help="With --data-root: embedded stands in for datasets that are not there.")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"),
+]
+Preset = Annotated[str, typer.Option(help="Training length and sizes. See: list presets")]
+Seeds = Annotated[
+    str | None, typer.Option("--seed", help="One seed, or several with commas between; by default the experiment's.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the run directories; finished ones below it are reused.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
+
+
 class Kind(StrEnum):
     """What ``list`` can list."""
 
@@ -60,26 +85,19 @@ class Kind(StrEnum):
 def run(
     strategy: Annotated[str, typer.Option(help="One strategy, or several with commas between. See: list strategies")],
     stream: Annotated[str, typer.Option(help="A shipped stream, or the path of a stream file (.yaml).")] = "four_tasks",
-    preset: Annotated[str, typer.Option(help="Training length and sizes. See: list presets")] = "quick",
+    preset: Preset = "quick",
     seed: Annotated[str, typer.Option(help="One seed, or several with commas between.")] = "0",
     order: Annotated[
         str | None, typer.Option(help="Another order of the stream's tasks, or only some: denoise,derain")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Where images come from. See: list datasets")] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the stream's datasets; used instead of embedded photographs.")
-    ] = None,
-    fallback: Annotated[
-        str | None, typer.Option(help="With --data-root: embedded stands in for datasets that are not there.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the run directories.")] = Path("runs"),
+    data_root: Root = None,
+    fallback: Fallback = None,
+    out: Out = Path("runs"),
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of settings, in sections like those of a preset.")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"),
-    ] = None,
+    assignments: Assignments = None,
     plugin: Plugins = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are finished.")] = False,
 ) -> None:
@@ -89,9 +107,8 @@ def run(
     preset, then --config, then --set.
     """
     _add_plugins(plugin)
-    places = ["data.source=datasets", f"data.root={json.dumps(str(data_root))}"] if data_root else []
-    places += [f"data.fallback={json.dumps(fallback)}"] if fallback else []
-    configs = plan(strategy, stream, preset, seed, order, data, config_file, [*places, *(assignments or [])])
+    words = [*_data_words(data_root, fallback), *(assignments or [])]
+    configs = plan(strategy, stream, preset, seed, order, data, config_file, words)
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter
 
@@ -200,7 +217,7 @@ def tune(
     """
     from benchmark.experiments import tuning
 
-    trials = tuning.grid(_split(strategy) if strategy else None)
+    trials = tuning.grid(split_names(strategy) if strategy else None)
     configs = []
     for name, setting, value in trials:
         configs += plan(name, stream, preset, "0", None, None, None, [f"{name}.{setting}={value}"])
@@ -215,6 +232,61 @@ def tune(
     for row in frame.itertuples(index=False):
         shown.add_row(*[str(value) for value in row])
     console.print(shown)
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str], typer.Argument(help="table1 to table7, figure4 to figure6, or all.", metavar="NAME...")
+    ],
+    preset: Preset = "quick",
+    seed: Seeds = None,
+    data_root: Root = None,
+    fallback: Fallback = None,
+    out: Out = Path("runs"),
+    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    assignments: Assignments = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Make tables and figures of the paper: do the runs that are missing, then report ours beside the published ones.
+
+    The experiment behind each is a file in benchmark/experiments/paper. With --preset paper and --data-root it is the
+    paper's; with quick it is the same, small. No run is done twice, and one that was interrupted goes on.
+
+        python -m benchmark reproduce table2 figure6
+
+        python -m benchmark reproduce all --dry-run
+    """
+    from benchmark.experiments import matrix
+
+    chosen = matrix.names() if "all" in names else list(dict.fromkeys(names))
+    experiments = [matrix.paper(name) for name in chosen if name != matrix.LAYER]
+    choices = _choices_of(preset, seed, data_root, fallback, assignments)
+    _experiment(experiments, choices, out, report, dry_run, layer=matrix.LAYER in chosen)
+
+
+@app.command()
+def sweep(
+    files: Annotated[list[Path], typer.Argument(help="Experiment files.", metavar="FILE...")],
+    preset: Preset = "quick",
+    seed: Seeds = None,
+    data_root: Root = None,
+    fallback: Fallback = None,
+    out: Out = Path("runs"),
+    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    assignments: Assignments = None,
+    plugin: Plugins = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Do the runs of an experiment of your own, a YAML matrix of strategies, streams, settings and seeds, and report.
+
+    How to write one: docs/experiments.md.
+    """
+    from benchmark.experiments import matrix
+
+    _add_plugins(plugin)
+    experiments = [matrix.load(file) for file in files]
+    _experiment(experiments, _choices_of(preset, seed, data_root, fallback, assignments), out, report, dry_run)
 
 
 @data_app.command("check")
@@ -259,9 +331,89 @@ def profile_data(
     """Time a training patch: cropped from the cache, against decoding the PNG it comes from, and against a step."""
     from benchmark.data import profile
 
-    step = step_ms or profile.step_milliseconds()
+    step = step_ms or profile.step_milliseconds(*config.sizes("quick"))
     profile.render(profile.profile(step), console)
     console.print(f"A training step takes {step:.1f} ms; a share below 100% keeps one worker ahead of training.")
+
+
+@profile_app.command("layer")
+def profile_layer(
+    out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("layer-profile.csv"),
+    size: Annotated[int, typer.Option(min=8, help="Height and width of the features in pixels.")] = 1000,
+    channels: Annotated[int, typer.Option(min=1, help="Channels into and out of the layer.")] = 64,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each is timed; the median counts.")] = 7,
+) -> None:
+    """Measure the paper's Table 6: what more parameters cost as larger kernels, as more layers, and in CMC's memory.
+
+    Times are those of a forward pass, taken by turns; ratios are to a plain convolution.
+    """
+    from benchmark.profiling import layer
+
+    layer.render(layer.profile(out, channels, size, repeats, console), console)
+    console.print(f"Written: {out.resolve()}", soft_wrap=True, highlight=False)
+
+
+def _choices_of(
+    preset: str, seed: str | None, data_root: Path | None, fallback: str | None, assignments: list[str] | None
+) -> "Choices":
+    from benchmark.experiments.matrix import Choices
+
+    words = (*_data_words(data_root, fallback), *(assignments or []))
+    return Choices(preset, tuple(seeds(seed)) if seed else (), words)
+
+
+def _data_words(data_root: Path | None, fallback: str | None) -> list[str]:
+    """The settings that --data-root and --fallback stand for."""
+    words = ["data.source=datasets", f"data.root={json.dumps(str(data_root))}"] if data_root else []
+    return words + ([f"data.fallback={json.dumps(fallback)}"] if fallback else [])
+
+
+def _experiment(
+    experiments: "Sequence[Experiment]", choices: "Choices", out: Path, page: Path, dry_run: bool, layer: bool = False
+) -> None:
+    """Do what is missing of some experiments, and report their runs."""
+    from benchmark.experiments import matrix, schedule
+
+    asked = [(experiment.name, matrix.expand(experiment, choices)) for experiment in experiments]
+    from benchmark.engine.local import execute, resolve
+    from benchmark.progress import Reporter
+
+    needed: dict[str, list[str]] = {}
+    configs = []
+    for name, members in asked:
+        for config_ in members:
+            resolved = resolve(config_, console)
+            configs.append(resolved)
+            if name not in needed.setdefault(resolved.identity, []):
+                needed[resolved.identity].append(name)
+    planned = schedule.schedule(configs, out)
+    profile = out / LAYER_PROFILE
+    if dry_run:
+        from reports.labels import labels
+
+        names = labels([one.config.model_dump(mode="json") for one in planned], numbered=False)
+        schedule.render(planned, names, needed, console)
+        if layer:
+            console.print(f"{matrix.LAYER}: {'measured' if profile.exists() else 'to be measured'}, {profile}")
+        return
+    console.print(schedule.summary(planned))
+    if not console.is_terminal:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    configs = [one.config for one in planned]
+    weights = [one.seconds_per_task / one.config.training.updates for one in planned]
+    work = sum(one.seconds_per_task * len(one.config.order) for one in planned)
+    with Reporter(console, work) as reporter:
+        done = execute(configs, out, reporter, weights=weights)
+    if layer and not profile.exists():
+        from benchmark.profiling.layer import profile as measure
+
+        measure(profile, console=console)
+    from reports import build
+    from reports.terminal import show_scorecard
+
+    index = build([run.path for run in done], page, layer=profile if layer else None)
+    show_scorecard(page / "tables" / "scorecard.csv", console)
+    console.print(f"Report: {index.resolve()}", soft_wrap=True, highlight=False)
 
 
 def _tell_leaks(planned: config.RunConfig) -> None:
@@ -273,56 +425,6 @@ def _tell_leaks(planned: config.RunConfig) -> None:
                 "set of this stream. See: data check",
                 soft_wrap=True,
             )
-
-
-def plan(
-    strategy: str,
-    stream: str,
-    preset: str,
-    seed: str,
-    order: str | None,
-    data: str | None,
-    config_file: Path | None,
-    assignments: list[str],
-) -> list[config.RunConfig]:
-    """The configurations that a ``run`` command asks for, strategy by strategy and seed by seed.
-
-    Raises:
-        UserError: a name is unknown, or a value is not accepted.
-    """
-    from benchmark.streams.definition import load
-
-    available = registry.entries()
-    chosen = list(dict.fromkeys(_split(strategy)))
-    for name in chosen:
-        if name not in available:
-            raise unknown("strategy", name, available)
-    defined = load(stream)
-    if order is not None:
-        defined = defined.reordered(_split(order))
-    if data is not None:
-        assignments = [*assignments, f"data.source={data}"]
-    values = config.gather(preset, config_file, assignments, list(available), chosen)
-    shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
-    configs = []
-    for name in chosen:
-        for number in dict.fromkeys(_split(seed)):
-            if not number.isdecimal():
-                raise UserError(f"--seed {seed}: expected whole numbers from 0, with commas between, such as 0,1,2.")
-            configs.append(
-                config.checked(
-                    strategy=name,
-                    plugin=available[name].origin,
-                    stream=defined.name,
-                    order=defined.order,
-                    tasks=[task.model_dump(mode="json") for task in defined.tasks],
-                    preset=preset,
-                    seed=int(number),
-                    settings=values.get(name, {}),
-                    **shared,
-                )
-            )
-    return configs
 
 
 def main() -> None:
@@ -372,18 +474,6 @@ def _type_name(annotation: Any) -> str:
 def _add_plugins(sources: list[str] | None) -> None:
     for source in sources or []:
         registry.add_plugin(source)
-
-
-def _split(text: str) -> list[str]:
-    """Names between commas, in order.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    if not names:
-        raise UserError(f"'{text}' names nothing; give one name, or several with commas between.")
-    return names
 
 
 def _plain(text: str) -> str:

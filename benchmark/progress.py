@@ -13,12 +13,15 @@ class Reporter:
 
     Args:
         console: where to write.
-        total: batch updates of all runs together, of which the ETA is an extrapolation.
+        total: batch updates of all runs together, each times its run's weight; the ETA is an extrapolation from it.
+        weight: how long an update of the present run takes, in a unit that all runs share.
     """
 
     console: Console
-    total: int
-    done: int = 0
+    total: float
+    weight: float = 1.0
+    done: float = 0.0
+    updates: int = 0
     began: float = field(default_factory=time.monotonic)
     live: Progress | None = None
     bar: TaskID | None = None
@@ -55,13 +58,14 @@ class Reporter:
 
     def update(self, loss: float) -> None:
         """One batch update was made."""
-        self.done += 1
-        if self.live is not None and self.done % 5 == 0:
+        self.done += self.weight
+        self.updates += 1
+        if self.live is not None and self.updates % 5 == 0:
             self._show(f"loss {loss:.5f}  {self.last}")
 
     def skip(self, updates: int) -> None:
         """Work that need not be done again, taken out of the total."""
-        self.total -= updates
+        self.total -= updates * self.weight
         if self.live is not None and self.bar is not None:
             self.live.update(self.bar, total=self.total)
 

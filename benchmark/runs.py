@@ -62,6 +62,9 @@ OUTPUTS = ["after", "place", "task", "image", "sha256", "psnr", "ssim", "psnr_y"
 LEDGER = ["after", "task", "quantity", "value", "unit"]
 """Columns of ``ledger.csv``: quantities such as trainable_parameters, stored_bytes, macs_per_pixel after each task."""
 
+LAYER_PROFILE = "layer-profile.csv"
+"""Beside the run directories: what a layer costs (:mod:`benchmark.profiling`), of which a report makes Table 6."""
+
 IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 
 
@@ -233,6 +236,16 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
         places = ", ".join(f"'{path}'" for path in paths)
         raise UserError(f"No run found in {places}. Make one with: python -m benchmark run --strategy cmc")
     return sorted(found.values(), key=lambda run: str(run.path))
+
+
+def locate(out: Path) -> dict[str, Path]:
+    """The run directories at or below a folder by the identity of their configuration; of equal ones a finished one."""
+    found: dict[str, Path] = {}
+    for path in sorted(_run_directories(out)):
+        identity = path.name.rpartition("-")[2]
+        if identity not in found or Run(path).finished:
+            found[identity] = path
+    return found
 
 
 def _run_directories(path: Path) -> Iterator[Path]:

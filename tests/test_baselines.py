@@ -25,11 +25,11 @@ from baselines.independent import Independent
 from baselines.together import TaskBiasNetwork, Together, TogetherTaskId
 from benchmark.backbones import BACKBONES, build
 from benchmark.backbones.resnet import ResNet
-from benchmark.cli import plan
 from benchmark.config import RunConfig
 from benchmark.engine.local import training_rounds
 from benchmark.errors import UserError
 from benchmark.ledger import macs_per_pixel, trainable_parameters
+from benchmark.planning import plan
 from benchmark.streams.build import Benchmark
 from benchmark.streams.build import build as build_stream
 from benchmark.training import RestorationTemplate

@@ -11,8 +11,8 @@ from conftest import ROOT, Command
 from made_datasets import div2k_folders
 
 from benchmark import config
-from benchmark.cli import plan
 from benchmark.errors import UserError
+from benchmark.planning import plan
 from benchmark.runs import find_runs
 
 

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.backbones import BACKBONES
-from benchmark.cli import plan
 from benchmark.engine.local import execute, resolve
+from benchmark.planning import plan
 from benchmark.progress import Reporter
 from strategies.registry import BUILT_IN
 

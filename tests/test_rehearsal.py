@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from baselines.finetune import Finetune
 from benchmark.addresses import generator
-from benchmark.cli import plan
 from benchmark.degradations import unit
 from benchmark.errors import UserError
 from benchmark.ledger import storage
+from benchmark.planning import plan
 from benchmark.recording import load_checkpoint, save_checkpoint
 from benchmark.streams.build import build
 from strategies.agem import AGEM

@@ -9,9 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark.cli import plan
 from benchmark.engine.local import execute, resolve
 from benchmark.errors import UserError
+from benchmark.planning import plan
 from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder
 from benchmark.runs import Run, find_runs, write_table

@@ -20,7 +20,6 @@ from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import open_rgb
 from benchmark.data.patches import PatchSource
 from benchmark.degradations import Degradation, make
-from strategies import registry
 
 _SIDE = 1414
 """Side in pixels of the pictures, 2 megapixels as in DIV2K."""
@@ -96,30 +95,31 @@ def profile(step_ms: float | None = None, patch_size: int = 48, batch_size: int 
         return [_measure(kind, decoding, cached, patch_size, batch_size, repeats, step_ms) for kind in kinds]
 
 
-def step_milliseconds(preset: str = "quick", repeats: int = 20) -> float:
-    """Median time of a training step of the plain network at a preset's sizes, in milliseconds.
+def step_milliseconds(training: config.Training, backbone: config.Backbone, patience: float = 1.0) -> float:
+    """Median time of a training step of the plain network, in milliseconds.
 
-    Raises:
-        UserError: there is no such preset.
+    Args:
+        training: batch and patch size.
+        backbone: the network.
+        patience: seconds after which no further step is begun; two are measured in any case.
     """
     import torch
 
     from benchmark.backbones import build
 
-    values = config.gather(preset, None, [], list(registry.entries()), [])
-    training, backbone = config.Training(**values["training"]), config.Backbone(**values["backbone"])
     network = build(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     images = torch.rand(training.batch_size, 3, training.patch_size, training.patch_size)
     images = images.contiguous(memory_format=torch.channels_last)
-    times = []
-    for _ in range(repeats + 3):  # the first steps also allocate
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - began < patience and len(times) < 100):
         start = time.perf_counter()
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(network(images), images).backward()
         optimizer.step()
         times.append((time.perf_counter() - start) * 1000)
-    return float(np.median(times[3:]))
+    return float(np.median(times[1:]))  # the first step also allocates
 
 
 def render(rows: list[Row], console: Console) -> None:

@@ -21,7 +21,7 @@ from benchmark.data.sources import prepare as prepare_sources
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
-from benchmark.runs import Run, now
+from benchmark.runs import Run, locate, now
 from benchmark.streams.build import Benchmark, build
 from benchmark.streams.definition import Task
 from benchmark.training import RestorationTemplate
@@ -35,11 +35,12 @@ def execute(
     reporter: Reporter,
     force: bool = False,
     plugins: Sequence[SupervisedPlugin] = (),
+    weights: Sequence[float] | None = None,
 ) -> list[Run]:
     """Do the runs that are not done yet, below ``out``.
 
-    A finished run is kept; an interrupted one goes on after its last finished task and ends bit for bit as if it had
-    never stopped (on the CPU).
+    A finished run of the same content, wherever below ``out`` it lies, is kept; an interrupted one goes on after its
+    last finished task and ends bit for bit as if it had never stopped (on the CPU).
 
     Args:
         configs: what to run.
@@ -47,6 +48,7 @@ def execute(
         reporter: told of every step.
         force: do finished runs again.
         plugins: further Avalanche plugins for every run, called after the strategy.
+        weights: for each run how long an update takes, in any unit, for the ETA; equal if not given.
 
     Raises:
         UserError: a run cannot be started; those before it are complete on disk.
@@ -56,13 +58,18 @@ def execute(
     except OSError as error:
         raise UserError(f"Cannot write to '{out}': {error.strerror}. Choose another folder with --out.") from error
     done = []
-    for config in configs:
-        run = Run(out / config.run_name)
+    known = locate(out)
+    for place, config in enumerate(configs, 1):
+        run = Run(known.get(config.identity, out / config.run_name))
+        reporter.weight = weights[place - 1] if weights else 1.0
         if run.path.exists() and run.finished and not force:
             reporter.say(f"{run.name}: finished before; kept (--force repeats it)")
             reporter.skip(config.training.updates * len(config.order))
         else:
+            if len(configs) > 1:
+                reporter.say(f"{run.name}: run {place} of {len(configs)}")
             run = _execute(config, run.path, reporter, force, plugins)
+            known[config.identity] = run.path
         done.append(run)
     return done
 

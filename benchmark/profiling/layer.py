@@ -1,0 +1,214 @@
+"""What more parameters cost in one layer: the paper's Table 6 (section 4.4.5), measured.
+
+The layer is a 3×3 convolution on large features. Its parameters grow in three ways: larger kernels (Type-1), more
+layers (Type-2), and more rows of a continual memory (CMC-5, CMC-10, CMC-20). As in the paper the kernel of a CMC layer
+is estimated in every pass, as while a task is learned; once a task is learned our layer keeps its kernel, which the
+last row shows.
+"""
+
+import math
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark import ledger
+from benchmark.profiling.layer_table import Row, write
+from strategies.cmc.layer import CMCConv2d
+
+FRACTION = 0.2
+"""Share of the memory that each task of a CMC layer owns; the cost hardly depends on it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to build the layer.
+
+    Args:
+        method: as in :class:`benchmark.profiling.layer_table.Row`.
+        name: the variant.
+        make: builds it for a number of channels.
+    """
+
+    method: str
+    name: str
+    make: Callable[[int], nn.Module]
+
+
+def convolution(channels: int, kernel: int = 3) -> nn.Module:
+    """A plain convolution that keeps the size of the features, up to a pixel for even kernels."""
+    return nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+
+
+def stack(channels: int, layers: int) -> nn.Module:
+    """Plain 3×3 convolutions one after another."""
+    return nn.Sequential(*(convolution(channels) for _ in range(layers)))
+
+
+def memory(channels: int, t: int, learned: bool = False) -> nn.Module:
+    """A CMC-t layer in its second task, so that earlier knowledge takes part; or with that task learned."""
+    layer = CMCConv2d(nn.Conv2d(channels, channels, 3, padding=1), t)
+    layer.begin_task(FRACTION)
+    layer.end_task()
+    layer.begin_task(FRACTION)
+    if learned:
+        layer.end_task()
+    return layer
+
+
+VARIANTS = (
+    Variant("base", "3×3 kernel", convolution),
+    Variant("Type-1", "3×3 kernel", convolution),
+    Variant("Type-1", "4×4 kernel", lambda channels: convolution(channels, 4)),
+    Variant("Type-1", "6×6 kernel", lambda channels: convolution(channels, 6)),
+    Variant("Type-2", "1 layer", lambda channels: stack(channels, 1)),
+    Variant("Type-2", "2 layers", lambda channels: stack(channels, 2)),
+    Variant("Type-2", "4 layers", lambda channels: stack(channels, 4)),
+    Variant("CMC-n", "CMC-5", lambda channels: memory(channels, 5)),
+    Variant("CMC-n", "CMC-10", lambda channels: memory(channels, 10)),
+    Variant("CMC-n", "CMC-20", lambda channels: memory(channels, 20)),
+    Variant("CMC-n", "CMC-20, task learned", lambda channels: memory(channels, 20, learned=True)),
+)
+"""Every way that is measured; the first is what times are relative to."""
+
+
+def measure(
+    channels: int = 64, size: int = 1000, repeats: int = 7, device: str = "auto", console: Console | None = None
+) -> list[Row]:
+    """Measure every variant on features of (1, channels, size, size), in float32.
+
+    Times are medians over repeats in which all variants take turns, forth and back, so that a machine that grows slower
+    treats all alike.
+
+    Args:
+        channels: into and out of the layer.
+        size: height and width of the features in pixels.
+        repeats: how often each is timed, at least once.
+        device: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+        console: where to show progress.
+    """
+    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    layers = [variant.make(channels).to(place).eval() for variant in VARIANTS]
+    features = torch.rand(1, channels, size, size, device=place)
+    times = np.zeros((repeats, len(layers)))
+    for layer in layers:
+        _milliseconds(layer, features)
+    steps = [(r, i if r % 2 == 0 else len(layers) - 1 - i) for r in range(repeats) for i in range(len(layers))]
+    for repeat, index in track(steps, "Timing", console=console, disable=console is None):
+        times[repeat, index] = _milliseconds(layers[index], features)
+    firsts = [next(i for i, other in enumerate(VARIANTS) if other.method == variant.method) for variant in VARIANTS]
+    peaks = [
+        _peak_memory(index, channels, size, place)
+        for index in track(range(len(layers)), "Memory", console=console, disable=console is None)
+    ]
+    return [
+        Row(
+            method=variant.method,
+            variant=variant.name,
+            trainable_parameters=trainable_parameters(layer),
+            kernel_parameters=kernel_parameters(layer),
+            peak_memory=peaks[index],
+            gmac=gmac(layer, channels, size),
+            milliseconds=float(np.median(times[:, index])),
+            ratio=float(np.median(times[:, index] / times[:, 0])),
+            base_ratio=float(np.median(times[:, index] / times[:, firsts[index]])),
+            channels=channels,
+            size=size,
+            repeats=repeats,
+            device=torch.cuda.get_device_name(place) if place.type == "cuda" else "CPU",
+            threads=torch.get_num_threads(),
+        )
+        for index, (variant, layer) in enumerate(zip(VARIANTS, layers, strict=True))
+    ]
+
+
+def profile(
+    path: Path, channels: int = 64, size: int = 1000, repeats: int = 7, console: Console | None = None
+) -> list[Row]:
+    """Measure every variant and write the rows to a CSV file."""
+    rows = measure(channels, size, repeats, console=console)
+    write(rows, path)
+    return rows
+
+
+def render(rows: list[Row], console: Console) -> None:
+    """Print the rows as a table."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("method", "variant"):
+        table.add_column(column, no_wrap=True)
+    for column in ("trainable", "kernel", "peak MiB", "GMac", "ms", "× plain", "× first"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        peak = f"{row.peak_memory / 2**20:,.0f}" if math.isfinite(row.peak_memory) else "–"
+        numbers = [f"{row.gmac:.3f}", f"{row.milliseconds:.2f}", f"{row.ratio:.3f}", f"{row.base_ratio:.3f}"]
+        counts = [f"{row.trainable_parameters:,}", f"{row.kernel_parameters:,}"]
+        table.add_row(row.method, row.variant, *counts, peak, *numbers)
+    console.print(table)
+
+
+def trainable_parameters(layer: nn.Module) -> int:
+    """Numbers that can be trained over the layer's life: of a CMC layer its whole memory, a vector and a bias."""
+    if isinstance(layer, CMCConv2d):
+        return layer.memory.numel() + layer.t + layer.out_channels
+    return sum(parameter.numel() for parameter in layer.parameters())
+
+
+def kernel_parameters(layer: nn.Module) -> int:
+    """Numbers in the kernels that a forward pass convolves with, with their biases."""
+    if isinstance(layer, CMCConv2d):
+        return layer.m + layer.out_channels
+    return sum(parameter.numel() for parameter in layer.parameters())
+
+
+def gmac(layer: nn.Module, channels: int, size: int) -> float:
+    """Multiply-accumulates of a forward pass in billions, by torch's counter.
+
+    The counter does not see the t · m multiply-accumulates by which a CMC layer estimates its kernel, as they are no
+    matrix product to torch; they are added. Counting takes no time, as nothing is computed.
+    """
+    layer = layer.to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        layer(torch.empty(1, channels, size, size, device="meta"))
+    estimation = layer.t * layer.m if isinstance(layer, CMCConv2d) and layer.learning is not None else 0
+    return (counter.get_total_flops() / 2 + estimation) / 1e9
+
+
+def _milliseconds(layer: nn.Module, features: torch.Tensor) -> float:
+    _synchronise(features.device)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        layer(features)
+    _synchronise(features.device)
+    return (time.perf_counter() - start) * 1000
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> float:
+    """Peak bytes of a forward pass: on a GPU of its tensors, on the CPU of a process that does nothing else."""
+    if device.type == "cuda":
+        return _peak_here(index, channels, size, device)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak_here, (index, channels, size, device))
+
+
+def _peak_here(index: int, channels: int, size: int, device: torch.device) -> float:
+    layer = VARIANTS[index].make(channels).to(device).eval()
+    features = torch.rand(1, channels, size, size, device=device)
+    ledger.reset_peak_memory(device)
+    _milliseconds(layer, features)
+    peak = ledger.peak_memory(device)
+    return math.nan if peak is None else float(peak)
