@@ -1,18 +1,23 @@
 """From run directories to tables, figures and one HTML page; needs neither torch nor the training code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.runs import write_text
+from benchmark.runs import LAYER_PROFILE, write_text
+
+MANIFEST = "files.txt"
+"""Lists the tables and figures of a report, so that the next one in the same folder can take away what is left over."""
 
 
-def build(paths: list[Path], out: Path) -> Path:
+def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
     """Read all runs at or below the paths and write a report.
 
     Args:
         paths: run directories, or folders that hold some.
-        out: the folder to write to: ``index.html`` (one file, works offline), ``tables/*.csv``, ``figures/*.svg`` and
-            ``figures/*.png``.
+        out: the folder to write to: ``index.html`` (one file, works offline), ``tables/`` (CSV, Markdown, LaTeX) and
+            ``figures/`` (SVG, PNG). Tables and figures of an earlier report there are replaced.
+        layer: the measurement of Table 6; by default the one beside the runs, if there is one.
 
     Returns:
         The path of ``index.html``.
@@ -20,19 +25,47 @@ def build(paths: list[Path], out: Path) -> Path:
     Raises:
         UserError: there is no run at the paths, or ``out`` cannot be written to.
     """
-    from reports import figures, frames, html
+    from benchmark.profiling.layer_table import read
+    from reports import exports, figures, frames, html, scorecard, sequences, versus
+    from reports.families import families
     from reports.pareto import pareto
     from reports.published import load
-    from reports.results import collect
+    from reports.results import Collection, collect
     from reports.style import looks
 
-    collection = collect(paths)
+    layer = layer or next((path / LAYER_PROFILE for path in paths if (path / LAYER_PROFILE).is_file()), None)
+    collection = Collection([], []) if layer and not paths else collect(paths)
+    rows = read(layer) if layer else []
     styles = looks(collection.labels)
     files: dict[str, str | bytes] = {"tables/runs.csv": frames.runs(collection).to_csv(index=False)}
+
+    def add(drawings: Mapping[str, figures.Drawing]) -> None:
+        for drawing in drawings.values():
+            files.update({f"figures/{drawing.name}.svg": drawing.svg, f"figures/{drawing.name}.png": drawing.png})
+
+    cost = versus.layer(rows) if rows else None
+    scored, parts = [], []
+    for family in families(collection):
+        judged = scorecard.judge(family)
+        beside, drawings = versus.beside(family), sequences.beside(family)
+        if not (beside or drawings or any(verdict.state != scorecard.UNMEASURED for verdict in judged)):
+            continue  # nothing that the paper has a word about
+        verdicts = [*judged, scorecard.judge_layer(rows)]
+        scored.append((family, verdicts))
+        add(drawings)
+        for one in beside:
+            files |= exports.files(one.table, f"{family.key}-{one.name}")
+        parts.append(html.PaperPart(family, verdicts, beside, drawings))
+    for one in [cost] if cost else []:
+        files |= exports.files(one.table, one.name)
+    for name in sorted({one.name for part in parts for one in part.beside} | {one.name for one in [cost] if one}):
+        files[f"tables/published-{name}.csv"] = frames.printed(load(name)).to_csv(index=False)
+    files["tables/scorecard.csv"] = scorecard.frame(scored).to_csv(index=False)
+
     sections = []
     for group in collection.groups:
         matrix, curves = frames.matrix(group), frames.curves(group)
-        drawings: dict[str, figures.Drawing] = {}
+        drawings = {}
         if group.entries:
             drawings["matrix"] = figures.matrices(group, styles)
             drawings["forgetting"] = figures.retention(group, matrix, styles)
@@ -49,23 +82,37 @@ def build(paths: list[Path], out: Path) -> Path:
         for name, frame in named.items():
             if len(frame):
                 files[f"tables/{group.key}-{name}.csv"] = frame.to_csv(index=False)
-        for drawing in drawings.values():
-            files |= {f"figures/{drawing.name}.svg": drawing.svg, f"figures/{drawing.name}.png": drawing.png}
-        sections.append(html.section(group, drawings))
-    if any(part.beside_paper for part in sections):
-        files["tables/published-table2.csv"] = frames.printed(load("table2")).to_csv(index=False)
+        add(drawings)
+        section = html.section(group, drawings)
+        if group.entries:
+            files |= exports.documents(section.comparison, f"{group.key}-comparison")
+        sections.append(section)
 
     index = out / "index.html"
     try:
+        _remove_leftovers(out, set(files))
         for name, content in files.items():
             if isinstance(content, str):
                 write_text(out / name, content)
             else:
                 (out / name).write_bytes(content)
-        write_text(index, html.page(collection, sections, styles, files))
+        write_text(out / MANIFEST, "".join(f"{name}\n" for name in sorted(files)))
+        write_text(index, html.page(collection, parts, cost, sections, styles, files))
     except OSError as error:
         raise UserError(
             f"Cannot write the report to '{out}': {error.strerror or error}. "
             "Choose a folder you may write to with --out."
         ) from error
     return index
+
+
+def _remove_leftovers(out: Path, files: set[str]) -> None:
+    """Take away the tables and figures of an earlier report that this one does not have."""
+    try:
+        before = (out / MANIFEST).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return
+    for name in set(before) - files:
+        folder, _, file = name.partition("/")
+        if folder in ("tables", "figures") and file and "/" not in file and "\\" not in file:
+            (out / folder / file).unlink(missing_ok=True)

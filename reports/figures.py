@@ -6,16 +6,16 @@ byte for byte when it is drawn again from the same data.
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reports.results import Group
-from reports.style import GRID, INK, MUTED, VARIABLES, Look
+from reports.results import Entry, Group
+from reports.style import DASHES, GRID, INK, MARKERS, MUTED, VARIABLES, Look
 from reports.text import fixed
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ WIDTH = 9.6
 
 LARGEST_SCALE = 1.75
 """Pixels per point up to which a figure grows with the page."""
+
+MOST_PANELS = 24
+"""Entries of which a figure shows a panel each."""
+
+MOST_LINES = 12
+"""Entries that a figure draws in colour and names in its legend; more cannot be told apart."""
+
+LETTER = 0.09
+"""Inches that a letter of a panel's title takes, about."""
 
 CHANGE = ("#e07b1acc", "#e07b1a00", "#7f5fc900", "#7f5fc9cc")
 """From lost to gained, clear where nothing changed, so that the ground of a light or a dark page shows through; orange
@@ -103,51 +112,54 @@ class Drawing:
 
 
 def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
-    """PSNR on every task after every task, one panel per entry, coloured by the change since the task was learned."""
+    """PSNR on every task after every task, one panel per entry, coloured by the change since the task was learned.
+
+    Of more than MOST_PANELS entries, those with the highest mean PSNR are drawn.
+    """
     tasks = len(group.order)
-    columns = min(len(group.entries), max(1, int(WIDTH / (0.5 * tasks + 0.4))))
-    rows = -(-len(group.entries) // columns)
-    changes = [entry.mean("change") for entry in group.entries]
+    shown = leading(group.entries, MOST_PANELS)
+    width = 0.5 * tasks + 0.4
+    columns = min(len(shown), max(1, int(WIDTH / width)))
+    rows = -(-len(shown) // columns)
+    titles = [wrapped(entry.label, width - 0.2) for entry in shown]
+    changes = [entry.mean("change") for entry in shown]
     limit = max(1.0, float(np.nanmax([np.abs(c[np.isfinite(c)]).max(initial=0.0) for c in changes])))
 
     def draw(figure: "Figure") -> None:
-        import seaborn as sns
         from matplotlib.colors import LinearSegmentedColormap
 
+        colours = LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True)))
+        places, names = np.arange(tasks) + 0.5, [short(task, 14) for task in group.order]
+        slanted = tasks > 4 or max(len(task) for task in group.order) > 8
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axis in axes.flat[len(group.entries) :]:
+        for axis in axes.flat[len(shown) :]:
             axis.set_axis_off()
         mesh = None
-        for axis, entry, change in zip(axes.flat, group.entries, changes, strict=False):
+        for axis, entry, title, change in zip(axes.flat, shown, titles, changes, strict=False):
             psnr = entry.mean("psnr")
             axis.grid(False)
-            sns.heatmap(
-                pd.DataFrame(change),
-                ax=axis,
-                vmin=-limit,
-                vmax=limit,
-                cmap=LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True))),
-                annot=np.vectorize(fixed)(psnr),
-                fmt="",
-                annot_kws={"fontsize": 8.5 if tasks < 7 else 7},
-                linewidths=0.8,
-                linecolor=GRID,
-                cbar=False,
-                square=tasks > 5,
+            axis.spines[:].set_visible(False)
+            mesh = axis.pcolormesh(
+                np.ma.masked_invalid(change), vmin=-limit, vmax=limit, cmap=colours, edgecolor=GRID, linewidth=0.8
             )
-            for text in axis.texts:
-                text.set_color(INK)
+            if tasks > 5:
+                axis.set_aspect("equal")
             _not_yet(axis, psnr)
-            axis.set_title(short(entry.label), color=looks[entry.label].colour, pad=6)
-            axis.set_xticks(np.arange(tasks) + 0.5, [short(task, 14) for task in group.order], rotation=0)
-            axis.set_yticks(np.arange(tasks) + 0.5, [short(task, 14) for task in group.order], rotation=0)
+            for i, j in zip(*np.tril_indices(tasks), strict=True):
+                if np.isfinite(psnr[i, j]):
+                    _number(axis, i, j, psnr[i, j], 8.5 if tasks < 7 else 7, INK)
+            axis.set_title(title, color=looks[entry.label].colour, pad=6)
             axis.tick_params(labelsize=8, labelbottom=True)
-            if tasks > 4 or max(len(task) for task in group.order) > 8:
-                axis.tick_params(axis="x", rotation=35)
-            mesh = axis.collections[0]
+        axes[0, 0].set(xlim=(0, tasks), ylim=(tasks, 0))  # shared by all panels, as are the ticks
+        axes[0, 0].set_xticks(places, names)
+        axes[0, 0].set_yticks(places, names)
+        for label in (label for axis in axes[:, 0] for label in axis.get_yticklabels()):
+            label.set_verticalalignment("center")
+        for axis in axes.flat[: len(shown)] if slanted else ():
+            axis.tick_params(axis="x", rotation=35)
         for axis in axes[:, 0]:
             axis.set_ylabel("after learning")
-        for axis in axes.flat[max(0, len(group.entries) - columns) : len(group.entries)]:
+        for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
             axis.set_xlabel("PSNR (dB) on")
         assert mesh is not None
         bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015, aspect=18)
@@ -156,17 +168,27 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
         if bar.solids is not None:
             bar.solids.set(rasterized=True, edgecolor="none")  # as an image: single cells would show their seams
 
+    caption = (
+        "Each row is a moment in the stream, each column a task; the figure is the PSNR on that task at that moment. "
+        "The diagonal is the moment a task was learned. Colour is the change since then: orange was lost, violet was "
+        "gained. Hatched: not learned yet."
+    )
+    if len(shown) < len(group.entries):
+        caption += (
+            f" Shown are the {len(shown)} of {len(group.entries)} with the highest mean PSNR after the whole stream; "
+            f"{len(group.entries) - len(shown)} are left out, their numbers stand in the tables."
+        )
     return drawing(
         f"{group.key}-matrix",
         "PSNR on every task after every task",
-        "Each row is a moment in the stream, each column a task; the figure is the PSNR on that task at that moment. "
-        "The diagonal is the moment a task was learned. Colour is the change since then: orange was lost, violet was "
-        "gained. Hatched: not learned yet.",
+        caption,
         "; ".join(
-            f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB"
-            for entry in group.entries
+            f"{entry.label}: mean forgetting {fixed(float(entry.mean('mean_forgetting')))} dB" for entry in shown
         ),
-        (min(WIDTH, columns * (0.5 * tasks + 0.4) + 1.8), rows * (0.42 * tasks + 0.75) + 0.2),
+        (
+            min(WIDTH, columns * width + 1.8),
+            rows * (0.42 * tasks + 0.75 + 0.16 * max(title.count("\n") for title in titles)) + 0.2,
+        ),
         draw,
     )
 
@@ -179,16 +201,12 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
         frame: the group's tidy matrix (``reports.frames.matrix``).
         looks: how each label is drawn.
     """
-    labels = [entry.label for entry in group.entries]
-    frame = frame[frame["label"].isin(labels) & (frame["after"] >= frame["place"])]
+    frame = frame[frame["after"] >= frame["place"]]
     tasks = len(group.order)
-    step = 0.16 / max(1, len(labels))
-    frame = frame.assign(
-        x=frame["after"] + frame["label"].map({v: (i - (len(labels) - 1) / 2) * step for i, v in enumerate(labels)})
-    )
+    named = len(leading(group.entries, MOST_LINES))
 
-    def panel(axis: "Axes", place: int) -> None:
-        _lines(axis, frame[frame["place"] == place], "x", labels, looks, markers=True)
+    def panel(axis: "Axes", place: int, lines: "_Lines") -> None:
+        lines.draw(axis, place, apart=0.16 / max(1, named), markers=True)
         _input_line(axis, group, place)
         axis.set_xlim(0.7, tasks + 0.3)
         axis.set_xticks(range(1, tasks + 1), [short(task, 14) for task in group.order], rotation=30)
@@ -201,6 +219,7 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
         "nothing. Dashed: the degraded input. Points are moved sideways a little where they would hide each other.",
         group,
         looks,
+        (frame, "after"),
         panel,
         "PSNR (dB)",
     )
@@ -214,11 +233,9 @@ def training(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> Dr
         frame: the group's training curves (``reports.frames.curves``).
         looks: how each label is drawn.
     """
-    labels = [entry.label for entry in group.entries if entry.label in set(frame["label"])]
-    frame = frame[frame["label"].isin(labels)]
 
-    def panel(axis: "Axes", place: int) -> None:
-        _lines(axis, frame[frame["place"] == place], "epoch", labels, looks, markers=False)
+    def panel(axis: "Axes", place: int, lines: "_Lines") -> None:
+        lines.draw(axis, place)
         axis.locator_params(axis="x", integer=True, nbins=6)
         axis.set_xlabel("epoch")
 
@@ -229,9 +246,17 @@ def training(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> Dr
         "from the tasks before.",
         group,
         looks,
+        (frame, "epoch"),
         panel,
         "validation PSNR (dB)",
     )
+
+
+def leading(entries: Sequence[Entry], most: int) -> list[Entry]:
+    """At most so many entries, those with the highest mean PSNR after the whole stream, in the order given."""
+    means = np.array([float(entry.mean("mean_psnr")) for entry in entries])
+    best = np.argsort(-means, kind="stable")[:most]  # nan comes last
+    return [entries[place] for place in sorted(best.tolist())]
 
 
 def _panels(
@@ -240,13 +265,25 @@ def _panels(
     caption: str,
     group: Group,
     looks: Mapping[str, Look],
-    panel: Callable[["Axes", int], None],
+    data: tuple[pd.DataFrame, str],
+    panel: Callable[["Axes", int, "_Lines"], None],
     unit: str,
 ) -> Drawing:
-    """One panel per task, with a legend of the strategies below."""
+    """One panel per task, with a legend of the strategies below; ``data`` is a tidy frame and its column for x."""
     columns = min(len(group.order), 4)
     rows = -(-len(group.order) // columns)
-    labels = [entry.label for entry in group.entries]
+    chosen = [entry.label for entry in leading(group.entries, MOST_LINES)]
+    others = [entry.label for entry in group.entries if entry.label not in set(chosen)]
+    lines = _Lines(*data, told_apart(chosen, looks), others)
+    if others:
+        caption += (
+            f" In colour: the {len(chosen)} of {len(group.entries)} with the highest mean PSNR after the whole "
+            f"stream. The other {len(others)} are thin grey lines, their numbers stand in the tables."
+        )
+    titles = [f"{place}  {heading}" for place, heading in enumerate(group.headings, 1)]
+    titles = [wrapped(text, WIDTH / columns - 0.4) for text in titles]
+    names = [short(label, 44) for label in chosen]
+    across = max(1, min(4, int(WIDTH / (0.6 + 0.078 * max(len(text) for text in names)))))
 
     def draw(figure: "Figure") -> None:
         from matplotlib.lines import Line2D
@@ -254,45 +291,91 @@ def _panels(
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat[len(group.order) :]:
             axis.set_axis_off()
-        for place, (axis, task) in enumerate(zip(axes.flat, group.headings, strict=False), 1):
-            panel(axis, place)
-            axis.set_title(f"{place}  {short(task)}")
+        for place, (axis, heading) in enumerate(zip(axes.flat, titles, strict=False), 1):
+            panel(axis, place, lines)
+            axis.set_title(heading)
             axis.set_ylabel(unit if (place - 1) % columns == 0 else "")
             axis.tick_params(labelsize=8)
         handles = [
-            Line2D([], [], color=looks[v].colour, marker=looks[v].marker, markersize=5, dashes=looks[v].dash or (1, 0))
-            for v in labels
+            Line2D([], [], color=look.colour, marker=look.marker, markersize=5, dashes=look.dash or (1, 0))
+            for look in lines.looks.values()
         ]
-        figure.legend(handles, [short(v, 44) for v in labels], loc="outside lower center", ncols=4, labelcolor=INK)
+        figure.legend(handles, names, loc="outside lower center", ncols=across, labelcolor=INK)
 
-    return drawing(name, title, caption, title, (WIDTH, rows * 2.3 + 0.25 * (1 + len(labels) // 4)), draw)
+    height = rows * (2.3 + 0.16 * max(text.count("\n") for text in titles)) + 0.25 * (1 + len(chosen) // across)
+    return drawing(name, title, caption, title, (WIDTH, height), draw)
 
 
-def _lines(
-    axis: "Axes", frame: pd.DataFrame, x: str, labels: Sequence[str], looks: Mapping[str, Look], markers: bool
-) -> None:
-    """One line per label: the mean over seeds, with a band of one standard deviation."""
-    import seaborn as sns
+def told_apart(labels: Sequence[str], looks: Mapping[str, Look]) -> dict[str, Look]:
+    """The looks of these labels, where one of a colour used before gets a marker and a dash not used with it before."""
+    found: dict[str, Look] = {}
+    for label in labels:
+        look = looks[label]
+        kin = [other for other in found.values() if other.colour == look.colour]
+        marker = _unused(look.marker, MARKERS, [other.marker for other in kin])
+        dash = _unused(look.dash, DASHES, [other.dash for other in kin])
+        found[label] = replace(look, marker=marker, dash=dash)
+    return found
 
-    if frame.empty:
-        return
-    sns.lineplot(
-        frame,
-        x=x,
-        y="psnr",
-        hue="label",
-        style="label",
-        hue_order=labels,
-        style_order=labels,
-        palette={label: looks[label].colour for label in labels},
-        markers={label: looks[label].marker for label in labels} if markers else False,
-        dashes={label: looks[label].dash or "" for label in labels},
-        markersize=6,
-        markeredgewidth=0,
-        errorbar="sd",
-        legend=False,
-        ax=axis,
-    )
+
+def _unused(wanted: Any, choices: Sequence[Any], used: Sequence[Any]) -> Any:
+    """What is wanted if it is used least, or else the first of the choices that is."""
+    return min((wanted, *choices), key=used.count)
+
+
+class _Lines:
+    """Lines of PSNR over x: the mean over seeds, with a band of one standard deviation.
+
+    Args:
+        frame: tidy, with the columns label, place, psnr and x.
+        x: the column on the horizontal axis.
+        looks: labels that are drawn in colour, and how.
+        others: labels that are drawn as thin grey lines.
+    """
+
+    def __init__(self, frame: pd.DataFrame, x: str, looks: Mapping[str, Look], others: Sequence[str]) -> None:
+        self.looks, self.others = looks, others
+        known = frame[frame["label"].isin({*looks, *others})].dropna(subset=["psnr"])
+        means = known.groupby(["place", "label", x])["psnr"].agg(["mean", "std"]).reset_index() if len(known) else known
+        self._lines: dict[Any, np.ndarray] = {
+            key: part[[x, "mean", "std"]].to_numpy(float).T
+            for key, part in (means.groupby(["place", "label"], sort=False) if len(means) else ())
+        }
+
+    def draw(self, axis: "Axes", place: int, apart: float = 0.0, markers: bool = False) -> None:
+        """Draw the lines of a task, each in colour moved sideways from the one before by ``apart``."""
+        grey = [line for label in self.others if (line := self._lines.get((place, label))) is not None]
+        paths = [np.append(line[:2], np.full((2, 1), np.nan), axis=1) for line in grey if line.shape[1] > 1]
+        points = [line[:2] for line in grey if line.shape[1] == 1]
+        if paths:
+            axis.plot(*np.concatenate(paths, axis=1), color=MUTED, linewidth=0.5, alpha=0.6, zorder=1.5)
+        if points:
+            axis.plot(
+                *np.concatenate(points, axis=1),
+                color=MUTED,
+                linestyle="",
+                marker=".",
+                markersize=3,
+                alpha=0.6,
+                zorder=1.5,
+            )
+        for number, (label, look) in enumerate(self.looks.items()):
+            line = self._lines.get((place, label))
+            if line is None:
+                continue
+            x, mean, deviation = line
+            x = x + apart * (number - (len(self.looks) - 1) / 2)
+            axis.plot(
+                x,
+                mean,
+                color=look.colour,
+                dashes=look.dash or (None, None),
+                marker=look.marker if markers else None,
+                markersize=6,
+                markeredgewidth=0,
+            )
+            if np.isfinite(deviation).any():
+                axis.fill_between(x, mean - deviation, mean + deviation, color=look.colour, alpha=0.2, linewidth=0)
 
 
 def _input_line(axis: "Axes", group: Group, place: int) -> None:
@@ -313,14 +396,30 @@ def _input_line(axis: "Axes", group: Group, place: int) -> None:
 
 def _not_yet(axis: "Axes", psnr: np.ndarray) -> None:
     """Hatch the tasks not learned yet, and write their PSNR in a quiet colour."""
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Polygon
 
-    for i, j in zip(*np.triu_indices(len(psnr), 1), strict=True):
+    tasks = len(psnr)
+    if tasks > 1:
+        stairs = [corner for i in range(1, tasks) for corner in ((i, i - 1), (i, i))]
         axis.add_patch(
-            Rectangle((float(j), float(i)), 1, 1, facecolor="none", edgecolor=GRID, hatch="////", linewidth=0)
+            Polygon([*stairs, (tasks, tasks - 1), (tasks, 0)], facecolor="none", edgecolor=GRID, hatch="////", lw=0)
         )
+    for i, j in zip(*np.triu_indices(tasks, 1), strict=True):
         if np.isfinite(psnr[i, j]):
-            axis.text(j + 0.5, i + 0.5, fixed(psnr[i, j]), ha="center", va="center", fontsize=7.5, color=MUTED)
+            _number(axis, i, j, psnr[i, j], 7.5, MUTED)
+
+
+def _number(axis: "Axes", row: Any, column: Any, value: float, size: float, colour: str) -> None:
+    axis.text(
+        column + 0.5,
+        row + 0.5,
+        fixed(value),
+        ha="center",
+        va="center",
+        fontsize=size,
+        color=colour,
+        in_layout=False,  # inside of its panel, so that the layout need not measure it
+    )
 
 
 def short(text: str, longest: int = 36) -> str:
@@ -328,26 +427,29 @@ def short(text: str, longest: int = 36) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-@contextmanager
-def _canvas(size: tuple[float, float]) -> Iterator["Figure"]:
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
+def wrapped(text: str, inches: float) -> str:
+    """A panel's title in at most two lines that fit a width, with an ellipsis where even two do not hold it."""
+    return "\n".join(textwrap.wrap(text, max(8, int(inches / LETTER)), max_lines=2, placeholder="…")) or text
 
 
 def drawing(
     name: str, title: str, caption: str, description: str, size: tuple[float, float], draw: Callable[["Figure"], None]
 ) -> Drawing:
     """Draw a figure of this size (in inches) with the report's settings; the other arguments are those of Drawing."""
-    with _canvas(size) as figure:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=size, dpi=160, layout="constrained")
         draw(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # what was laid out once stays
         svg, png = io.StringIO(), io.BytesIO()
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(svg, format="svg", metadata=nothing, transparent=True)
-        figure.savefig(png, format="png", dpi=160, facecolor="#ffffff", metadata={"Software": None})
+        figure.set_facecolor("#ffffff")  # Figure.savefig would draw everything twice
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        figure.set_facecolor("none")
+        FigureCanvasSVG(figure).print_svg(svg, metadata=nothing)
     return Drawing(name, title, caption, description, svg.getvalue(), png.getvalue())

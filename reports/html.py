@@ -16,15 +16,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import pictures, tables
+from reports import pictures, sequences, tables
+from reports.families import Family
 from reports.figures import Drawing
 from reports.findings import finding
 from reports.labels import flatten
-from reports.published import load
 from reports.results import Collection, Group, Result, setting
+from reports.scorecard import FAILS, HOLDS, UNMEASURED, Verdict
 from reports.style import Look, stylesheet
 from reports.tables import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
+from reports.versus import Versus
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,7 +47,6 @@ class Section:
     group: Group
     finding: str
     comparison: Table
-    beside_paper: Table | None
     figures: dict[str, Drawing]
     matrices: list[Table]
     costs: Table | None
@@ -98,6 +99,31 @@ class Section:
 
 
 @dataclass(frozen=True)
+class PaperPart:
+    """Everything the page shows of one family: the paper's claims, tables and figures.
+
+    Args:
+        family: the runs.
+        verdicts: what became of each claim.
+        beside: the paper's tables with ours.
+        figures: the paper's figures, made from our runs.
+    """
+
+    family: Family
+    verdicts: list[Verdict]
+    beside: list[Versus]
+    figures: dict[str, Drawing]
+
+    @property
+    def summary(self) -> str:
+        """How many claims hold, do not hold, and were not measured."""
+        states = [verdict.state for verdict in self.verdicts]
+        holding, failing, unmeasured = (states.count(state) for state in (HOLDS, FAILS, UNMEASURED))
+        text = f"Of the paper’s {len(states)} claims {holding} hold here and {failing} do not"
+        return f"{text}; {unmeasured} were not measured." if unmeasured else f"{text}."
+
+
+@dataclass(frozen=True)
 class Link:
     """One file to download.
 
@@ -122,11 +148,11 @@ def section(group: Group, figures: Mapping[str, Drawing]) -> Section:
         figures: the group's drawings by the place they take, in the order in which they are shown.
     """
     costs = tables.costs(group)
+    comparison = tables.comparison(group)
     return Section(
         group=group,
         finding=finding(group),
-        comparison=tables.comparison(group),
-        beside_paper=_beside_paper(group),
+        comparison=comparison,
         figures=dict(figures),
         matrices=[tables.matrix(group, entry) for entry in group.entries],
         costs=costs if len(costs.columns) > 1 else None,
@@ -135,12 +161,19 @@ def section(group: Group, figures: Mapping[str, Drawing]) -> Section:
 
 
 def page(
-    collection: Collection, sections: Sequence[Section], looks: Mapping[str, Look], files: Mapping[str, str | bytes]
+    collection: Collection,
+    parts: Sequence[PaperPart],
+    layer: Versus | None,
+    sections: Sequence[Section],
+    looks: Mapping[str, Look],
+    files: Mapping[str, str | bytes],
 ) -> str:
     """The whole page.
 
     Args:
         collection: what was read.
+        parts: the paper's claims, tables and figures, one for each family.
+        layer: the paper's Table 6 with ours, where it was measured.
         sections: one per group.
         looks: how each label is drawn.
         files: what lies beside the page: path relative to it (such as ``tables/runs.csv``) to content.
@@ -157,6 +190,8 @@ def page(
     template = environment.get_template("report.html.j2")
     content = {
         "collection": collection,
+        "parts": parts,
+        "layer": layer,
         "sections": sections,
         "looks": looks,
         "links": links(files),
@@ -164,7 +199,6 @@ def page(
         "script": Markup(script),
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "paper": load("table2"),
         "error_scale": pictures.error_scale(),
         "error_range": pictures.ERROR_RANGE,
         "quality": pictures.QUALITY,
@@ -174,8 +208,9 @@ def page(
         "command": command,
     }
     bare = template.render(content, album=pictures.Album())
-    groups = [part.group for part in sections]
-    return template.render(content, album=pictures.album(groups, LARGEST - len(bare.encode()))).lstrip()
+    scenes = [scene for part in parts for scene in sequences.scenes(part.family)]
+    scenes += [scene for section in sections for scene in pictures.scenes(section.group)]
+    return template.render(content, album=pictures.album(scenes, LARGEST - len(bare.encode()))).lstrip()
 
 
 def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
@@ -214,9 +249,3 @@ def command(result: Result) -> str:
 
 def _quoted(value: Any) -> str:
     return shlex.quote(plain(value, 1000))
-
-
-def _beside_paper(group: Group) -> Table | None:
-    paper = load("table2")
-    comparable = group.stream == "four_tasks" and group.order == list(paper.tasks.values())
-    return tables.beside_paper(group, paper) if comparable and group.entries else None

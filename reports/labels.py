@@ -18,11 +18,12 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels(configs: Sequence[Mapping[str, Any]], numbered: bool = True) -> list[str]:
     """One label per configuration, such as ``cmc (sharing=none)``.
 
     A strategy's own settings are named where they differ between configurations of that strategy; the backbone
-    and the training are named where they differ between any two of the configurations.
+    and the training are named where they differ between any two of the configurations. What is equal all the same is
+    numbered, or else left equal.
     """
     everyones = [flatten({"backbone": c.get("backbone") or {}, "training": c.get("training") or {}}) for c in configs]
     own = [flatten({"settings": c.get("settings") or {}}) for c in configs]
@@ -38,9 +39,10 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         for key in keys:
             if key in values:
                 last = key.rpartition(".")[2]
-                parts.append(f"{plain(last if short[last] == 1 else key)}={plain(values[key], 24)}")
+                name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
+                parts.append(f"{plain(name)}={plain(values[key], 24)}")
         found.append(f"{strategy} ({', '.join(parts)})" if parts else strategy)
-    return _distinct(found)
+    return _distinct(found) if numbered else found
 
 
 def _differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures import WIDTH, Drawing, drawing, short
+from reports.figures import MOST_LINES, WIDTH, Drawing, drawing, leading, short, told_apart
 from reports.results import Entry, Group
 from reports.style import INK, MUTED, Look
 
@@ -19,6 +19,9 @@ AXES = (
 )
 """Quantity of the ledger, what it is divided by, and how the axis is called."""
 
+MOST_NAMED = 24
+"""Entries that a panel names; more names would have no room."""
+
 GAP = 0.058
 """Distance between two labels as a share of the panel's height."""
 
@@ -30,9 +33,25 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
         group: what is compared.
         looks: how each label is drawn.
     """
-    known = [entry for entry in group.entries if all(np.isfinite(_cost(entry, name)) for name, *_ in AXES)]
+    known = [
+        entry
+        for entry in group.entries
+        if all(0 < _cost(entry, name) < np.inf for name, *_ in AXES) and np.isfinite(entry.mean("mean_psnr"))
+    ]
     if not known:
         return None
+    caption = (
+        "Mean PSNR over all tasks after the whole stream, against the bytes of the network with all that its strategy "
+        "keeps, and against the computation of a restored pixel. Costs are on logarithmic axes. The line joins what "
+        "nothing else beats in both."
+    )
+    if len(known) > MOST_NAMED:
+        caption += (
+            f" Each panel names {MOST_NAMED} of {len(known)}: what nothing else beats, then those with the highest "
+            "PSNR. The others are small grey points, their numbers stand in the tables."
+        )
+
+    looks = {**looks, **told_apart([entry.label for entry in leading(group.entries, MOST_LINES)], looks)}
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, 2)
@@ -44,11 +63,9 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
     return drawing(
         f"{group.key}-pareto",
         "What PSNR costs",
-        "Mean PSNR over all tasks after the whole stream, against the bytes of the network with all that its strategy "
-        "keeps, and against the computation of a restored pixel. Costs are on logarithmic axes. The line joins what "
-        "nothing else beats in both.",
+        caption,
         "What PSNR costs",
-        (WIDTH, max(3.2, 0.2 * len(known) + 0.8)),
+        (WIDTH, max(3.2, 0.2 * min(len(known), MOST_NAMED) + 0.8)),
         draw,
     )
 
@@ -90,6 +107,13 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return placed
 
 
+def named(costs: np.ndarray, gains: np.ndarray, most: int) -> list[int]:
+    """The places of at most so many points: of the front, then of the others, those that gain most; in rising order."""
+    others = np.ones(len(gains), bool)
+    others[front(costs, gains)] = False
+    return sorted(np.lexsort((-gains, others))[:most].tolist())
+
+
 def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Mapping[str, Look]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -97,7 +121,8 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
     room = 0.08 * max(0.5, float(np.ptp(gains)))
     low, high = float(gains.min()) - room, float(gains.max()) + room
     axis.set_xscale("log")
-    axis.set_xlim(costs.min() / 1.25, costs.max() * 1.25)
+    left, right = costs.min() / 1.25, costs.max() * 1.25
+    axis.set_xlim(left, right)
     axis.set_ylim(low, high)
     wide = costs.max() > 50 * costs.min()
     axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
@@ -106,28 +131,18 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
     axis.grid(visible=True, axis="x")
     beaten_by_none = front(costs, gains)
     axis.plot(costs[beaten_by_none], gains[beaten_by_none], color=MUTED, linewidth=1, zorder=1)
-    heights = spread(((gains - low) / (high - low)).tolist(), GAP)
-    for entry, cost, gain, height in zip(entries, costs, gains, heights, strict=True):
+    chosen = named(costs, gains, MOST_NAMED)
+    rest = np.setdiff1d(np.arange(len(entries)), chosen)
+    axis.plot(costs[rest], gains[rest], linestyle="", marker=".", color=MUTED, markersize=4, alpha=0.6, zorder=1.5)
+    heights = spread(((gains[chosen] - low) / (high - low)).tolist(), GAP)
+    for place, height in zip(chosen, heights, strict=True):
+        entry, cost, gain = entries[place], costs[place], gains[place]
         look = looks[entry.label]
         axis.plot(cost, gain, marker=look.marker, color=look.colour, markersize=6.5, markeredgewidth=0, zorder=3)
-        axis.annotate(
-            short(entry.label, 24),
-            (cost, gain),
-            xytext=(1.04, height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=8,
-            color=INK,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": look.colour,
-                "linewidth": 0.6,
-                "relpos": (0, 0.5),
-                "shrinkA": 1,
-                "shrinkB": 4,
-            },
-        )
+        at = np.log(cost / left) / np.log(right / left), (gain - low) / (high - low)
+        line = ([at[0], 1.03], [at[1], height])
+        axis.plot(*line, transform=axis.transAxes, color=look.colour, linewidth=0.6, zorder=2, clip_on=False)
+        axis.text(1.04, height, short(entry.label, 24), transform=axis.transAxes, va="center", fontsize=8, color=INK)
 
 
 def _cost(entry: Entry, name: str) -> float:

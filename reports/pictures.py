@@ -9,7 +9,7 @@ import hashlib
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.metrics import psnr
+from benchmark.runs import Run
 from reports.results import Group
 
 Pixels = npt.NDArray[np.uint8]
@@ -89,13 +90,32 @@ class Strip:
     missing: list[str]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """One test image that a strip is to be made of.
+
+    Args:
+        key: of the part of the page it belongs to.
+        task: the task's name.
+        image: the image's name.
+        runs: from the label of a picture to the run it comes from.
+        rank: what is lowest is shown first, if there is not room for all.
+    """
+
+    key: str
+    task: str
+    image: str
+    runs: Mapping[str, Run]
+    rank: tuple[int, int] = (0, 0)
+
+
 @dataclass
 class Album:
     """All pictures of a report.
 
     Args:
-        strips: by key of the group and name of the task.
-        left_out: by key of the group, how many strips found no room.
+        strips: by key of the part of the page and name of the task.
+        left_out: by key of the part of the page, how many strips found no room.
         stored: the pictures by name.
     """
 
@@ -104,35 +124,42 @@ class Album:
     stored: dict[str, Stored] = field(default_factory=dict)
 
 
-def album(groups: Sequence[Group], budget: int) -> Album:
-    """The strips of every group; of several seeds the first one's pictures are shown.
-
-    Every task gets its first image before any gets its second, and once the budget is spent the rest is left out.
+def album(scenes: Sequence[Scene], budget: int) -> Album:
+    """The strips of some scenes; once the budget is spent, those of the highest ranks are left out.
 
     Args:
-        groups: what is compared.
+        scenes: what to show.
         budget: bytes that the strips may take, with their data URIs.
     """
     found = Album()
-    places = [
-        (rank, place, group, task, image)
-        for group in groups
-        for place, (task, images) in enumerate(_images(group).items())
-        for rank, image in enumerate(images)
-    ]
-    places.sort(key=lambda at: at[:2])
-    for number, (_, _, group, task, image) in enumerate(places):
+    ordered = sorted(scenes, key=lambda scene: scene.rank)
+    for number, scene in enumerate(ordered):
         fresh: dict[str, Stored] = {}
-        strip = _strip(group, task, image, found.stored, fresh)
+        strip = _strip(scene, found.stored, fresh)
         if strip is None:
             continue
         budget -= sum(len(stored.uri) for stored in fresh.values()) + MARKUP * len(strip.pictures)
         if budget < 0:
-            found.left_out = Counter(group.key for _, _, group, _, _ in places[number:])
+            found.left_out = Counter(scene.key for scene in ordered[number:])
             break
         found.stored |= fresh
-        found.strips.setdefault(group.key, {}).setdefault(task, []).append(strip)
+        found.strips.setdefault(scene.key, {}).setdefault(scene.task, []).append(strip)
     return found
+
+
+def scenes(group: Group) -> list[Scene]:
+    """Every test image of a group; every task gets its first image before any gets its second.
+
+    Of several seeds the first one's pictures are shown.
+    """
+    runs = {entry.label: entry.results[0].run for entry in group.entries}
+    images = kept_images(list(runs.values()))
+    tasks = list(dict.fromkeys(group.order))
+    return [
+        Scene(group.key, task, image, runs, (rank, place))
+        for place, task in enumerate(tasks)
+        for rank, image in enumerate(images.get(task, ()))
+    ]
 
 
 def open_picture(path: Path) -> Pixels | None:
@@ -173,31 +200,54 @@ def _coloured(values: npt.NDArray[np.float64]) -> Pixels:
     return np.asarray(colormaps["inferno"](np.clip(values, 0, 1), bytes=True)[..., :3])
 
 
-def _images(group: Group) -> dict[str, list[str]]:
-    """For each task the names of the images of which a picture was kept."""
-    runs = [entry.results[0].run for entry in group.entries]
+def kept_images(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """For each task the names of the images of which one of the runs kept pictures."""
     outputs = pd.concat([run.outputs[["task", "image"]] for run in runs]) if runs else pd.DataFrame()
     named = outputs.dropna().astype(str).drop_duplicates()
-    return {
-        task: [
-            image
-            for image in (named.loc[named["task"] == task, "image"] if len(named) else ())
-            if any(run.image(task, image, "clean").is_file() for run in runs)
-        ]
-        for task in dict.fromkeys(group.order)
-    }
+    images: dict[str, list[str]] = {}
+    for task, image in named.itertuples(index=False):
+        if any(run.image(task, image, "clean").is_file() for run in runs):
+            images.setdefault(task, []).append(image)
+    return images
 
 
-def _strip(group: Group, task: str, image: str, known: dict[str, Stored], fresh: dict[str, Stored]) -> Strip | None:
-    """One strip, or None without a usable clean picture; pictures not known yet are added to the fresh ones."""
-    runs = {entry.label: entry.results[0].run for entry in group.entries}
-    clean = _first(run.image(task, image, "clean") for run in runs.values())
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of a scene.
+
+    Args:
+        clean: (H, W, 3).
+        pictures: ``degraded`` and every label with a usable picture, (H, W, 3) each.
+        crop: left, top and side of the part to enlarge, in pixels.
+        missing: labels without a usable picture.
+    """
+
+    clean: Pixels
+    pictures: dict[str, Pixels]
+    crop: tuple[int, int, int]
+    missing: list[str]
+
+
+def look(scene: Scene) -> Shown | None:
+    """Open the pictures of a scene; None without a usable clean one."""
+    runs = list(scene.runs.values())
+    clean = _first(run.image(scene.task, scene.image, "clean") for run in runs)
     if clean is None:
         return None
-    pixels = {"degraded": _first(run.image(task, image, "degraded") for run in runs.values())}
-    pixels |= {label: open_picture(run.image(task, image, "final")) for label, run in runs.items()}
+    pixels = {"degraded": _first(run.image(scene.task, scene.image, "degraded") for run in runs)}
+    pixels |= {label: open_picture(run.image(scene.task, scene.image, "final")) for label, run in scene.runs.items()}
     usable = {label: p for label, p in pixels.items() if p is not None and p.shape == clean.shape}
-    left, top, side = _crop(clean, [p for label, p in usable.items() if label != "degraded"])
+    crop = _crop(clean, [p for label, p in usable.items() if label != "degraded"])
+    return Shown(clean, usable, crop, [label for label in pixels if label not in usable])
+
+
+def _strip(scene: Scene, known: dict[str, Stored], fresh: dict[str, Stored]) -> Strip | None:
+    """One strip, or None without a usable clean picture; pictures not known yet are added to the fresh ones."""
+    shown = look(scene)
+    if shown is None:
+        return None
+    clean, usable, missing = shown.clean, shown.pictures, shown.missing
+    left, top, side = shown.crop
     part = np.s_[top : top + side, left : left + side]
 
     def keep(pixels: Pixels) -> str:
@@ -212,12 +262,12 @@ def _strip(group: Group, task: str, image: str, known: dict[str, Stored], fresh:
     pictures = [picture(label, whole) for label, whole in usable.items()]
     height, width = clean.shape[:2]
     return Strip(
-        task,
-        image,
+        scene.task,
+        scene.image,
         (width, height),
         (left, top, side, side),
         [*pictures, Picture("clean", math.inf, keep(clean), "")],
-        [label for label in pixels if label not in usable],
+        missing,
     )
 
 

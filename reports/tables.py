@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from reports.published import Published
 from reports.results import Array, Entry, Group, Result, mean
+from reports.seeds import FEWEST, LEVEL, facts, paired, significance
 from reports.text import NOTHING, count, fixed, plain, quantity
 
 
@@ -37,12 +37,21 @@ class Cell:
         value: what it sorts by; None sorts last.
         small: a second, quieter line.
         best: whether it is the best of its column.
+        spread: the standard deviation over seeds, as printed; empty for a single seed.
+        level: whether it is not significantly worse than the best of its column.
     """
 
     text: str
     value: float | str | None = None
     small: str = ""
     best: bool = False
+    spread: str = ""
+    level: bool = False
+
+    @property
+    def under(self) -> str:
+        """What stands below the text: the second line and the spread."""
+        return " ".join(part for part in (self.small, f"±{self.spread}" if self.spread else "") if part)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Table:
         rows: its cells, row by row.
         fixed: rows at the top that sorting leaves in place.
         series: for each row the label whose colour it carries, or an empty string.
+        note: what one has to know to read it, in sentences; stands below it wherever it goes.
     """
 
     caption: str
@@ -62,6 +72,7 @@ class Table:
     rows: list[list[Cell]]
     fixed: int = 0
     series: list[str] = field(default_factory=list)
+    note: str = ""
 
     @property
     def spans(self) -> list[tuple[str, int, int]]:
@@ -96,15 +107,21 @@ def comparison(group: Group) -> Table:
     inputs, input_ssim = group.input("input_psnr"), group.input("input_ssim")
     first = [Cell("degraded input", "")]
     for value, similarity in zip(inputs, input_ssim, strict=True):
-        first += [_number(value), _number(similarity, 3)]
-    first += [_number(mean(inputs)), *[Cell(NOTHING)] * 5]
-    rows = [_entry_row(entry, inputs) for entry in group.entries]
+        first += [number(value), number(similarity, 3)]
+    first += [number(mean(inputs)), *[Cell(NOTHING)] * 5]
+    rows = mark_best(columns, [_entry_row(entry, inputs) for entry in group.entries])
+    tasks = len(group.order)
+    mark_level(rows, group.entries, "final_psnr", [(1 + 2 * place, place) for place in range(tasks)])
+    mark_level(rows, group.entries, "final_ssim", [(2 + 2 * place, place) for place in range(tasks)])
+    for step, name in enumerate(("mean_psnr", "mean_forgetting", "backward_transfer", "forward_transfer")):
+        mark_level(rows, group.entries, name, [(1 + 2 * tasks + step, None)])
     return Table(
-        caption="After the whole stream",
+        caption=f"After the whole stream: {group.title}",
         columns=columns,
-        rows=[first, *_mark_best(columns, rows)],
+        rows=[first, *rows],
         fixed=1,
         series=["", *(entry.label for entry in group.entries)],
+        note=facts(f"preset {group.preset}", group.entries),
     )
 
 
@@ -113,12 +130,12 @@ def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
     row = [Cell(entry.label, entry.label.casefold(), f"{seeds} seeds" if seeds > 1 else "")]
     psnr, ssim, spread = entry.mean("final_psnr"), entry.mean("final_ssim"), entry.spread("final_psnr")
     for value, similarity, deviation, start in zip(psnr, ssim, spread, inputs, strict=True):
-        row += [_number(value, spread=deviation, gain=value - start), _number(similarity, 3)]
+        row += [number(value, spread=deviation, gain=value - start), number(similarity, 3)]
     average = float(entry.mean("mean_psnr"))
-    row.append(_number(average, spread=float(entry.spread("mean_psnr")), gain=average - float(inputs.mean())))
-    row.append(_number(float(entry.mean("mean_forgetting")), spread=float(entry.spread("mean_forgetting"))))
-    row.append(_number(float(entry.mean("backward_transfer")), sign=True))
-    row.append(_number(float(entry.mean("forward_transfer")), sign=True))
+    row.append(number(average, spread=float(entry.spread("mean_psnr")), gain=average - float(inputs.mean())))
+    row.append(number(float(entry.mean("mean_forgetting")), spread=float(entry.spread("mean_forgetting"))))
+    row.append(number(float(entry.mean("backward_transfer")), sign=True))
+    row.append(number(float(entry.mean("forward_transfer")), sign=True))
     stored = float(np.mean([result.cost("stored_parameters") for result in entry.results]))
     row.append(Cell(count(stored), _sortable(stored)))
     changed = entry.changed
@@ -129,7 +146,7 @@ def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
 def matrix(group: Group, entry: Entry) -> Table:
     """PSNR on every task after every task, and in small the change since the task was learned."""
     psnr, change = entry.mean("psnr"), entry.mean("change")
-    rows = [[Cell("degraded input"), *(_number(value) for value in group.input("input_psnr"))]]
+    rows = [[Cell("degraded input"), *(number(value) for value in group.input("input_psnr"))]]
     for i, task in enumerate(group.order):
         cells = [Cell(f"{i + 1} {task}")]
         for j in range(len(group.order)):
@@ -154,33 +171,6 @@ def costs(group: Group) -> Table:
     return Table("Stored and computed", columns, rows, series=[entry.label for entry in group.entries])
 
 
-def beside_paper(group: Group, paper: Published) -> Table:
-    """Our final PSNR beside the paper's figures for the same strategy; the paper's other rows follow."""
-    printed = {row[0]: dict(zip(paper.columns, row, strict=True)) for row in paper.rows}
-    columns = [Column("strategy"), *(Column(task, "measured here") for task in group.headings)]
-    columns.append(Column("method", "printed in the paper"))
-    columns += [Column(heading, "printed in the paper") for heading in paper.tasks]
-    rows, series, used = [], [], set()
-    for entry in group.entries:
-        method = paper.strategies.get(entry.results[0].strategy, "")
-        used.add(method)
-        ours = [_number(value) for value in entry.mean("final_psnr")]
-        rows.append([Cell(entry.label, entry.label.casefold()), *ours, *_printed(printed.get(method), paper)])
-        series.append(entry.label)
-    for method, row in printed.items():
-        if method not in used:
-            rows.append([Cell("not run here"), *[Cell(NOTHING)] * len(group.order), *_printed(row, paper)])
-            series.append("")
-    return Table("Final PSNR (dB), ours and the paper's", columns, rows, series=series)
-
-
-def _printed(row: dict[str, str] | None, paper: Published) -> list[Cell]:
-    if row is None:
-        return [Cell(NOTHING)] * (1 + len(paper.tasks))
-    method = row[paper.columns[0]]
-    return [Cell(method, method.casefold()), *(Cell(row[heading], float(row[heading])) for heading in paper.tasks)]
-
-
 def unfinished(results: Sequence[Result]) -> Table:
     """Runs that did not finish, with the last PSNR they have for each task they learned."""
     rows = []
@@ -202,14 +192,13 @@ def unfinished(results: Sequence[Result]) -> Table:
     return Table("Runs that did not finish", [Column(head) for head in heads], rows)
 
 
-def _number(
-    value: float, digits: int = 2, spread: float = math.nan, gain: float = math.nan, sign: bool = False
-) -> Cell:
-    small = [f"±{fixed(spread, digits)}" if math.isfinite(spread) else "", fixed(gain, sign=True)]
+def number(value: float, digits: int = 2, spread: float = math.nan, gain: float = math.nan, sign: bool = False) -> Cell:
+    """A number as a cell, with its deviation over seeds and what it gains where these are known; a dash for nan."""
     return Cell(
         fixed(value, digits, sign),
         _sortable(value),
-        " ".join(part for part in reversed(small) if part not in ("", NOTHING)),
+        fixed(gain, sign=True) if math.isfinite(gain) else "",
+        spread=fixed(spread, digits) if math.isfinite(spread) else "",
     )
 
 
@@ -217,7 +206,7 @@ def _sortable(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[list[Cell]]:
+def mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[list[Cell]]:
     """Mark the best cells of each column, comparing what is printed; with fewer than two rows nothing is best."""
     marked = [list(row) for row in rows]
     if len(marked) < 2:
@@ -232,3 +221,28 @@ def _mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[li
             if row[index].text == text:
                 row[index] = replace(row[index], best=True)
     return marked
+
+
+def mark_level(
+    rows: Sequence[list[Cell]], entries: Sequence[Entry | None], name: str, places: Sequence[tuple[int, int | None]]
+) -> None:
+    """Mark the cells that are not significantly below the best of their column.
+
+    Args:
+        rows: the rows of a table, in which the best cells are marked.
+        entries: for each row what it stands for.
+        name: the figure that the columns show.
+        places: (column, index into the figure, None for a single number).
+    """
+    for column, index in places:
+        best = next((i for i, row in enumerate(rows) if row[column].best), None)
+        top = entries[best] if best is not None else None
+        if top is None:
+            continue
+        for row, entry in zip(rows, entries, strict=True):
+            if entry is None or row[column].best:
+                continue
+            differences = paired(top, entry, name)
+            if len(differences) >= FEWEST:
+                level = significance(differences if index is None else differences[:, index]) >= LEVEL
+                row[column] = replace(row[column], level=level)

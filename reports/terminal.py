@@ -1,9 +1,11 @@
 """One run, printed."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from benchmark.runs import Run
 from reports.labels import flatten
@@ -60,6 +62,22 @@ def _cell(result: Result, i: int, j: int) -> "Text":
         return _text(fixed(psnr))
     lost = change <= -0.005
     return _text(f"{fixed(psnr)} ({fixed(change, sign=True)})", "red" if lost else "green" if change >= 0.005 else "")
+
+
+def show_scorecard(path: Path, console: "Console") -> None:
+    """Print what became of the paper's claims, from a report's scorecard.csv; those not measured are counted."""
+    from reports.scorecard import FAILS, HOLDS, UNMEASURED
+
+    scored = pd.read_csv(path, keep_default_na=False)
+    colours = {HOLDS: "green", FAILS: "yellow"}
+    for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
+        table = _table(f"The paper's claims, preset {preset}", "claim", "verdict", "measured")
+        for claim, verdict, measured in claims[["claim", "verdict", "measured"]].itertuples(index=False):
+            table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(measured))
+        console.print(table)
+    missing = int((scored["verdict"] == UNMEASURED).sum())
+    if missing:
+        console.print(f"{missing} claims were not measured by these runs.")
 
 
 def _costs(result: Result) -> "Table":

@@ -101,7 +101,7 @@ def test_page_is_one_document(page: str) -> None:
 def test_every_file_beside_the_page_has_a_link(report: Path, page: str) -> None:
     files = {str(path.relative_to(report.parent)) for path in report.parent.rglob("*") if path.is_file()}
     linked = {href for href in Page(page).links() if not href.startswith(("#", "data:"))}
-    assert linked == files - {report.name}
+    assert linked == files - {report.name, reports.MANIFEST}
     assert len(linked) > 12
 
 
@@ -112,7 +112,7 @@ def test_tables_are_inside_the_page_too(report: Path, page: str) -> None:
 
 
 def test_pictures(group: Group) -> None:
-    album = pictures.album([group], budget=10**7)
+    album = pictures.album(pictures.scenes(group), budget=10**7)
     strips = album.strips[group.key]
     assert [len(strips[task]) for task in ORDER] == [2] * len(ORDER)
     assert not album.left_out
@@ -126,7 +126,7 @@ def test_pictures(group: Group) -> None:
 
 
 def test_a_picture_is_stored_once(group: Group) -> None:
-    once, twice = (pictures.album([group] * times, budget=10**7) for times in (1, 2))
+    once, twice = (pictures.album(pictures.scenes(group) * times, budget=10**7) for times in (1, 2))
     assert once.stored == twice.stored
     names = [p.whole for strips in once.strips[group.key].values() for s in strips for p in s.pictures]
     clean = {s.pictures[-1].whole for strips in once.strips[group.key].values() for s in strips}
@@ -155,13 +155,13 @@ def test_pictures_stay_within_their_budget(group: Group) -> None:
         shown = [picture for strips in album.strips[group.key].values() for s in strips for picture in s.pictures]
         return sum(len(stored.uri) for stored in album.stored.values()) + pictures.MARKUP * len(shown)
 
-    budget = size(pictures.album([group], budget=10**7)) * 3 // 5
-    album = pictures.album([group], budget)
+    budget = size(pictures.album(pictures.scenes(group), budget=10**7)) * 3 // 5
+    album = pictures.album(pictures.scenes(group), budget)
     shown = {task: len(strips) for task, strips in album.strips[group.key].items()}
     assert size(album) <= budget
     assert sum(shown.values()) + album.left_out[group.key] == 2 * len(ORDER)
     assert set(shown) == set(ORDER)  # every task keeps its first image
-    nothing = pictures.album([group], budget=-1)
+    nothing = pictures.album(pictures.scenes(group), budget=-1)
     assert (nothing.strips, nothing.stored, nothing.left_out) == ({}, {}, {group.key: 2 * len(ORDER)})
 
 
@@ -297,7 +297,7 @@ def test_the_slider_moves_by_pointer(browser: Browser, report: Path) -> None:
 
 
 def test_choosing_what_is_compared(browser: Browser, report: Path, group: Group) -> None:
-    strips = pictures.album([group], budget=10**7).strips[group.key]
+    strips = pictures.album(pictures.scenes(group), budget=10**7).strips[group.key]
     browser.open(report)
     first = browser.run(COMPARE)
     assert not first["hidden"]

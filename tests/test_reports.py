@@ -233,10 +233,12 @@ def test_published_disagreements_are_noted() -> None:
 
 
 def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) -> None:
-    assert "not comparable in absolute terms" in page
-    made_run(tmp_path / "runs", stream="noise_levels")
+    assert "The paper’s claims" in page
+    assert "Table 2" in page
+    made_run(tmp_path / "runs", strategy="finetune", stream="noise_levels")
     other = reports.build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
-    assert "not comparable in absolute terms" not in other
+    assert "The paper’s claims" not in other
+    assert "Table 2" not in other
 
 
 def test_terminal_prints_one_run(report: Path) -> None:

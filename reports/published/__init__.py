@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,7 +25,10 @@ class Published:
         rows: one list of printed strings per row, as long as ``columns``.
         notes: what a reader has to know, above all where two tables disagree.
         tasks: from a column's heading to the name the task has in this suite, where the columns are tasks.
-        strategies: from the name a strategy has in this suite to the first cell of its row, where rows are strategies.
+        stream: the stream that is the counterpart of its tasks.
+        metrics: what a cell holds, with slashes between: ``psnr`` in dB, ``ssim``.
+        ours: for each row the runs that are its counterpart, as ``reports.families.Family.find`` takes them; empty
+            where rows are no configurations.
     """
 
     table: int
@@ -36,7 +40,9 @@ class Published:
     rows: list[list[str]]
     notes: list[str]
     tasks: dict[str, str] = field(default_factory=dict)
-    strategies: dict[str, str] = field(default_factory=dict)
+    stream: str = "four_tasks"
+    metrics: list[str] = field(default_factory=lambda: ["psnr"])
+    ours: list[dict[str, Any]] = field(default_factory=list)
 
 
 def names() -> list[str]:

@@ -1,0 +1,137 @@
+"""Tables for other documents: CSV for programs, Markdown for notes, LaTeX for papers."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.tables import Cell, Table
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "✓": r"\checkmark{}",
+    "✗": r"$\times$",
+    "†": r"\textsuperscript{\dag}",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "–": "--",
+    "’": "'",
+    "\u202f": r"\,",
+    "∞": r"$\infty$",
+    "σ": r"$\sigma$",
+}
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """The table's numbers and words, with a column of its own for the deviations of each column that has some."""
+    columns: dict[str, list[object]] = {}
+    for index, column in enumerate(table.columns):
+        cells = [row[index] for row in table.rows]
+        name = " ".join(part for part in (column.head, column.over and f"({column.over})") if part)
+        columns[name] = [_machine(cell) for cell in cells]
+        if any(cell.spread for cell in cells):
+            columns[f"{name} std"] = [cell.spread or None for cell in cells]
+        if any(cell.level for cell in cells):
+            columns[f"{name} level with best"] = [cell.level for cell in cells]
+    return pd.DataFrame(columns)
+
+
+def markdown(table: Table) -> str:
+    """A Markdown table with the best of each column in bold and the note below."""
+    heads = [f"{column.over}: {column.head}" if column.over else column.head for column in table.columns]
+    lines = [f"**{_escaped(table.caption)}**", "", _row([_escaped(head) for head in heads])]
+    lines.append(_row([":---"] + ["---:"] * (len(heads) - 1)))
+    for row in table.rows:
+        texts = []
+        for cell in row:
+            text = _escaped(cell.text)
+            text = f"**{text}**" if cell.best else text
+            texts.append(text + (f" ± {cell.spread}" if cell.spread else "") + (" †" if cell.level else ""))
+        lines.append(_row(texts))
+    return "\n".join([*lines, "", _escaped(table.note)]).rstrip() + "\n"
+
+
+def latex(table: Table, name: str) -> str:
+    """A LaTeX table in the manner of booktabs, with the best of each column in bold; the note is in its caption.
+
+    Args:
+        table: what to set.
+        name: its label is ``tab:`` and this.
+    """
+    head = []
+    if any(over for over, *_ in table.spans):
+        cells = [rf"\multicolumn{{{width}}}{{c}}{{{_tex(over)}}}" for over, width, _ in table.spans]
+        rules = [rf"\cmidrule(lr){{{i + 1}-{i + width}}}" for over, width, i in table.spans if over]
+        head = [" & ".join(cells) + r" \\", " ".join(rules)]
+    head.append(" & ".join(_tex(column.head) for column in table.columns) + r" \\")
+    words = next((i for i, cell in enumerate(table.rows[0]) if isinstance(cell.value, float | int)), 1)
+    alignment = "l" * words + "r" * (len(table.columns) - words)
+    body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,amssymb,graphicx}",
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{_tex(' '.join(part for part in (table.caption + '.', table.note) if part))}}}",
+            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', name)}}}",
+            r"\resizebox{\ifdim\width>\textwidth \textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            *head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def files(table: Table, name: str) -> dict[str, str]:
+    """The table in all formats: path beside the page → content."""
+    return {
+        f"tables/{name}.csv": frame(table).to_csv(index=False),
+        **documents(table, name),
+    }
+
+
+def documents(table: Table, name: str) -> dict[str, str]:
+    """The table in the formats of documents, for tables whose CSV is made from more than the page shows."""
+    return {f"tables/{name}.md": markdown(table), f"tables/{name}.tex": latex(table, name)}
+
+
+def _machine(cell: Cell) -> object:
+    """A number as a number, where the text says nothing that it does not."""
+    whole = isinstance(cell.value, float | int) and "/" not in cell.text
+    return cell.value if whole else cell.text
+
+
+def _row(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", text)
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def _tex_cell(cell: Cell) -> str:
+    text = rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)
+    spread = rf" {{\scriptsize $\pm$ {_tex(cell.spread)}}}" if cell.spread else ""
+    return text + spread + (_tex("†") if cell.level else "")

@@ -1,0 +1,207 @@
+"""The paper's tables with our own figures beside the printed ones."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.profiling.layer_table import Row
+from reports.families import Family
+from reports.published import Published, load
+from reports.results import Entry
+from reports.seeds import facts
+from reports.tables import Cell, Column, Table, mark_best, mark_level, number
+from reports.text import NOTHING, count, fixed, quantity
+
+HERE, PRINTED = "measured here", "printed in the paper"
+
+EXPERIMENTS = [
+    ["derain", "denoise", "deblock", "deblur"],
+    ["denoise", "deblock", "deblur", "derain"],
+    ["deblock", "deblur", "derain", "denoise"],
+    ["deblur", "derain", "denoise", "deblock"],
+]
+"""The orders of Table 3, rotations of the first."""
+
+
+@dataclass(frozen=True)
+class Versus:
+    """One table of the paper, ours and the printed one.
+
+    Args:
+        name: ``table1`` to ``table7``.
+        paper: the printed table.
+        table: both, side by side.
+    """
+
+    name: str
+    paper: Published
+    table: Table
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return f"Table {self.paper.table}"
+
+
+def beside(family: Family) -> list[Versus]:
+    """Every table of the paper of which the family holds at least one figure, but for the one about a layer."""
+    found = []
+    for name in ("table1", "table2", "table3", "table4", "table5", "table7"):
+        paper = load(name)
+        table = _orders(paper, family) if name == "table3" else _configurations(name, paper, family)
+        if table is not None:
+            found.append(Versus(name, paper, table))
+    return found
+
+
+def layer(rows: Sequence[Row]) -> Versus:
+    """Table 6 beside what was measured on a layer here."""
+    paper = load("table6")
+    heads = paper.columns[1:]
+    columns = [Column("method"), Column("variant")]
+    columns += [Column(head, HERE) for head in ("trainable", "kernel", "memory", "GMac", "time", "to plain")]
+    columns += [Column(head, PRINTED) for head in heads]
+    base = rows[0]
+    printed = list(paper.rows)
+    cells = []
+    for row in rows:
+        theirs = next((line for line in printed if line[0].split(" ")[0] == row.method), None)
+        if theirs is not None:
+            printed.remove(theirs)
+        first = next(other for other in rows if other.method == row.method)
+        cells.append(
+            [
+                Cell(row.method, row.method),
+                Cell(row.variant, row.variant),
+                _times(row.trainable_parameters, first.trainable_parameters),
+                _times(row.kernel_parameters, base.kernel_parameters),
+                Cell(quantity(row.peak_memory, "B"), row.peak_memory)
+                if math.isfinite(row.peak_memory)
+                else Cell(NOTHING),
+                Cell(fixed(row.gmac, 3), row.gmac),
+                Cell(f"{fixed(row.milliseconds)} ms", row.milliseconds),
+                Cell(f"{fixed(row.ratio, 3)}×", row.ratio),
+                *([Cell(text, _leading(text)) for text in theirs[1:]] if theirs else [Cell(NOTHING)] * len(heads)),
+            ]
+        )
+    note = (
+        f"One 3×3 convolution of {base.channels} channels on features of {base.size}×{base.size}; {base.device}, "
+        f"{count(base.threads)} threads, median of {base.repeats} forward passes taken by turns. Memory is the peak of "
+        "a forward pass, on the CPU that of the whole process. Trainable parameters are given as multiples of the "
+        "method's first row, kernel parameters of the plain convolution's."
+    )
+    return Versus(
+        "table6", paper, Table("Cost of more parameters in a layer, ours and the paper's", columns, cells, note=note)
+    )
+
+
+def _configurations(name: str, paper: Published, family: Family) -> Table | None:
+    """A table whose rows are configurations and whose columns are tasks."""
+    found = [family.find(stream=paper.stream, **wanted) for wanted in paper.ours]
+    if not any(found):
+        return None
+    tasks, heads = list(paper.tasks.values()), list(paper.tasks)
+    own = [head for head in paper.columns if head not in paper.tasks]
+    columns = [Column(head) for head in own]
+    columns += [Column(task, HERE, best=1) for task in tasks] + [Column(head, PRINTED, best=1) for head in heads]
+    rows = []
+    for printed, entry in zip(paper.rows, found, strict=True):
+        cells = dict(zip(paper.columns, printed, strict=True))
+        named = [Cell(cells[head], cells[head].casefold()) for head in own]
+        rows.append([*named, *_ours(entry, tasks, paper), *(_theirs(cells[head]) for head in heads)])
+    if name == "table2":
+        for entry in family.others([str(wanted["strategy"]) for wanted in paper.ours]):
+            found.append(entry)
+            rows.append([Cell(entry.label, entry.label), *_ours(entry, tasks, paper), *[Cell(NOTHING)] * len(heads)])
+    rows = _marked(columns, rows, found, own, len(tasks))
+    note = facts(family.title, [entry for entry in found if entry is not None])
+    return Table(_caption(paper), columns, rows, note=note)
+
+
+def _marked(
+    columns: Sequence[Column], rows: list[list[Cell]], found: Sequence[Entry | None], own: Sequence[str], tasks: int
+) -> list[list[Cell]]:
+    """Mark the best of each column; where knowledge sharing is a column, the better of each two rows."""
+    pairs = "Knowledge Sharing" in own
+    others = [index for index, head in enumerate(own) if head != "Knowledge Sharing"]
+    blocks: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        blocks.setdefault(tuple(row[index].text for index in others) if pairs else (), []).append(place)
+    marked = list(rows)
+    for places in blocks.values():
+        block = mark_best(columns, [rows[place] for place in places])
+        mark_level(block, [found[p] for p in places], "final_psnr", [(len(own) + j, j) for j in range(tasks)])
+        for place, row in zip(places, block, strict=True):
+            marked[place] = row
+    return marked
+
+
+def _ours(entry: Entry | None, tasks: Sequence[str], paper: Published) -> list[Cell]:
+    if entry is None:
+        return [Cell(NOTHING)] * len(tasks)
+    order = entry.results[0].config["order"]
+    places = [order.index(task) for task in tasks]
+    psnr, spread, ssim = entry.mean("final_psnr"), entry.spread("final_psnr"), entry.mean("final_ssim")
+    cells = []
+    for place in places:
+        cell = number(float(psnr[place]), spread=float(spread[place]))
+        more = f"/{fixed(float(ssim[place]), 3)}" if "ssim" in paper.metrics else ""
+        cells.append(Cell(cell.text + more, cell.value, spread=cell.spread))
+    return cells
+
+
+def _caption(paper: Published) -> str:
+    return f"Table {paper.table} of the paper, ours beside the printed one"
+
+
+def _theirs(text: str) -> Cell:
+    return Cell(text, _leading(text))
+
+
+def _leading(text: str) -> float:
+    """The number a printed cell begins with."""
+    return float(text.split("/")[0].split("×")[0].split(" ")[0])
+
+
+def _times(value: float, base: float) -> Cell:
+    ratio = value / base
+    return Cell(f"{fixed(ratio, 1).removesuffix('.0')}×", ratio, f"{count(value)}")
+
+
+def _orders(paper: Published, family: Family) -> Table | None:
+    """Table 3: a row for each task, and for each experiment its place and PSNR."""
+    found = [family.find(order=order, fraction=0.0125, sharing="fixed") for order in EXPERIMENTS]
+    if not any(found):
+        return None
+    columns = [Column("task")]
+    for place in range(1, 5):
+        over = f"experiment {place}"
+        columns += [Column("place", over), Column("here", over), Column("paper", over)]
+    rows = []
+    for task, printed in zip(EXPERIMENTS[0], paper.rows, strict=True):
+        row = [Cell(task, task)]
+        for experiment, (order, entry) in enumerate(zip(EXPERIMENTS, found, strict=True)):
+            at = order.index(task)
+            ours = Cell(NOTHING)
+            if entry is not None:
+                spread = float(entry.spread("final_psnr")[at])
+                ours = number(float(entry.mean("final_psnr")[at]), spread=spread)
+            row += [Cell(str(at + 1), float(at + 1)), ours, _theirs(printed[2 + 2 * experiment])]
+        _mark_places(row)
+        rows.append(row)
+    note = facts(family.title, [entry for entry in found if entry is not None])
+    return Table(_caption(paper), columns, rows, note=note)
+
+
+def _mark_places(row: list[Cell]) -> None:
+    """Mark the place at which a task does best, ours and the paper's."""
+    for first in (2, 3):
+        places = range(first, len(row), 3)
+        known = [row[i].value for i in places if isinstance(row[i].value, float)]
+        if len(known) < 2:
+            continue
+        best = max(known)  # type: ignore[type-var]
+        text = next(row[i].text for i in places if row[i].value == best)
+        for i in places:
+            if row[i].text == text:
+                row[i] = Cell(row[i].text, row[i].value, row[i].small, True, row[i].spread)
