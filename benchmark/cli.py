@@ -389,10 +389,7 @@ def _experiment(
     planned = schedule.schedule(configs, out)
     profile = out / LAYER_PROFILE
     if dry_run:
-        from reports.labels import labels
-
-        names = labels([one.config.model_dump(mode="json") for one in planned], numbered=False)
-        schedule.render(planned, names, needed, console)
+        schedule.render(planned, needed, console)
         if layer:
             console.print(f"{matrix.LAYER}: {'measured' if profile.exists() else 'to be measured'}, {profile}")
         return

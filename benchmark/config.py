@@ -154,7 +154,8 @@ def sizes(preset: str) -> tuple[Training, Backbone]:
 
 def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
     """What a shipped preset says about a strategy; nothing for a preset of another name."""
-    return dict(_read_yaml(PRESETS / f"{preset}.yaml").get(strategy, {})) if preset in presets() else {}
+    shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
+    return dict(_read_yaml(shipped[preset]).get(strategy, {})) if preset in shipped else {}
 
 
 def gather(

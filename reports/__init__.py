@@ -68,6 +68,8 @@ def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
         drawings = {}
         if group.entries:
             drawings["matrix"] = figures.matrices(group, styles)
+            if gained := figures.transfer(group, styles):
+                drawings["transfer"] = gained
             drawings["forgetting"] = figures.retention(group, matrix, styles)
             if len(curves):
                 drawings["curves"] = figures.training(group, curves, styles)

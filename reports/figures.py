@@ -31,6 +31,9 @@ LARGEST_SCALE = 1.75
 MOST_PANELS = 24
 """Entries of which a figure shows a panel each."""
 
+ALONE = "independent"
+"""The strategy that gives every task a network of its own."""
+
 MOST_LINES = 12
 """Entries that a figure draws in colour and names in its legend; more cannot be told apart."""
 
@@ -193,6 +196,73 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
     )
 
 
+def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
+    """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
+
+    None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries of the
+    same backbone and training; of more than MOST_PANELS, those with the highest mean PSNR.
+    """
+    alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
+    if alone is None:
+        return None
+    alike = [entry for entry in group.entries if entry is not alone and _network(entry) == _network(alone)]
+    if not alike:
+        return None
+    shown = leading(alike, MOST_PANELS)
+    level = np.diag(alone.mean("psnr"))
+    gains = np.array([np.diag(entry.mean("psnr")) - level for entry in shown])
+    limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
+    names = [short(entry.label) for entry in shown]
+
+    def draw(figure: "Figure") -> None:
+        import seaborn as sns
+        from matplotlib.colors import LinearSegmentedColormap
+
+        axis = figure.subplots()
+        axis.grid(False)
+        sns.heatmap(
+            pd.DataFrame(gains, index=names, columns=[short(task, 14) for task in group.order]),
+            ax=axis,
+            vmin=-limit,
+            vmax=limit,
+            cmap=LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True))),
+            annot=np.array([[fixed(gain, sign=True) for gain in row] for row in gains]),
+            fmt="",
+            annot_kws={"color": INK, "fontsize": 8.5},
+            linewidths=0.8,
+            linecolor=GRID,
+            cbar=False,
+        )
+        axis.tick_params(axis="y", rotation=0)
+        axis.tick_params(axis="x", rotation=0)
+        for label, entry in zip(axis.get_yticklabels(), shown, strict=True):
+            label.set_color(looks[entry.label].colour)
+
+    left_out = len(alike) - len(shown)
+    caption = (
+        "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
+        f"({alone.label}): what a task took from earlier tasks, or what its share of the network costs it. Violet is "
+        "better than alone, orange worse."
+    )
+    if left_out:
+        caption += f" The {left_out} with the lowest mean PSNR are left out."
+    return drawing(
+        f"{group.key}-transfer",
+        "What a task took from earlier ones",
+        caption,
+        "; ".join(
+            f"{name}: mean {fixed(float(row.mean()), sign=True)} dB" for name, row in zip(names, gains, strict=True)
+        ),
+        (min(WIDTH, 0.085 * max(map(len, names)) + 0.85 * len(group.order) + 0.6), 0.3 * len(shown) + 0.6),
+        draw,
+    )
+
+
+def _network(entry: Entry) -> tuple[Any, Any]:
+    config = entry.results[0].config
+    return config.get("backbone"), config.get("training")
+
+
 def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> Drawing:
     """PSNR of each task from the moment it was learned to the end of the stream, one panel per task.
 
@@ -300,7 +370,7 @@ def _panels(
             Line2D([], [], color=look.colour, marker=look.marker, markersize=5, dashes=look.dash or (1, 0))
             for look in lines.looks.values()
         ]
-        figure.legend(handles, names, loc="outside lower center", ncols=across, labelcolor=INK)
+        figure.legend(handles, names, loc="outside lower center", ncols=across, labelcolor=INK, handlelength=3)
 
     height = rows * (2.3 + 0.16 * max(text.count("\n") for text in titles)) + 0.25 * (1 + len(chosen) // across)
     return drawing(name, title, caption, title, (WIDTH, height), draw)

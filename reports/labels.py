@@ -18,12 +18,11 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def labels(configs: Sequence[Mapping[str, Any]], numbered: bool = True) -> list[str]:
+def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One label per configuration, such as ``cmc (sharing=none)``.
 
     A strategy's own settings are named where they differ between configurations of that strategy; the backbone
-    and the training are named where they differ between any two of the configurations. What is equal all the same is
-    numbered, or else left equal.
+    and the training are named where they differ between any two of the configurations.
     """
     everyones = [flatten({"backbone": c.get("backbone") or {}, "training": c.get("training") or {}}) for c in configs]
     own = [flatten({"settings": c.get("settings") or {}}) for c in configs]
@@ -42,7 +41,7 @@ def labels(configs: Sequence[Mapping[str, Any]], numbered: bool = True) -> list[
                 name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
                 parts.append(f"{plain(name)}={plain(values[key], 24)}")
         found.append(f"{strategy} ({', '.join(parts)})" if parts else strategy)
-    return _distinct(found) if numbered else found
+    return _distinct(found)
 
 
 def _differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -142,7 +142,7 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
         at = np.log(cost / left) / np.log(right / left), (gain - low) / (high - low)
         line = ([at[0], 1.03], [at[1], height])
         axis.plot(*line, transform=axis.transAxes, color=look.colour, linewidth=0.6, zorder=2, clip_on=False)
-        axis.text(1.04, height, short(entry.label, 24), transform=axis.transAxes, va="center", fontsize=8, color=INK)
+        axis.text(1.04, height, short(entry.label, 36), transform=axis.transAxes, va="center", fontsize=7.5, color=INK)
 
 
 def _cost(entry: Entry, name: str) -> float:

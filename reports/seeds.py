@@ -14,6 +14,10 @@ FEWEST = 3
 """Seeds that a test takes."""
 
 
+SAME = 1e-9
+"""Differences that are nearer to each other than this, in dB, vary by rounding alone."""
+
+
 def paired(one: Entry, other: Entry, name: str) -> Array:
     """``one`` − ``other`` in one of a result's figures, (S, ...) over the S seeds that both have."""
     theirs = {result.seed: getattr(result, name) for result in other.results}
@@ -30,8 +34,8 @@ def significance(differences: Array) -> float:
     """
     if differences.ndim != 1 or len(differences) < FEWEST:
         return float("nan")
-    if np.ptp(differences) == 0:
-        return float(differences[0] == 0)
+    if np.ptp(differences) < SAME:
+        return float(abs(differences[0]) < SAME)
     from scipy.stats import ttest_1samp
 
     return float(ttest_1samp(differences, 0.0).pvalue)

@@ -7,13 +7,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from benchmark.config import RunConfig
+from benchmark.config import RunConfig, preset_settings, sizes
 from benchmark.errors import UserError
 from benchmark.progress import duration
 from benchmark.runs import Run, locate
+from strategies import registry
 
 OVERHEAD = 1.5
 """A task takes about this many times as long as the plain network's steps: validation, tests, the strategy itself."""
@@ -96,27 +99,56 @@ def summary(planned: Sequence[Planned]) -> str:
     return f"{len(planned)} runs, {len(planned) - len(left)} finished; the rest takes about {duration(seconds)}."
 
 
-def render(
-    planned: Sequence[Planned], names: Sequence[str], needed: Mapping[str, Sequence[str]], console: Console
-) -> None:
+def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], console: Console) -> None:
     """Print every run with its state, its expected time and what it is for.
 
     Args:
         planned: the runs.
-        names: what tells each from the others, in words.
         needed: identity of a run to the experiments it belongs to.
         console: where to print.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("run", "tasks", "seed", "state", "expected", "for", "identity"):
-        table.add_column(column, no_wrap=column in ("state", "expected", "identity"))
-    for one, name in zip(planned, names, strict=True):
+    for column in ("identity", "state", "expected", "run", "for"):
+        table.add_column(column, no_wrap=column in ("identity", "state", "expected"))
+    for one, name in zip(planned, names([one.config for one in planned]), strict=True):
         left = duration(one.seconds_left) if one.seconds_left else ""
         identity = one.config.identity
-        purposes = ", ".join(needed.get(identity, ()))
-        table.add_row(name, ", ".join(one.config.order), str(one.config.seed), one.state, left, purposes, identity)
+        table.add_row(identity, one.state, left, escape(name), " ".join(needed.get(identity, ())))
     console.print(table)
     console.print(summary(planned))
+
+
+def names(configs: Sequence[RunConfig]) -> list[str]:
+    """What tells each run, in words: the strategy, what differs from the preset, another order, the seed.
+
+    Args:
+        configs: resolved. The order is named where it is not that of the first run on the same stream, the stream and
+            the seed where there are several.
+    """
+    streams = {config.stream: config.order for config in reversed(configs)}
+    seeds = {config.seed for config in configs}
+    found = []
+    for config in configs:
+        parts = [config.strategy]
+        if len(streams) > 1:
+            parts.append(Path(config.stream).stem)
+        usual_training, usual_backbone = sizes(config.preset)
+        kind = registry.load(config.strategy)
+        usual_settings = registry.settings(kind, preset_settings(config.preset, config.strategy))
+        pairs: list[tuple[str, Mapping[str, Any], BaseModel]] = [
+            (config.strategy, config.settings, usual_settings),
+            ("backbone", config.backbone.model_dump(mode="json"), usual_backbone),
+            ("training", config.training.model_dump(mode="json"), usual_training),
+        ]
+        for section, values, usual in pairs:
+            known = usual.model_dump(mode="json")
+            parts += [f"{section}.{name}={value}" for name, value in values.items() if value != known.get(name)]
+        if config.order != streams[config.stream]:
+            parts.append(" → ".join(config.order))
+        if len(seeds) > 1:
+            parts.append(f"seed {config.seed}")
+        found.append(" ".join(parts))
+    return found
 
 
 def _done(run: Run, tasks: int) -> int:

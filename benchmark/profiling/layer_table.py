@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pandas as pd
 
@@ -60,7 +61,7 @@ def read(path: Path) -> list[Row]:
     Raises:
         UserError: it cannot be read, or says what cannot be.
     """
-    kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Row)}
+    kinds = get_type_hints(Row)
     try:
         frame = pd.read_csv(path)
         missing = [column for column in COLUMNS if column not in frame.columns]

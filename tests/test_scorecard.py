@@ -1,0 +1,318 @@
+"""Each claim of the paper on made results in which it holds, in which it fails, and in which it was not measured."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_runs import INPUTS, ORDER, PROTOCOL, config
+
+from benchmark.profiling.layer_table import Row
+from benchmark.runs import Run
+from reports import scorecard
+from reports.families import NOISE_LEVELS, Family
+from reports.results import Images, Result, Source
+from reports.scorecard import FAILS, FRACTIONS, HOLDS, UNMEASURED, judge, judge_layer
+from reports.versus import EXPERIMENTS
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cmc": {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"},
+    "packnet": {"fraction": 0.2},
+    "mas": {"weight": 1000},
+}
+LEVEL = (30.0, 25.0, 28.0, 26.0)
+
+Results = Sequence[Result]
+
+
+def made(
+    strategy: str = "cmc",
+    final: Sequence[float] = LEVEL,
+    lost: Sequence[float] = (),
+    order: Sequence[str] = ORDER,
+    stream: str = "four_tasks",
+    backbone: str = "resnet",
+    seed: int = 0,
+    changed: tuple[int, int] | None = None,
+    first: float = 20.0,
+    **settings: Any,
+) -> Result:
+    """A finished run without a directory.
+
+    Args:
+        strategy: its name.
+        final: PSNR on each task after the whole stream, in the stream's order.
+        lost: dB that each task had more when it was learned; nothing by default.
+        order: the tasks.
+        stream: the stream's name.
+        backbone: the network's name.
+        seed: the run's seed.
+        changed: outputs of earlier tasks that changed, of how many.
+        first: validation PSNR of the last task after its first epoch.
+        settings: the strategy's settings where they differ from those of the preset.
+    """
+    tasks = len(order)
+    psnr = np.tile(np.array(final, float), (tasks, 1))
+    psnr[:-1] += np.array(lost) if lost else 0.0
+    given = config(
+        strategy,
+        seed,
+        stream=stream,
+        order=list(order),
+        backbone={"name": backbone, "width": 16},
+        settings={**SETTINGS.get(strategy, {}), **settings},
+    )
+    curves = pd.DataFrame(
+        [{"after": tasks, "place": tasks, "epoch": epoch, "psnr": first + epoch - 1} for epoch in range(3)]
+    )
+    return Result(
+        run=cast(Run, SimpleNamespace(curves=curves, status={})),
+        config=given,
+        state="finished",
+        psnr=psnr,
+        ssim=psnr / 40,
+        input_psnr=np.full(tasks, INPUTS[0]),
+        input_ssim=np.full(tasks, 0.5),
+        changed=changed,
+        costs={},
+        protocols=(PROTOCOL,),
+        sources=(Source(Images(), Images()),) * tasks,
+    )
+
+
+def pair(fraction: float, gains: Sequence[float], level: Sequence[float] = LEVEL, **more: Any) -> Results:
+    """A run with sharing and one without, that differ by so many dB on each task."""
+    better = [value + gain for value, gain in zip(level, gains, strict=True)]
+    return [
+        made(final=better, fraction=fraction, sharing="fixed", **more),
+        made(final=level, fraction=fraction, sharing="none", **more),
+    ]
+
+
+def by_fraction(gains: Sequence[float]) -> Results:
+    """Pairs at every share of the memory, with these gains on every task but the first."""
+    return [one for share, gain in zip(FRACTIONS, gains, strict=True) for one in pair(share, [0, gain, gain, gain])]
+
+
+def started(gap_at_5: float, gap_at_1: float) -> Results:
+    """Pairs whose first epochs differ by these gaps."""
+    return [
+        made(first=20 + (gap if sharing == "fixed" else 0), fraction=share, sharing=sharing)
+        for share, gap in ((0.05, gap_at_5), (0.0125, gap_at_1))
+        for sharing in ("fixed", "none")
+    ]
+
+
+def ordered(gains: Sequence[float]) -> Results:
+    """Every order of Table 3, with these gains at the four places."""
+    levels = dict(zip(ORDER, LEVEL, strict=True))
+    return [
+        made(final=[levels[task] + gain for task, gain in zip(order, gains, strict=True)], order=order, fraction=0.0125)
+        for order in EXPERIMENTS
+    ]
+
+
+def table2(**finals: Sequence[float]) -> Results:
+    """A run of each of these strategies."""
+    return [made(name, final) for name, final in finals.items()]
+
+
+NOISE = (30.0, 28.0, 26.0, 25.0, 24.0)
+
+
+def noise(gains: Sequence[float]) -> Results:
+    """A pair on the stream of noise levels."""
+    return pair(0.2, gains, NOISE, stream="noise_levels", order=NOISE_LEVELS)
+
+
+def ends(gains: Sequence[float]) -> Results:
+    """CMC-5 throughout, and CMC-10 in the first and last layer."""
+    better = [value + gain for value, gain in zip(LEVEL, gains, strict=True)]
+    return [made(fraction=0.0125), made(final=better, fraction=0.0125, t_ends=10)]
+
+
+def networks(gains: dict[str, Sequence[float]]) -> Results:
+    """A pair for each network."""
+    return [one for name, gain in gains.items() for one in pair(0.0125, gain, backbone=name)]
+
+
+HELPS = (0.0, 0.1, 0.1, 0.1)
+
+CASES: dict[str, tuple[list[Results], list[Results], list[Results]]] = {
+    "sharing-helps": (
+        [by_fraction([0.1, 0.1, 0.2, 0.3, 0.4]), pair(0.05, HELPS)],
+        [by_fraction([0.1, 0.1, 0.2, -0.1, 0.4]), pair(0.05, (0, 0.1, 0.0, 0.1)), pair(0.05, (0, 0.1, 0.004, 0.1))],
+        [[], [made(fraction=0.05)], [*pair(0.05, HELPS)][1:]],
+    ),
+    "more-at-small": (
+        [by_fraction([0.1, 0.15, 0.2, 0.3, 0.4]), by_fraction([0.1, 0.2, 0.3, 0.5, 0.4])],
+        [by_fraction([0.4, 0.3, 0.2, 0.15, 0.1]), by_fraction([0.1] * 5), by_fraction([0.3, 0.1, 0.4, 0.5, 0.2])],
+        [[], pair(0.05, HELPS)],
+    ),
+    "first-epoch": (
+        [started(3.5, 6.0)],
+        [started(3.5, 3.0), started(-0.5, 1.0)],
+        [[], pair(0.05, HELPS)],
+    ),
+    "later-is-better": (
+        [ordered([0, 0.1, 0.2, 0.3]), ordered([0, 0.3, 0.2, 0.4])],
+        [ordered([0.3, 0.2, 0.1, 0]), ordered([0, 0, 0, 0])],
+        [[], ordered([0, 0.1, 0.2, 0.3])[:3]],
+    ),
+    "first-is-equal": (
+        [by_fraction([0.1] * 5)],
+        [pair(0.05, (0.1, 0.1, 0.1, 0.1)), pair(0.05, (-0.1, 0.1, 0.1, 0.1))],
+        [[], [made()]],
+    ),
+    "never-changes": (
+        [[made(changed=(0, 12))]],
+        [[made(changed=(0, 12)), made(changed=(1, 12), fraction=0.1)]],
+        [[], [made()], [made("packnet", changed=(0, 12))]],
+    ),
+    "mas-forgets": (
+        [[made("mas", lost=(10, 6, 1, 0))]],
+        [[made("mas", lost=(1, 6, 2, 0))], [made("mas")]],
+        [[], [made()]],
+    ),
+    "together-fails": (
+        [table2(together=(25, 15, 25, 25), cmc=LEVEL, mas=(20, 18, 20, 26))],
+        [table2(together=(25, 19, 25, 25), cmc=LEVEL, mas=(20, 18, 20, 26)), table2(together=LEVEL, cmc=LEVEL)],
+        [[], table2(cmc=LEVEL), table2(together=LEVEL)],
+    ),
+    "cmc-leads-packnet": (
+        [table2(cmc=LEVEL, packnet=(29, 24.9, 28.1, 25.9))],
+        [table2(cmc=LEVEL, packnet=(29, 25.1, 27, 25)), table2(cmc=LEVEL, packnet=LEVEL)],
+        [[], table2(cmc=LEVEL), table2(packnet=LEVEL), [made(seed=0), made("packnet", seed=1)]],
+    ),
+    "noise-levels": (
+        [noise((0, 0.3, 0.7, 0.7, 0.7))],
+        [noise((0, 0.3, -0.1, 0.7, 0.7))],
+        [[], pair(0.2, HELPS)],
+    ),
+    "larger-ends": (
+        [ends((0.3, 0.1, 0.1, 0.5))],
+        [ends((0.3, 0.1, 0.0, 0.5))],
+        [[], ends((0.3, 0.1, 0.1, 0.5))[:1]],
+    ),
+    "other-networks": (
+        [networks({"rdn": HELPS, "dense": HELPS}), networks({"rdn": HELPS})],
+        [networks({"rdn": HELPS, "dense": (0, 0.1, -0.1, 0.1)})],
+        [[], pair(0.0125, HELPS)],
+    ),
+}
+"""Key of a claim → sets of runs in which it holds, in which it fails, and by which it is not measured."""
+
+
+def verdict(key: str, results: Results) -> scorecard.Verdict:
+    """What becomes of a claim on some runs."""
+    family = Family("paper-quick", "preset quick", "quick", list(results))
+    return next(found for found in judge(family) if found.claim.key == key)
+
+
+def test_every_claim_about_runs_is_tried() -> None:
+    assert list(CASES) == [claim.key for claim in scorecard.CLAIMS]
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "results"),
+    [
+        pytest.param(key, state, results, id=f"{key}-{state}-{number}")
+        for key, cases in CASES.items()
+        for state, sets in zip((HOLDS, FAILS, UNMEASURED), cases, strict=True)
+        for number, results in enumerate(sets)
+    ],
+)
+def test_a_claim(key: str, state: str, results: Results) -> None:
+    found = verdict(key, results)
+    assert found.state == state, found.measured
+    if state == UNMEASURED:
+        assert found.measured == f"measure it with: {found.claim.run}"
+        assert not found.seeds
+    else:
+        assert found.seeds == (0,)
+
+
+def test_figures_are_told_with_the_verdict() -> None:
+    assert "1.25 %: denoise +0.40" in verdict("sharing-helps", by_fraction([0.1, 0.1, 0.2, 0.3, 0.4])).measured
+    assert "5 %: +3.50 dB, 1.25 %: +6.00 dB" in verdict("first-epoch", started(3.5, 6.0)).measured
+    assert "derain 30.00 / 30.10 / 30.20 / 30.30" in verdict("later-is-better", ordered([0, 0.1, 0.2, 0.3])).measured
+    assert "0 of 12" in verdict("never-changes", [made(changed=(0, 12))]).measured
+
+
+def test_seeds_are_paired_and_tested() -> None:
+    """Runs of one seed only on one side do not count; three pairs give a p."""
+    noisy = [
+        replace_seed(one, seed, seed * 0.5 + jitter)
+        for seed, jitter in enumerate((0.0, 0.01, -0.01))
+        for one in pair(0.05, HELPS)
+    ]
+    lonely = replace_seed(made(final=(0, 0, 0, 0), fraction=0.05, sharing="none"), 7, 0.0)
+    found = verdict("sharing-helps", [*noisy, lonely])
+    assert found.state == HOLDS
+    assert "denoise +0.10" in found.measured
+    assert "p = " in found.measured
+    assert "p = " not in verdict("sharing-helps", noisy[:4]).measured
+
+
+def replace_seed(result: Result, seed: int, shift: float) -> Result:
+    """The same run of another seed, whose figures are all shifted."""
+    return replace(result, config={**result.config, "seed": seed}, psnr=result.psnr + shift)
+
+
+def test_other_settings_than_the_papers_do_not_count() -> None:
+    assert verdict("sharing-helps", pair(0.05, HELPS, t=10)).state == UNMEASURED
+    assert verdict("sharing-helps", pair(0.05, HELPS, start=0.3)).state == UNMEASURED
+    assert verdict("sharing-helps", pair(0.03, HELPS)).state == UNMEASURED
+
+
+def test_the_most_common_training_counts() -> None:
+    """A longer run beside a table's runs takes no part in it."""
+    longer = made(final=(90, 90, 90, 90), fraction=0.05, sharing="none")
+    longer.config["training"] = {**longer.config["training"], "epochs": 99}
+    assert verdict("sharing-helps", [longer, *pair(0.05, HELPS)]).state == HOLDS
+
+
+def rows(**milliseconds: float) -> list[Row]:
+    """A measurement of a layer with these times."""
+    names = {"plain": "3×3 kernel", "six": "6×6 kernel", "one": "1 layer", "four": "4 layers"}
+    names |= {"cmc5": "CMC-5", "cmc20": "CMC-20", "kept": "CMC-20, task learned"}
+    return [
+        Row("made", names[name], 1, 1, float("nan"), 1.0, ms, ms, ms, 64, 1000, 7, "CPU", 2)
+        for name, ms in milliseconds.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, HOLDS),
+        ({"cmc20": 104.0}, FAILS),
+        ({"six": 290.0}, FAILS),
+        ({"four": 290.0}, FAILS),
+        ({"kept": 500.0}, HOLDS),
+    ],
+)
+def test_the_claim_about_a_layer(changes: dict[str, float], state: str) -> None:
+    usual = {"plain": 100.0, "six": 400.0, "one": 100.0, "four": 400.0, "cmc5": 101.0, "cmc20": 102.0, "kept": 100.0}
+    found = judge_layer(rows(**(usual | changes)))
+    assert found.state == state, found.measured
+    assert "CPU, 1000×1000" in found.measured
+
+
+def test_without_its_measurement_the_claim_about_a_layer_is_open() -> None:
+    assert judge_layer([]).state == UNMEASURED
+    assert judge_layer(rows(plain=1.0)).state == UNMEASURED
+
+
+def test_the_scorecard_as_a_table() -> None:
+    family = Family("paper-quick", "preset quick", "quick", list(pair(0.05, HELPS)))
+    frame = scorecard.frame([(family, judge(family))])
+    assert list(frame.columns) == scorecard.COLUMNS
+    row = frame.set_index("key").loc["sharing-helps"]
+    assert row["verdict"] == HOLDS
+    assert row["preset"] == "quick"
+    assert row["images"] == "embedded"
+    assert row["seeds"] == "0"
