@@ -8,6 +8,9 @@ from reports.text import plain
 
 _MISSING = object()
 
+USUAL = 0.75
+"""Share of the configurations that must have a value before it goes without saying."""
+
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as a flat one with dotted keys; a list stays a value."""
@@ -22,21 +25,25 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One label per configuration, such as ``cmc (sharing=none)``.
 
     A strategy's own settings are named where they differ between configurations of that strategy; the backbone
-    and the training are named where they differ between any two of the configurations.
+    and the training are named where they differ between any two of the configurations. A value that more than USUAL of
+    them have goes without saying.
     """
     everyones = [flatten({"backbone": c.get("backbone") or {}, "training": c.get("training") or {}}) for c in configs]
     own = [flatten({"settings": c.get("settings") or {}}) for c in configs]
     strategies = [plain(c["strategy"]) for c in configs]
     shared = _differing(everyones)
+    specials = {
+        name: _differing([settings for settings, other in zip(own, strategies, strict=True) if other == name])
+        for name in dict.fromkeys(strategies)
+    }
     found = []
     for strategy, general, special in zip(strategies, everyones, own, strict=True):
-        kin = [settings for settings, name in zip(own, strategies, strict=True) if name == strategy]
-        keys = [*_differing(kin), *shared]
-        short = Counter(key.rpartition(".")[2] for key in keys)
+        usual = {**specials[strategy], **shared}
+        short = Counter(key.rpartition(".")[2] for key in usual)
         values = {**general, **special}
         parts = []
-        for key in keys:
-            if key in values:
+        for key, unsaid in usual.items():
+            if key in values and values[key] != unsaid:
                 last = key.rpartition(".")[2]
                 name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
                 parts.append(f"{plain(name)}={plain(values[key], 24)}")
@@ -44,9 +51,15 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return _distinct(found)
 
 
-def _differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for flat in flats for key in flat)
-    return [key for key in keys if any(flat.get(key, _MISSING) != flats[0].get(key, _MISSING) for flat in flats)]
+def _differing(flats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The keys whose values differ, each with the value that goes without saying, or with _MISSING."""
+    found = {}
+    for key in dict.fromkeys(key for flat in flats for key in flat):
+        values = [flat.get(key, _MISSING) for flat in flats]
+        if any(value != values[0] for value in values):
+            most = max(values, key=values.count)
+            found[key] = most if values.count(most) > USUAL * len(values) else _MISSING
+    return found
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ GAP = 0.058
 
 
 def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
-    """Mean PSNR against bytes and against multiply-accumulates; None where no run has told its costs.
+    """Mean PSNR against bytes and against multiply-accumulates; None where fewer than two told their costs.
 
     Args:
         group: what is compared.
@@ -38,7 +38,7 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
         for entry in group.entries
         if all(0 < _cost(entry, name) < np.inf for name, *_ in AXES) and np.isfinite(entry.mean("mean_psnr"))
     ]
-    if not known:
+    if len(known) < 2:
         return None
     caption = (
         "Mean PSNR over all tasks after the whole stream, against the bytes of the network with all that its strategy "

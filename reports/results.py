@@ -6,6 +6,7 @@ tasks in the same order, preset and data) form a :class:`Group`; nothing is ever
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -202,7 +203,7 @@ class Group:
 
     Args:
         key: a short name for files and anchors, unique in the report.
-        number: 1, or more where stream and preset have the same names as in a group before.
+        number: counts the groups whose stream and preset have the same names, from 1; 0 where there is only one.
         stream: the stream's name.
         order: its tasks, in the order they are learned.
         preset: the preset's name.
@@ -225,7 +226,8 @@ class Group:
     @property
     def title(self) -> str:
         """Stream and preset in words, unique in the report."""
-        return f"{self.stream}, preset {self.preset}{f' ({self.number})' if self.number > 1 else ''}"
+        more = f" ({self.number}: {self.order[0]} first)" if self.number else ""
+        return f"{self.stream}, preset {self.preset}{more}"
 
     @property
     def headings(self) -> list[str]:
@@ -419,12 +421,17 @@ def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
         apart.setdefault(_text([setting(result), tasks(result)]), []).append(result)
+    names = [(setting(members[0])["stream"], setting(members[0])["preset"]) for members in apart.values()]
+    first = {name: place for place, name in reversed(list(enumerate(names)))}
+    ranked = sorted(zip(names, apart.values(), strict=True), key=lambda pair: (first[pair[0]], -len(pair[1])))
     groups: list[Group] = []
+    seen: Counter[tuple[str, str]] = Counter()
     taken: set[str] = set()
-    for members in apart.values():
-        stream, preset = setting(members[0])["stream"], setting(members[0])["preset"]
-        base = slug(f"{stream}-{preset}")
-        key, number = base, 1
+    for name, members in ranked:
+        stream, preset = name
+        seen[name] += 1
+        base = key = slug(f"{stream}-{preset}")
+        number = 1
         while key in taken:
             number += 1
             key = f"{base}-{number}"
@@ -433,7 +440,7 @@ def _groups(results: Sequence[Result]) -> list[Group]:
         groups.append(
             Group(
                 key=key,
-                number=number,
+                number=seen[name] if names.count(name) > 1 else 0,
                 stream=stream,
                 order=[plain(task) for task in told.config["order"]],
                 preset=preset,

@@ -83,8 +83,9 @@ def judge_layer(rows: Sequence[Row]) -> Verdict:
     holds = cmc < 1.02 and min(kernel, layers) >= 3
     base = rows[0]
     measured = (
-        f"CMC-20 takes {fixed(100 * (cmc - 1), 1, sign=True)} % of CMC-5's time more, a 6×6 kernel {fixed(kernel, 1)} "
-        f"times that of 3×3, four layers {fixed(layers, 1)} times that of one ({base.device}, {base.size}×{base.size})"
+        f"CMC-20 takes {fixed(100 * abs(cmc - 1), 1)} % {'more' if cmc >= 1 else 'less'} time than CMC-5, a 6×6 kernel "
+        f"{fixed(kernel, 1)} times that of 3×3, four layers {fixed(layers, 1)} times that of one ({base.device}, "
+        f"{base.size}×{base.size})"
     )
     return Verdict(_LAYER, HOLDS if holds else FAILS, measured, ())
 

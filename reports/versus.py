@@ -10,7 +10,7 @@ from reports.published import Published, load
 from reports.results import Entry
 from reports.seeds import facts
 from reports.tables import Cell, Column, Table, mark_best, mark_level, number
-from reports.text import NOTHING, count, fixed, quantity
+from reports.text import NOTHING, count, fixed
 
 HERE, PRINTED = "measured here", "printed in the paper"
 
@@ -75,7 +75,7 @@ def layer(rows: Sequence[Row]) -> Versus:
                 Cell(row.variant, row.variant),
                 _times(row.trainable_parameters, first.trainable_parameters),
                 _times(row.kernel_parameters, base.kernel_parameters),
-                Cell(quantity(row.peak_memory, "B"), row.peak_memory)
+                Cell(f"{count(row.peak_memory / 1e6)} MB", row.peak_memory)
                 if math.isfinite(row.peak_memory)
                 else Cell(NOTHING),
                 Cell(fixed(row.gmac, 3), row.gmac),
