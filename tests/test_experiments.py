@@ -1,0 +1,252 @@
+"""Experiments: what a file says, which runs it leads to, what is left of them, and the real command at tiny scale."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from rich.console import Console
+
+from benchmark.engine.local import execute, resolve
+from benchmark.errors import UserError
+from benchmark.experiments import matrix, schedule
+from benchmark.experiments.matrix import Choices, expand, load
+from benchmark.progress import Reporter
+from benchmark.runs import Run, locate
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes an experiment file."""
+
+    def experiment(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("summary: nothing to run\n", ["it runs nothing", "strategies"]),
+        ("strategies: [cmc]\nstreems: [four_tasks]\n", ["line 2", "streems"]),
+        ("strategies: cmc\n", ["line 1", "strategies"]),
+        ("strategies: [cmc]\nset:\n  epochs: 3\n", ["line 3", "section.field"]),
+        ("strategies: [cmc]\nvary:\n  cmc.fraction: [0.1]\n  packnet.fraction: [0.1]\n", ["line 4", "packnet"]),
+        ("strategies: [cmc]\nvary:\n  cmc.fraction: []\n", ["line 3", "no values"]),
+        ("strategies: [cmc]\npresets:\n  quik: {training.epochs: 1}\n", ["line 3", "quik", "quick"]),
+        ("of: [table9]\n", ["line 1", "table9"]),
+        ("of: [table6]\n", ["table6"]),
+        ("strategies: [cmc]\nseeds: []\n", ["line 2", "seeds"]),
+        ("strategies: [cmc\n", ["line"]),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(write: Write, text: str, parts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        load(write(text))
+    for part in ["mine.yaml", *parts]:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("strategies: [cmk]\n", "cmc"),
+        ("strategies: [cmc]\nvary: {cmc.fraction: [1.5]}\n", "fraction"),
+        ("strategies: [cmc]\nset: {training.epocs: 3}\n", "epochs"),
+        ("strategies: [cmc]\norders: [[derain, defog]]\n", "defog"),
+        ("strategies: [cmc]\nstreams: [five_tasks]\n", "five_tasks"),
+    ],
+)
+def test_what_no_run_can_be_made_of(write: Write, text: str, part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        [resolve(config) for config in expand(load(write(text)), Choices("smoke"))]
+
+
+def test_every_combination_is_a_run(write: Write) -> None:
+    text = """
+        strategies: [cmc, packnet]
+        streams: [four_tasks, noise_levels]
+        set: {training.epochs: 2, cmc.t: 10}
+        vary:
+          cmc.fraction: [0.1, 0.05]
+          backbone.width: [8, 16]
+        presets:
+          smoke: {training.batch_size: 3}
+        seeds: [0, 1, 2]
+    """
+    configs = expand(load(write(text)), Choices("smoke"))
+    assert len(configs) == 2 * 3 * (2 * 2 + 2)
+    assert {config.training.epochs for config in configs} == {2}
+    assert {config.training.batch_size for config in configs} == {3}
+    for config in configs:  # what names a strategy goes to that one alone
+        assert ("t" in config.settings) == (config.strategy == "cmc")
+    assert {config.settings["fraction"] for config in configs if config.strategy == "cmc"} == {0.1, 0.05}
+
+
+def test_the_person_who_asks_decides(write: Write) -> None:
+    experiment = load(write("strategies: [cmc, mas]\nset: {training.epochs: 2}\nseeds: [0, 1]\n"))
+    configs = expand(experiment, Choices("smoke", seeds=(7,), assignments=("training.epochs=5", "cmc.fraction=0.05")))
+    assert [(config.seed, config.training.epochs) for config in configs] == [(7, 5), (7, 5)]
+    assert [config.settings.get("fraction") for config in configs] == [0.05, None]
+
+
+def test_orders_are_runs_of_their_own(write: Write) -> None:
+    configs = expand(load(write("strategies: [cmc]\norders: [[derain, deblur], [deblur, derain]]\n")), Choices("smoke"))
+    assert [config.order for config in configs] == [["derain", "deblur"], ["deblur", "derain"]]
+
+
+def test_far_too_many_runs_are_refused(write: Write) -> None:
+    seeds = ", ".join(str(seed) for seed in range(101))
+    fractions = ", ".join(str(0.0001 * (step + 1)) for step in range(100))
+    text = f"strategies: [cmc]\nvary: {{cmc.fraction: [{fractions}]}}\nseeds: [{seeds}]\n"
+    with pytest.raises(UserError, match="10100 runs"):
+        expand(load(write(text)), Choices("smoke"))
+
+
+def test_every_table_and_figure_of_the_paper_is_there() -> None:
+    assert matrix.names() == [f"table{n}" for n in range(1, 8)] + [f"figure{n}" for n in range(4, 7)]
+    with pytest.raises(UserError, match="table2"):
+        matrix.paper("table22")
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_the_papers_runs_are_each_done_once(preset: str) -> None:
+    """As the paper counts them: each table's rows, of which those in a table before are no new runs."""
+    seen: set[str] = set()
+    new = {}
+    for name in matrix.names():
+        if name != matrix.LAYER:
+            found = {resolve(config).identity for config in expand(matrix.paper(name), Choices(preset))}
+            new[name] = len(found - seen)
+            seen |= found
+    # Table 2's CMC is a row of Table 1, Table 3's first order and Table 5's first row its row of 1.25 % with sharing.
+    assert new == {
+        "table1": 10,
+        "table2": 6,
+        "table3": 3,
+        "table4": 2,
+        "table5": 1,
+        "table7": 4,
+        "figure4": 0,
+        "figure5": 0,
+        "figure6": 0,
+    }
+
+
+TINY = "strategies: [finetune, independent]\norders: [[derain, deblur]]\n"
+
+
+def test_what_is_left_and_how_long_it_takes(write: Write, tmp_path: Path) -> None:
+    """One run is finished, one of two tasks of the other: what is left is half of it, in the time the finished took."""
+    configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))]
+    out = tmp_path / "runs"
+
+    def step(config: object) -> float:
+        return 0.5
+
+    before = schedule.schedule(configs, out, step)
+    updates = configs[0].training.updates
+    assert [one.state for one in before] == ["missing", "missing"]
+    assert before[0].seconds_left == pytest.approx(2 * (schedule.LEAST + schedule.OVERHEAD * 0.5 * updates))
+
+    done = execute(configs, out, Reporter(Console(quiet=True), 1))
+    done[0].update_status(seconds=40.0)
+    done[1].update_status(state="interrupted", tasks_done=1)
+    after = schedule.schedule([*configs, *configs], out, step)
+    assert [one.state for one in after] == ["finished", "1 of 2 tasks"]
+    assert [one.seconds_left for one in after] == [0.0, 20.0]
+    assert "2 runs, 1 finished; the rest takes about 20 s" in schedule.summary(after)
+
+
+def test_runs_are_named_by_what_differs_from_the_preset(write: Write) -> None:
+    text = "strategies: [cmc]\norders: [[derain, deblur], [deblur, derain]]\nvary: {cmc.fraction: [0.05]}\n"
+    configs = [resolve(config) for config in expand(load(write(text)), Choices("smoke"))]
+    assert schedule.names(configs) == ["cmc cmc.fraction=0.05", "cmc cmc.fraction=0.05 deblur → derain"]
+
+
+def test_a_finished_run_anywhere_below_is_reused(write: Write, tmp_path: Path) -> None:
+    """Moved to another folder below, it is found by its content and left as it is."""
+    configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))][:1]
+    out = tmp_path / "runs"
+    (run,) = execute(configs, out, Reporter(Console(quiet=True), 1))
+    moved = out / "earlier" / run.name
+    moved.parent.mkdir()
+    run.path.rename(moved)
+    before = (moved / "status.json").read_bytes()
+    (again,) = execute(configs, out, Reporter(Console(quiet=True), 1))
+    assert again.path == moved
+    assert (moved / "status.json").read_bytes() == before
+    assert locate(out) == {configs[0].identity: moved}
+
+
+def test_a_sweep_from_a_file_to_its_report(command: Command, write: Write, tmp_path: Path) -> None:
+    out, page = tmp_path / "runs", tmp_path / "page"
+    words = ["sweep", str(write(TINY)), "--preset", "smoke", "--out", str(out), "--report", str(page)]
+    listed = command(*words, "--dry-run")
+    assert listed.returncode == 0, listed.stderr
+    assert not out.exists()
+    assert "2 runs, 0 finished" in listed.stdout
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    assert "run 2 of 2" in done.stdout
+    assert "ETA" in done.stdout
+    assert (page / "index.html").exists()
+    assert len(list(out.iterdir())) == 2
+    assert "2 runs, all finished." in command(*words, "--dry-run").stdout
+
+
+def test_an_interrupted_experiment_goes_on(command: Command, write: Write, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))]
+    first, second = execute(configs, out, Reporter(Console(quiet=True), 1))
+    whole = (second.path / "metrics.csv").read_bytes()
+    for path in (first, second):
+        path.update_status(started="2020-01-01T00:00:00+00:00")
+    second.update_status(state="interrupted", tasks_done=1)
+    done = command(
+        "sweep", str(write(TINY)), "--preset", "smoke", "--out", str(out), "--report", str(tmp_path / "page")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 finished" in done.stdout
+    assert first.status["started"] == "2020-01-01T00:00:00+00:00"
+    assert Run(second.path).finished
+    assert (second.path / "metrics.csv").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["reproduce", "table9"], ["table9", "table7", "figure4"]),
+        (["reproduce", "table1", "--preset", "quik"], ["quik", "quick"]),
+        (["reproduce", "table1", "--set", "cmc.fractoin=1"], ["fractoin", "fraction"]),
+        (["sweep", "nowhere.yaml"], ["nowhere.yaml"]),
+    ],
+)
+def test_bad_input_ends_with_2(command: Command, words: list[str], parts: list[str], tmp_path: Path) -> None:
+    done = command(*words, "--out", str(tmp_path / "runs"), "--dry-run")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    told = re.sub(r"\s+", " ", done.stderr)
+    for part in parts:
+        assert part in told
+
+
+@pytest.mark.slow
+def test_a_figure_of_the_paper_at_tiny_scale(command: Command, tmp_path: Path) -> None:
+    """Figure 4's runs, then its figure, and a second call that does nothing more than report."""
+    out, page = tmp_path / "runs", tmp_path / "page"
+    words = ["reproduce", "figure4", "--preset", "smoke", "--out", str(out), "--report", str(page)]
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    assert "4 runs, 0 finished" in done.stdout
+    assert (page / "figures" / "paper-smoke-figure4.svg").exists()
+    assert (page / "tables" / "paper-smoke-table1.tex").exists()
+    again = command(*words)
+    assert "4 runs, all finished." in again.stdout
+    assert again.stdout.count("kept") == 4
