@@ -514,7 +514,8 @@ def drawing(
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=size, dpi=160, layout="constrained")
         draw(figure)
-        figure.draw_without_rendering()
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
         figure.set_layout_engine("none")  # what was laid out once stays
         svg, png = io.StringIO(), io.BytesIO()
         nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -199,7 +199,10 @@ def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> 
     """Peak bytes of a forward pass: on a GPU of its tensors, on the CPU of a process that does nothing else."""
     if device.type == "cuda":
         return _peak_here(index, channels, size, device)
-    context = multiprocessing.get_context("spawn")
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload([__name__])  # so that torch is imported once, not for every variant
     with context.Pool(1) as pool:
         return pool.apply(_peak_here, (index, channels, size, device))
 

@@ -1,0 +1,158 @@
+"""The paper's tables beside ours, and tables as CSV, Markdown and LaTeX."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_runs import LEARNED, PROTOCOL, made_run
+
+import reports
+from reports import exports, versus
+from reports.families import Family, families
+from reports.results import collect
+from reports.tables import Cell, Column, Table
+
+CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
+PACKNET = {"fraction": 0.2}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of CMC and of PackNet, whose difference grows a little from seed to seed."""
+    folder = tmp_path_factory.mktemp("exports")
+    for seed in range(3):
+        made_run(folder / "runs", "cmc", shift=0.5 + 0.1 * seed, seed=seed, settings=CMC)
+        made_run(folder / "runs", "packnet", shift=0.105 * seed, seed=seed, settings=PACKNET)
+        made_run(folder / "runs", "cmc", seed=seed, settings=CMC | {"sharing": "none"})
+    reports.build([folder / "runs"], folder / "page")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def family(folder: Path) -> Family:
+    """The runs as a family."""
+    (found,) = families(collect([folder / "runs"]))
+    return found
+
+
+def table(family: Family, name: str) -> Table:
+    """One of the paper's tables beside ours."""
+    return next(one.table for one in versus.beside(family) if one.name == name)
+
+
+def test_our_row_stands_beside_the_printed_one(family: Family) -> None:
+    frame = exports.frame(table(family, "table2")).set_index("Methods")
+    row = frame.loc["CMC-5"]
+    assert row["derain (measured here)"] == pytest.approx(LEARNED[0] + 0.6)
+    assert row["derain (measured here) std"] == "0.10"
+    assert row["Derain (printed in the paper)"] == 32.14
+    assert frame.loc["MAS [3]", "derain (measured here)"] == "–"
+
+
+def test_a_row_of_table_1_for_each_setting_that_was_run(family: Family) -> None:
+    frame = exports.frame(table(family, "table1"))
+    ours = frame[frame["derain (measured here)"] != "–"]
+    assert ours["% Params"].astype(str).tolist() == ["20", "20"]
+    assert set(ours["Knowledge Sharing"]) == {"✓", "✗"}
+
+
+def test_the_best_is_bold_and_what_is_level_with_it_is_marked(family: Family) -> None:
+    """CMC leads PackNet by 0.5 dB in every seed, give or take some hundredths: not level."""
+    rows = {row[0].text: row for row in table(family, "table2").rows}
+    assert rows["CMC-5"][1].best
+    assert not rows["Pruning [27]"][1].best
+    assert not rows["Pruning [27]"][1].level
+    assert rows["CMC-5"][5].best  # of the printed ones
+
+
+def test_what_three_seeds_cannot_tell_apart_is_marked(tmp_path: Path) -> None:
+    for seed, (one, other) in enumerate([(0.5, 0.0), (0.0, 0.4), (0.3, 0.2)]):
+        made_run(tmp_path, "cmc", shift=one, seed=seed, settings=CMC)
+        made_run(tmp_path, "packnet", shift=other, seed=seed, settings=PACKNET)
+    (family,) = families(collect([tmp_path]))
+    rows = {row[0].text: row for row in table(family, "table2").rows}
+    assert rows["CMC-5"][1].best
+    assert rows["Pruning [27]"][1].level
+    assert r"\textsuperscript{\dag}" in exports.latex(table(family, "table2"), "x")
+
+
+@pytest.mark.parametrize("ending", ["md", "tex"])
+def test_a_table_says_where_its_figures_are_from(folder: Path, ending: str) -> None:
+    text = (folder / "page" / "tables" / f"paper-quick-table2.{ending}").read_text(encoding="utf-8")
+    for part in (PROTOCOL, "reset quick", "embedded", "Seeds 0, 1 and 2", "paired"):
+        assert part.replace("[", r"\[").replace("]", r"\]") in text or part in text
+
+
+def test_markdown_is_a_table(folder: Path) -> None:
+    text = (folder / "page" / "tables" / "paper-quick-table2.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert "**30.60** ± 0.10" in next(row for row in rows if "CMC-5" in row)
+
+
+def test_latex_has_its_rules_and_as_many_cells_in_each_row(folder: Path) -> None:
+    text = (folder / "page" / "tables" / "paper-quick-table2.tex").read_text(encoding="utf-8")
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{30.60}", r"\label{tab:paper-quick-table2}"):
+        assert rule in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    cells = {len(re.findall(r"(?<!\\)&", line)) for line in body.splitlines() if line.endswith(r"\\")}
+    assert cells == {8}
+    assert text.isascii()
+
+
+def test_every_letter_that_a_table_may_hold_is_known_to_latex(folder: Path) -> None:
+    for path in (folder / "page" / "tables").glob("*.tex"):
+        assert path.read_text(encoding="utf-8").isascii(), path.name
+
+
+def test_names_cannot_break_a_table() -> None:
+    hostile = r"a_b & 50% $x$ \end{tabular} #1 {~^} | `*"
+    made = Table("c", [Column("name"), Column("x")], [[Cell(hostile, hostile), Cell("1", 1.0)]])
+    assert r"a\_b \& 50\% \$x\$ \textbackslash{}end\{tabular\} \#1" in exports.latex(made, "x")
+    assert r"\| \`\*" in exports.markdown(made)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-extra)")
+def test_latex_accepts_the_tables(folder: Path, tmp_path: Path) -> None:
+    tables = sorted((folder / "page" / "tables").glob("*.tex"))
+    inputs = "\n".join(rf"\input{{{path}}}" for path in tables)
+    packages = r"\usepackage{booktabs,amssymb,graphicx}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
+    (tmp_path / "all.tex").write_text(document, encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert len(tables) >= 3
+
+
+def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    reports.build([folder / "runs"], out)
+    (out / "tables" / "notes.txt").write_text("mine", encoding="utf-8")
+    first = set((out / reports.MANIFEST).read_text(encoding="utf-8").split())
+    made_run(tmp_path / "runs", "finetune", stream="noise_levels")
+    reports.build([tmp_path / "runs"], out)
+    second = set((out / reports.MANIFEST).read_text(encoding="utf-8").split())
+    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert first - second
+    assert there == second | {"index.html", reports.MANIFEST, "tables/notes.txt"}
+
+
+def test_a_list_of_files_cannot_lead_out_of_the_report(folder: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious.csv"
+    precious.write_text("keep", encoding="utf-8")
+    out = tmp_path / "page"
+    out.mkdir()
+    (out / reports.MANIFEST).write_text("../precious.csv\ntables/../../precious.csv\n", encoding="utf-8")
+    reports.build([folder / "runs"], out)
+    assert precious.read_text(encoding="utf-8") == "keep"
+
+
+def test_the_scorecard_lies_beside_the_page(folder: Path) -> None:
+    frame = pd.read_csv(folder / "page" / "tables" / "scorecard.csv").set_index("key")
+    assert frame.loc["cmc-leads-packnet", "verdict"] == "holds"
+    assert frame.loc["cmc-leads-packnet", "seeds"] == "0 1 2"
+    assert frame.loc["noise-levels", "verdict"] == "not measured"

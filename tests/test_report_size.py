@@ -1,0 +1,55 @@
+"""A report on 200 runs: its page stays small, and it is made without torch. Its time is for `time` to tell."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from made_runs import made_run
+
+from reports.figures import MOST_LINES, MOST_PANELS, leading, wrapped
+from reports.html import LARGEST
+from reports.results import collect
+
+RUNS = 200
+
+
+@pytest.mark.slow
+def test_two_hundred_runs(tmp_path: Path) -> None:
+    """A hundred configurations of one strategy, and a hundred runs of twenty strategies with five seeds each."""
+    for number in range(RUNS // 2):
+        shift = 0.01 * number
+        made_run(tmp_path / "runs", "cmc", shift=shift, settings={"fraction": round(0.001 * (number + 1), 4)})
+        made_run(tmp_path / "runs", f"strategy_{number % 20}", seed=number // 20, shift=shift, keeps=number % 2 == 0)
+    code = (
+        "import sys, reports; from pathlib import Path\n"
+        "reports.build([Path(sys.argv[1])], Path(sys.argv[2]))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "runs"), str(tmp_path / "page")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "page" / "index.html"
+    assert page.stat().st_size < LARGEST
+    text = page.read_text(encoding="utf-8")
+    (group,) = collect([tmp_path / "runs"]).groups
+    assert len(group.entries) == 120
+    assert f"the {MOST_PANELS} of 120 with the highest mean PSNR" in text
+    assert f"the {MOST_LINES} of 120 with the highest mean PSNR" in text
+    assert "strategy_19" in text
+
+
+def test_the_leading_entries_keep_their_order(tmp_path: Path) -> None:
+    for number, shift in enumerate((0.3, 0.1, 0.4, 0.2)):
+        made_run(tmp_path, f"s{number}", shift=shift)
+    (group,) = collect([tmp_path]).groups
+    assert [entry.label for entry in leading(group.entries, 2)] == ["s0", "s2"]
+    assert leading(group.entries, 9) == group.entries
+
+
+def test_a_long_title_takes_two_lines_at_most() -> None:
+    assert wrapped("short", 2.0) == "short"
+    title = wrapped("cmc (fraction=0.0125, sharing=none, backbone=dense, epochs=8)", 2.0)
+    assert title.count("\n") == 1
+    assert title.endswith("…")
