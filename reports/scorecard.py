@@ -75,9 +75,10 @@ def judge(family: Family) -> list[Verdict]:
 
 def judge_layer(rows: Sequence[Row]) -> Verdict:
     """The claim about the cost of a layer, checked on its measurement; without rows it was not measured."""
-    cmc = _ratio(rows, "CMC-20", "CMC-5")
-    kernel = _ratio(rows, "6×6", "3×3")
-    layers = _ratio(rows, "4 layers", "1 layer")
+    cmc, kernel, layers = (
+        next((row.base_ratio for row in rows if row.variant == name), np.nan)
+        for name in ("CMC-20", "6×6 kernel", "4 layers")
+    )
     if np.isnan([cmc, kernel, layers]).any():
         return Verdict(_LAYER, UNMEASURED, f"measure it with: {_LAYER.run}", ())
     holds = cmc < 1.02 and min(kernel, layers) >= 3
@@ -422,9 +423,3 @@ def _p(differences: Array) -> str:
     """The p of a paired test where there are seeds for it."""
     p = significance(differences)
     return "" if np.isnan(p) else f" (p = {p:.2g})"
-
-
-def _ratio(rows: Sequence[Row], one: str, other: str) -> float:
-    """How much more time a variant takes than another, named by the beginnings of their names; nan without either."""
-    times = [next((row.milliseconds for row in rows if row.variant.startswith(v)), np.nan) for v in (one, other)]
-    return times[0] / times[1]
