@@ -37,6 +37,9 @@ ALONE = "independent"
 MOST_LINES = 12
 """Entries that a figure draws in colour and names in its legend; more cannot be told apart."""
 
+CHOICE = "the best of each strategy and then those with the highest mean PSNR after the whole stream"
+"""How :func:`leading` chooses, in words."""
+
 LETTER = 0.09
 """Inches that a letter of a panel's title takes, about."""
 
@@ -117,7 +120,7 @@ class Drawing:
 def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
     """PSNR on every task after every task, one panel per entry, coloured by the change since the task was learned.
 
-    Of more than MOST_PANELS entries, those with the highest mean PSNR are drawn.
+    Of more than MOST_PANELS entries the leading ones are drawn.
     """
     tasks = len(group.order)
     shown = leading(group.entries, MOST_PANELS)
@@ -178,8 +181,8 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
     )
     if len(shown) < len(group.entries):
         caption += (
-            f" Shown are the {len(shown)} of {len(group.entries)} with the highest mean PSNR after the whole stream; "
-            f"{len(group.entries) - len(shown)} are left out, their numbers stand in the tables."
+            f" Shown are {len(shown)} of {len(group.entries)}, {CHOICE}; the numbers of the other "
+            f"{len(group.entries) - len(shown)} stand in the tables."
         )
     return drawing(
         f"{group.key}-matrix",
@@ -200,12 +203,16 @@ def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
     """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
 
     None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries of the
-    same backbone and training; of more than MOST_PANELS, those with the highest mean PSNR.
+    same backbone and training that learned one task after another; of more than MOST_PANELS, the leading ones.
     """
     alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
     if alone is None:
         return None
-    alike = [entry for entry in group.entries if entry is not alone and _network(entry) == _network(alone)]
+    alike = [
+        entry
+        for entry in group.entries
+        if entry is not alone and _network(entry) == _network(alone) and np.isfinite(np.diag(entry.mean("psnr"))).all()
+    ]
     if not alike:
         return None
     shown = leading(alike, MOST_PANELS)
@@ -238,14 +245,13 @@ def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
         for label, entry in zip(axis.get_yticklabels(), shown, strict=True):
             label.set_color(looks[entry.label].colour)
 
-    left_out = len(alike) - len(shown)
     caption = (
         "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
         f"({alone.label}): what a task took from earlier tasks, or what its share of the network costs it. Violet is "
         "better than alone, orange worse."
     )
-    if left_out:
-        caption += f" The {left_out} with the lowest mean PSNR are left out."
+    if len(shown) < len(alike):
+        caption += f" Shown are {len(shown)} of {len(alike)}, {CHOICE}."
     return drawing(
         f"{group.key}-transfer",
         "What a task took from earlier ones",
@@ -323,10 +329,15 @@ def training(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> Dr
 
 
 def leading(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """At most so many entries, those with the highest mean PSNR after the whole stream, in the order given."""
+    """At most so many entries, in the order given: the best of each strategy, then those with the highest mean PSNR.
+
+    So a figure shows every strategy before it shows variants of one; there, too, the highest mean PSNR comes first.
+    """
     means = np.array([float(entry.mean("mean_psnr")) for entry in entries])
-    best = np.argsort(-means, kind="stable")[:most]  # nan comes last
-    return [entries[place] for place in sorted(best.tolist())]
+    best = np.argsort(-means, kind="stable").tolist()  # nan comes last
+    firsts = {entries[place].results[0].strategy: place for place in reversed(best)}.values()
+    chosen = sorted(best, key=lambda place: place not in firsts)[:most]
+    return [entries[place] for place in sorted(chosen)]
 
 
 def _panels(
@@ -347,8 +358,8 @@ def _panels(
     lines = _Lines(*data, told_apart(chosen, looks), others)
     if others:
         caption += (
-            f" In colour: the {len(chosen)} of {len(group.entries)} with the highest mean PSNR after the whole "
-            f"stream. The other {len(others)} are thin grey lines, their numbers stand in the tables."
+            f" In colour: {len(chosen)} of {len(group.entries)}, {CHOICE}. The other {len(others)} are thin grey "
+            "lines, their numbers stand in the tables."
         )
     titles = [f"{place}  {heading}" for place, heading in enumerate(group.headings, 1)]
     titles = [wrapped(text, WIDTH / columns - 0.4) for text in titles]
@@ -498,8 +509,8 @@ def short(text: str, longest: int = 36) -> str:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """A panel's title in at most two lines that fit a width, with an ellipsis where even two do not hold it."""
-    return "\n".join(textwrap.wrap(text, max(8, int(inches / LETTER)), max_lines=2, placeholder="…")) or text
+    """A panel's title in at most three lines that fit a width, with an ellipsis where even three do not hold it."""
+    return "\n".join(textwrap.wrap(text, max(8, int(inches / LETTER)), max_lines=3, placeholder="…")) or text
 
 
 def drawing(

@@ -454,10 +454,10 @@ def _groups(results: Sequence[Result]) -> list[Group]:
 
 
 def entries(results: Sequence[Result]) -> list[Entry]:
-    """Results as entries: the seeds of one configuration together, labelled by what tells them apart."""
+    """Results as entries in order of their labels: the seeds of one configuration, labelled by what tells it apart."""
     apart: dict[str, list[Result]] = {}
     for result in results:
         apart.setdefault(_text([result.config.get(key) for key in CONFIGURATION]), []).append(result)
     members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
     names = labels([seeds[0].config for seeds in members])
-    return [Entry(label, seeds) for label, seeds in zip(names, members, strict=True)]
+    return [Entry(label, seeds) for label, seeds in sorted(zip(names, members, strict=True), key=lambda pair: pair[0])]

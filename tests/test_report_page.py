@@ -301,11 +301,12 @@ def test_choosing_what_is_compared(browser: Browser, report: Path, group: Group)
     browser.open(report)
     first = browser.run(COMPARE)
     assert not first["hidden"]
-    assert first["chosen"] == ["derain", "chelsea", "cmc"]
-    assert first["offered"] == [ORDER, ["chelsea", "china"], ["cmc", "finetune", HOSTILE, LONG]]
-    for index, key in ((2, "ArrowDown"), (1, "ArrowDown"), (0, "ArrowDown")):
+    assert first["chosen"] == ["derain", "chelsea", HOSTILE]
+    assert first["offered"] == [ORDER, ["chelsea", "china"], sorted(["cmc", "finetune", HOSTILE, LONG])]
+    for index, steps in ((2, sorted([HOSTILE, LONG, "cmc", "finetune"]).index("finetune")), (1, 1), (0, 1)):
         browser.run(f"document.querySelectorAll('.compare select')[{index}].focus()")
-        browser.press(key, 40)
+        for _ in range(steps):
+            browser.press("ArrowDown", 40)
     second = browser.run(COMPARE)
     assert second["chosen"] == ["denoise", "china", "finetune"]
     strip = strips["denoise"][1]

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from made_runs import made_run
 
-from reports.figures import MOST_LINES, MOST_PANELS, leading, wrapped
+from reports.figures import CHOICE, MOST_LINES, MOST_PANELS, leading, wrapped
 from reports.html import LARGEST
 from reports.results import collect
 
@@ -35,8 +35,8 @@ def test_two_hundred_runs(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     (group,) = collect([tmp_path / "runs"]).groups
     assert len(group.entries) == 120
-    assert f"the {MOST_PANELS} of 120 with the highest mean PSNR" in text
-    assert f"the {MOST_LINES} of 120 with the highest mean PSNR" in text
+    assert f"{MOST_PANELS} of 120, {CHOICE}" in text
+    assert f"{MOST_LINES} of 120, {CHOICE}" in text
     assert "strategy_19" in text
 
 
@@ -48,8 +48,19 @@ def test_the_leading_entries_keep_their_order(tmp_path: Path) -> None:
     assert leading(group.entries, 9) == group.entries
 
 
-def test_a_long_title_takes_two_lines_at_most() -> None:
+def test_every_strategy_leads_before_variants_of_one(tmp_path: Path) -> None:
+    for number, shift in enumerate((0.3, 0.4, 0.5)):
+        made_run(tmp_path, "cmc", shift=shift, settings={"fraction": 0.1 * (number + 1)})
+    made_run(tmp_path, "finetune", keeps=False)
+    (group,) = collect([tmp_path]).groups
+    means = [float(entry.mean("mean_psnr")) for entry in leading(group.entries, 2)]
+    every = sorted(float(entry.mean("mean_psnr")) for entry in group.entries)
+    assert sorted(means) == [every[0], every[-1]]
+
+
+def test_a_long_title_takes_three_lines_at_most() -> None:
     assert wrapped("short", 2.0) == "short"
-    title = wrapped("cmc (fraction=0.0125, sharing=none, backbone=dense, epochs=8)", 2.0)
-    assert title.count("\n") == 1
+    assert wrapped("cmc (fraction=0.0125, sharing=none)", 2.0) == "cmc (fraction=0.0125,\nsharing=none)"
+    title = wrapped("cmc (fraction=0.0125, sharing=none, backbone=dense, epochs=8)", 1.5)
+    assert title.count("\n") == 2
     assert title.endswith("…")
