@@ -201,7 +201,8 @@ def _never_changes(family: Family) -> Finding:
     if not compared:
         return MISSING
     changed = sum(result.changed[0] for result in results if result.changed)
-    text = f"{count(changed)} of {count(compared)} outputs of earlier tasks changed, over {len(results)} runs of CMC"
+    runs = f"{len(results)} run{'s' if len(results) > 1 else ''} of CMC"
+    text = f"{count(changed)} of {count(compared)} outputs of earlier tasks changed, over {runs}"
     return changed == 0, text, [Entry("cmc", results)]
 
 

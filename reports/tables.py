@@ -207,13 +207,13 @@ def _sortable(value: float) -> float | None:
 
 
 def mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[list[Cell]]:
-    """Mark the best cells of each column, comparing what is printed; with fewer than two rows nothing is best."""
+    """Mark the best cells of each column, comparing what is printed; where nothing is beside it, nothing is best."""
     marked = [list(row) for row in rows]
     if len(marked) < 2:
         return marked
     for index, column in enumerate(columns):
         known = [row[index].value for row in marked if isinstance(row[index].value, float)]
-        if not column.best or not known or len({row[index].text for row in marked}) == 1:
+        if not column.best or len(known) < 2 or len({row[index].text for row in marked}) == 1:
             continue
         best = (max if column.best > 0 else min)(known)  # type: ignore[type-var]
         text = next(row[index].text for row in marked if row[index].value == best)
