@@ -145,7 +145,7 @@ def _more_at_small(family: Family) -> Finding:
     holds = values[-1] > values[0] and trend < 0
     return (
         holds,
-        f"mean gain on tasks 2 to 4 {figures}; rank correlation {fixed(trend, sign=True)}",
+        f"mean gain on tasks 2 to 4 at {figures}; rank correlation {fixed(trend, sign=True)}",
         _members(found.values()),
     )
 
@@ -164,7 +164,7 @@ def _first_epoch(family: Family) -> Finding:
         gaps[fraction] = float(np.mean([one[seed] - other[seed] for seed in common]))
         entries += pair[:2]
     figures = ", ".join(f"{_share(fraction)}: {fixed(gap, sign=True)} dB" for fraction, gap in gaps.items())
-    return gaps[0.0125] > gaps[0.05] > 0, f"validation PSNR after the first epoch of deblur, {figures}", entries
+    return gaps[0.0125] > gaps[0.05] > 0, f"gap after the first epoch of deblur, at {figures}", entries
 
 
 def _later_is_better(family: Family) -> Finding:

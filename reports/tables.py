@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reports.results import Array, Entry, Group, Result, mean
 from reports.seeds import FEWEST, LEVEL, facts, paired, significance
 from reports.text import NOTHING, count, fixed, plain, quantity
+
+LONGEST = 18
+"""Letters after which a cell wraps on paper."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,6 @@ class Table:
         columns: its headings; the first column names the row.
         rows: its cells, row by row.
         fixed: rows at the top that sorting leaves in place.
-        series: for each row the label whose colour it carries, or an empty string.
         note: what one has to know to read it, in sentences; stands below it wherever it goes.
     """
 
@@ -71,8 +73,16 @@ class Table:
     columns: list[Column]
     rows: list[list[Cell]]
     fixed: int = 0
-    series: list[str] = field(default_factory=list)
     note: str = ""
+
+    @property
+    def breadth(self) -> int:
+        """Letters that a row takes side by side, so that paper can set it as large as it fits; headings may wrap."""
+        widest = 0
+        for index, column in enumerate(self.columns):
+            texts = [row[index].text for row in self.rows] + [row[index].under for row in self.rows]
+            widest += min(LONGEST, max(len(text) for text in [*texts, *column.head.split(), ""]))
+        return widest + len(self.columns)
 
     @property
     def spans(self) -> list[tuple[str, int, int]]:
@@ -120,7 +130,6 @@ def comparison(group: Group) -> Table:
         columns=columns,
         rows=[first, *rows],
         fixed=1,
-        series=["", *(entry.label for entry in group.entries)],
         note=facts(f"preset {group.preset}", group.entries),
     )
 
@@ -168,7 +177,7 @@ def costs(group: Group) -> Table:
             value = float(np.mean([number for number, _ in known])) if known else math.nan
             cells.append(Cell(quantity(value, known[0][1]), value) if known and math.isfinite(value) else Cell(NOTHING))
         rows.append(cells)
-    return Table("Stored and computed", columns, rows, series=[entry.label for entry in group.entries])
+    return Table("Stored and computed", columns, rows)
 
 
 def unfinished(results: Sequence[Result]) -> Table:
