@@ -389,14 +389,18 @@ def _experiment(
     planned = schedule.schedule(configs, out)
     profile = out / LAYER_PROFILE
     if dry_run:
-        schedule.render(planned, needed, console)
+        if planned:
+            schedule.render(planned, needed, console)
         if layer:
             console.print(f"{matrix.LAYER}: {'measured' if profile.exists() else 'to be measured'}, {profile}")
         return
-    console.print(schedule.summary(planned))
+    if planned:
+        console.print(schedule.summary(planned))
     if not console.is_terminal:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     configs = [one.config for one in planned]
+    for config_ in {one.stream: one for one in configs}.values():
+        _tell_leaks(config_)
     weights = [one.seconds_per_task / one.config.training.updates for one in planned]
     work = sum(one.seconds_per_task * len(one.config.order) for one in planned)
     with Reporter(console, work) as reporter:
