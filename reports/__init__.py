@@ -75,8 +75,9 @@ def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
                 drawings["curves"] = figures.training(group, curves, styles)
             if costs := pareto(group, styles):
                 drawings["pareto"] = costs
+        section = html.section(group, drawings)
         named = {
-            "comparison": frames.comparison(group),
+            "comparison": frames.comparison(group).assign(note=section.comparison.note),
             "matrix": matrix,
             "curves": curves,
             "costs": frames.costs(group),
@@ -85,7 +86,6 @@ def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
             if len(frame):
                 files[f"tables/{group.key}-{name}.csv"] = frame.to_csv(index=False)
         add(drawings)
-        section = html.section(group, drawings)
         if group.entries:
             files |= exports.documents(section.comparison, f"{group.key}-comparison")
         sections.append(section)

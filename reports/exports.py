@@ -35,7 +35,10 @@ _LATEX = {
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """The table's numbers and words, with a column of its own for the deviations of each column that has some."""
+    """The table's numbers and words, with a column of its own for the deviations of each column that has some.
+
+    The last column repeats the table's note, so that a file that went elsewhere still says what its figures are.
+    """
     columns: dict[str, list[object]] = {}
     for index, column in enumerate(table.columns):
         cells = [row[index] for row in table.rows]
@@ -45,6 +48,8 @@ def frame(table: Table) -> pd.DataFrame:
             columns[f"{name} std"] = [cell.spread or None for cell in cells]
         if any(cell.level for cell in cells):
             columns[f"{name} level with best"] = [cell.level for cell in cells]
+    if table.note:
+        columns["note"] = [table.note] * len(table.rows)
     return pd.DataFrame(columns)
 
 

@@ -79,7 +79,7 @@ def test_what_three_seeds_cannot_tell_apart_is_marked(tmp_path: Path) -> None:
     assert r"\textsuperscript{\dag}" in exports.latex(table(family, "table2"), "x")
 
 
-@pytest.mark.parametrize("ending", ["md", "tex"])
+@pytest.mark.parametrize("ending", ["csv", "md", "tex"])
 def test_a_table_says_where_its_figures_are_from(folder: Path, ending: str) -> None:
     text = (folder / "page" / "tables" / f"paper-quick-table2.{ending}").read_text(encoding="utf-8")
     for part in (PROTOCOL, "reset quick", "embedded", "Seeds 0, 1 and 2", "paired"):
