@@ -67,6 +67,7 @@ Seeds = Annotated[
     str | None, typer.Option("--seed", help="One seed, or several with commas between; by default the experiment's.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the run directories; finished ones below it are reused.")]
+Page = Annotated[Path, typer.Option(help="Folder for the report.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
 
 
@@ -114,8 +115,7 @@ def run(
 
     configs = [resolve(planned, console) for planned in configs]
     _tell_leaks(configs[0])
-    if not console.is_terminal:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _show_lines_at_once()
     with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
         done = execute(configs, out, reporter, force)
     from reports.terminal import show as show_run
@@ -165,7 +165,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.", metavar="R
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.", metavar="RUN...")],
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    out: Page = Path("report"),
 ) -> None:
     """Make one HTML report of runs, with every table as CSV and every figure as SVG and PNG."""
     from reports import build
@@ -244,7 +244,7 @@ def reproduce(
     data_root: Root = None,
     fallback: Fallback = None,
     out: Out = Path("runs"),
-    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    report: Page = Path("report"),
     assignments: Assignments = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -273,7 +273,7 @@ def sweep(
     data_root: Root = None,
     fallback: Fallback = None,
     out: Out = Path("runs"),
-    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    report: Page = Path("report"),
     assignments: Assignments = None,
     plugin: Plugins = None,
     dry_run: DryRun = False,
@@ -396,8 +396,7 @@ def _experiment(
         return
     if planned:
         console.print(schedule.summary(planned))
-    if not console.is_terminal:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _show_lines_at_once()
     configs = [one.config for one in planned]
     for config_ in {one.stream: one for one in configs}.values():
         _tell_leaks(config_)
@@ -415,6 +414,12 @@ def _experiment(
     index = build([run.path for run in done], page, layer=profile if layer else None)
     show_scorecard(page / "tables" / "scorecard.csv", console)
     console.print(f"Report: {index.resolve()}", soft_wrap=True, highlight=False)
+
+
+def _show_lines_at_once() -> None:
+    """Where the output is no terminal but a log, let every line be there as soon as it is printed."""
+    if not console.is_terminal:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _tell_leaks(planned: config.RunConfig) -> None:

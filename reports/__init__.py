@@ -56,9 +56,11 @@ def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
         for one in beside:
             files |= exports.files(one.table, f"{family.key}-{one.name}")
         parts.append(html.PaperPart(family, verdicts, beside, drawings))
-    for one in [cost] if cost else []:
-        files |= exports.files(one.table, one.name)
-    for name in sorted({one.name for part in parts for one in part.beside} | {one.name for one in [cost] if one}):
+    shown = {one.name for part in parts for one in part.beside}
+    if cost:
+        files |= exports.files(cost.table, cost.name)
+        shown.add(cost.name)
+    for name in sorted(shown):
         files[f"tables/published-{name}.csv"] = frames.printed(load(name)).to_csv(index=False)
     files["tables/scorecard.csv"] = scorecard.frame(scored).to_csv(index=False)
 

@@ -20,6 +20,7 @@ from reports.text import fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 WIDTH = 9.6
@@ -132,9 +133,6 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
     limit = max(1.0, float(np.nanmax([np.abs(c[np.isfinite(c)]).max(initial=0.0) for c in changes])))
 
     def draw(figure: "Figure") -> None:
-        from matplotlib.colors import LinearSegmentedColormap
-
-        colours = LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True)))
         places, names = np.arange(tasks) + 0.5, [short(task, 14) for task in group.order]
         slanted = tasks > 4 or max(len(task) for task in group.order) > 8
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -146,7 +144,12 @@ def matrices(group: Group, looks: Mapping[str, Look]) -> Drawing:
             axis.grid(False)
             axis.spines[:].set_visible(False)
             mesh = axis.pcolormesh(
-                np.ma.masked_invalid(change), vmin=-limit, vmax=limit, cmap=colours, edgecolor=GRID, linewidth=0.8
+                np.ma.masked_invalid(change),
+                vmin=-limit,
+                vmax=limit,
+                cmap=_change_colours(),
+                edgecolor=GRID,
+                linewidth=0.8,
             )
             if tasks > 5:
                 axis.set_aspect("equal")
@@ -223,7 +226,6 @@ def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
 
     def draw(figure: "Figure") -> None:
         import seaborn as sns
-        from matplotlib.colors import LinearSegmentedColormap
 
         axis = figure.subplots()
         axis.grid(False)
@@ -232,7 +234,7 @@ def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
             ax=axis,
             vmin=-limit,
             vmax=limit,
-            cmap=LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True))),
+            cmap=_change_colours(),
             annot=np.array([[fixed(gain, sign=True) for gain in row] for row in gains]),
             fmt="",
             annot_kws={"color": INK, "fontsize": 8.5},
@@ -262,6 +264,12 @@ def transfer(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
         (min(WIDTH, 0.085 * max(map(len, names)) + 0.85 * len(group.order) + 0.6), 0.3 * len(shown) + 0.6),
         draw,
     )
+
+
+def _change_colours() -> "LinearSegmentedColormap":
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True)))
 
 
 def _network(entry: Entry) -> tuple[Any, Any]:

@@ -148,11 +148,10 @@ def section(group: Group, figures: Mapping[str, Drawing]) -> Section:
         figures: the group's drawings by the place they take, in the order in which they are shown.
     """
     costs = tables.costs(group)
-    comparison = tables.comparison(group)
     return Section(
         group=group,
         finding=finding(group),
-        comparison=comparison,
+        comparison=tables.comparison(group),
         figures=dict(figures),
         matrices=[tables.matrix(group, entry) for entry in group.entries],
         costs=costs if len(costs.columns) > 1 else None,

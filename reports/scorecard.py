@@ -111,18 +111,30 @@ def _verdict(claim: Claim, finding: Finding) -> Verdict:
     return Verdict(claim, HOLDS if holds else FAILS, measured, seeds)
 
 
-def _shared(family: Family, fraction: float, **where: str) -> tuple[Entry, Entry, Array] | None:
-    """With sharing, without, and the difference in final PSNR (S, T) over common seeds; None if one is missing."""
-    one = family.find(fraction=fraction, sharing="fixed", **where)
-    other = family.find(fraction=fraction, sharing="none", **where)
+Pair = tuple[Entry, Entry, Array]
+"""Two configurations, and the first's final PSNR over the second's in dB, (S, T) over their common seeds."""
+
+
+def _compared(one: Entry | None, other: Entry | None) -> Pair | None:
+    """Two configurations as a pair; None if one is missing or they have no seed in common."""
     if one is None or other is None:
         return None
     gains = paired(one, other, "final_psnr")
     return (one, other, gains) if len(gains) else None
 
 
+def _shared(family: Family, fraction: float, **where: str) -> Pair | None:
+    """CMC with sharing, and without."""
+    return _compared(*(family.find(fraction=fraction, sharing=sharing, **where) for sharing in ("fixed", "none")))
+
+
+def _at_each_share(family: Family) -> dict[float, Pair]:
+    """With sharing and without, at every share of the memory at which both were run, largest first."""
+    return {fraction: pair for fraction in FRACTIONS if (pair := _shared(family, fraction))}
+
+
 def _sharing_helps(family: Family) -> Finding:
-    found = {fraction: pair for fraction in FRACTIONS if (pair := _shared(family, fraction))}
+    found = _at_each_share(family)
     if not found:
         return MISSING
     gains = np.array([pair[2].mean(axis=0)[1:] for pair in found.values()])
@@ -135,7 +147,7 @@ def _sharing_helps(family: Family) -> Finding:
 
 
 def _more_at_small(family: Family) -> Finding:
-    found = {fraction: pair for fraction in FRACTIONS if (pair := _shared(family, fraction))}
+    found = _at_each_share(family)
     if len(found) < 2:
         return MISSING
     gains = {fraction: float(pair[2].mean(axis=0)[1:].mean()) for fraction, pair in found.items()}
@@ -187,7 +199,7 @@ def _later_is_better(family: Family) -> Finding:
 
 
 def _first_is_equal(family: Family) -> Finding:
-    found = {fraction: pair for fraction in FRACTIONS if (pair := _shared(family, fraction))}
+    found = _at_each_share(family)
     if not found:
         return MISSING
     largest = max(float(np.abs(pair[2][:, 0]).max()) for pair in found.values())
@@ -231,19 +243,17 @@ def _together_fails(family: Family) -> Finding:
 
 
 def _cmc_leads(family: Family) -> Finding:
-    cmc, packnet = family.find("cmc"), family.find("packnet")
-    if cmc is None or packnet is None:
+    pair = _compared(family.find("cmc"), family.find("packnet"))
+    if pair is None:
         return MISSING
-    gains = paired(cmc, packnet, "final_psnr")
-    if not len(gains):
-        return MISSING
+    gains = pair[2]
     places = [FOUR_TASKS.index(task) for task in ("derain", "denoise", "deblur")]
     mean = gains.mean(axis=0)
     text = "CMC over PackNet: " + ", ".join(
         f"{task} {fixed(float(mean[place]), sign=True)} dB{_p(gains[:, place])}"
         for place, task in enumerate(FOUR_TASKS)
     )
-    return bool((mean[places] > EQUAL).all()), text, [cmc, packnet]
+    return bool((mean[places] > EQUAL).all()), text, pair[:2]
 
 
 def _noise_levels(family: Family) -> Finding:
@@ -256,15 +266,12 @@ def _noise_levels(family: Family) -> Finding:
 
 
 def _larger_ends(family: Family) -> Finding:
-    one = family.find(fraction=0.0125, t_ends=10)
-    other = family.find(fraction=0.0125)
-    if one is None or other is None:
+    pair = _compared(family.find(fraction=0.0125, t_ends=10), family.find(fraction=0.0125))
+    if pair is None:
         return MISSING
-    gains = paired(one, other, "final_psnr")
-    if not len(gains):
-        return MISSING
-    text = f"CMC-10 in the first and last layer over CMC-5: {_gains(FOUR_TASKS, gains.mean(axis=0))}"
-    return bool((gains.mean(axis=0) > EQUAL).all()), text, [one, other]
+    gains = pair[2].mean(axis=0)
+    text = f"CMC-10 in the first and last layer over CMC-5: {_gains(FOUR_TASKS, gains)}"
+    return bool((gains > EQUAL).all()), text, pair[:2]
 
 
 def _other_networks(family: Family) -> Finding:
@@ -400,7 +407,7 @@ def _epoch(entry: Entry, task: str, epoch: int) -> dict[int, float]:
     return found
 
 
-def _members(pairs: Iterable[tuple[Entry, Entry, Array]]) -> list[Entry]:
+def _members(pairs: Iterable[Pair]) -> list[Entry]:
     return [entry for pair in pairs for entry in pair[:2]]
 
 

@@ -159,8 +159,8 @@ def _done(run: Run, tasks: int) -> int:
 
 def _kinds(config: Mapping[str, Any]) -> list[str]:
     """What the time of a task depends on, with the strategy and without."""
-    sizes = f"{config['backbone']} {config['training']}"
-    return [f"{config['strategy']} {sizes}", sizes]
+    work = f"{config['backbone']} {config['training']}"
+    return [f"{config['strategy']} {work}", work]
 
 
 def _past(runs: Sequence[Run]) -> dict[str, float]:
