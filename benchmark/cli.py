@@ -18,6 +18,7 @@ from benchmark.planning import plan, seeds, split_names
 from benchmark.runs import LAYER_PROFILE
 from benchmark.validation import limits
 from strategies import registry
+from strategies.traits import WORDS, answers
 
 if TYPE_CHECKING:
     from benchmark.experiments.matrix import Choices, Experiment
@@ -43,6 +44,8 @@ app.add_typer(data_app, name="data")
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
 app.add_typer(profile_app, name="profile")
 console = Console()
+NARROW = 8
+"""Letters of a column that says yes or no; its heading wraps."""
 
 
 Plugins = Annotated[
@@ -140,13 +143,18 @@ def list_(
     else:
         rows = [[name, summary] for name, summary in _choices(kind).items()]
         columns = ["name", "summary"]
+        if kind is Kind.strategies:
+            declared = {name: answers(entry.traits) for name, entry in registry.entries().items()}
+            rows = [[name, *declared[name].values(), summary] for name, summary in rows]
+            columns = ["name", *WORDS.values(), "summary"]
     if names:
         for row in rows:
             print(row[0])
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column == columns[0], overflow="fold")
+        narrow = NARROW if column in WORDS.values() else None
+        table.add_column(column, no_wrap=column == columns[0], overflow="fold", max_width=narrow)
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from strategies.base import EXEMPLARS, TaskNetwork
+from benchmark.backbones import build
+from benchmark.config import Backbone
+from strategies.base import EXEMPLARS, Strategy, TaskNetwork
 
 SIDE = 32
 """Side in pixels of the image on which multiply-accumulates are counted; every layer works at full resolution."""
@@ -18,6 +20,13 @@ SIDE = 32
 def trainable_parameters(model: nn.Module) -> int:
     """Numbers that the optimizer may change at present."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def plain_parameters(backbone: Backbone) -> int:
+    """Parameters of the backbone itself, without any strategy."""
+    with torch.device("meta"):
+        network = build(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,20 @@ def storage(model: dict[str, Tensor], strategy: dict[str, Tensor]) -> Storage:
         mask_bytes=_bytes(masks),
         exemplar_bytes=_bytes(exemplars),
     )
+
+
+def needed_again(strategy: Strategy, learned: int, tasks: int) -> set[int]:
+    """Which learned tasks the strategy trains on again, so that their images have to be kept for it to go on.
+
+    Later rounds tell, those of the stream and those of a stream with a task more: what is learned is to go on.
+
+    Args:
+        strategy: says so by its rounds.
+        learned: tasks learned so far.
+        tasks: tasks of the stream.
+    """
+    rounds = [*strategy.rounds(tasks), *strategy.rounds(learned + 1)]
+    return {task for labels in rounds if max(labels) >= learned for task in labels if task < learned}
 
 
 def reset_peak_memory(device: torch.device) -> None:

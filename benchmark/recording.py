@@ -47,6 +47,7 @@ class Recorder(SupervisedPlugin):
         self.outputs: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
         self.losses: list[float] = []
+        self.trained = 0
 
     def load(self, after: int) -> None:
         """Take up the rows of the first ``after`` tasks of an interrupted run."""
@@ -99,11 +100,14 @@ class Recorder(SupervisedPlugin):
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
         stored = ledger.storage(template.model.state_dict(), strategy.state())
+        kept = ledger.needed_again(strategy, after, len(self.benchmark.tasks))
         quantities = [
+            ("task_parameters", self.trained, "count"),
             ("stored_parameters", stored.parameters, "count"),
             ("stored_bytes", stored.bytes, "B"),
             ("mask_bytes", stored.mask_bytes, "B"),
             ("exemplar_bytes", stored.exemplar_bytes, "B"),
+            ("data_bytes", self.benchmark.data_bytes(kept), "B"),
             ("macs_per_pixel", ledger.macs_per_pixel(template.model), "MAC"),
         ]
         self._note_cost(after, quantities)
@@ -132,7 +136,8 @@ class Recorder(SupervisedPlugin):
         self.reporter.update(self.losses[-1])
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Measure on the validation images."""
+        """Measure on the validation images, and note what is trainable still: pruning leaves less of it."""
+        self.trained = ledger.trainable_parameters(template.model)
         self._add_epoch(template, epoch=template.clock.train_exp_epochs + 1)
         self.losses = []
 

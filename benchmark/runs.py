@@ -61,7 +61,16 @@ OUTPUTS = ["after", "place", "task", "image", "sha256", "psnr", "ssim", "psnr_y"
 """Columns of ``outputs.csv``: one test image after ``after`` tasks; ``sha256`` is taken over the raw float32 output."""
 
 LEDGER = ["after", "task", "quantity", "value", "unit"]
-"""Columns of ``ledger.csv``: quantities such as trainable_parameters, stored_bytes, macs_per_pixel after each task."""
+"""Columns of ``ledger.csv``: what is stored and computed after each task.
+
+trainable_parameters  numbers that may change as the task's training begins
+task_parameters       numbers that may change as it ends, after any pruning: what the task trained and keeps
+stored_parameters     numbers in the checkpoint that are neither masks nor images
+stored_bytes          all of the checkpoint; mask_bytes and exemplar_bytes are the part of masks and of stored patches
+data_bytes            training images of learned tasks, as 8-bit RGB, that the strategy trains on again and so has to
+                      keep beside the checkpoint; images that tasks share count once
+macs_per_pixel        multiply-accumulates of a restored pixel
+"""
 
 LAYER_PROFILE = "layer-profile.csv"
 """Beside the run directories: what a layer costs (:mod:`benchmark.profiling`), of which a report makes Table 6."""
@@ -145,7 +154,11 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """``state`` (running, finished, failed, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more."""
+        """``state`` (running, finished, failed, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more.
+
+        Also what reports tell of the strategy: its declared ``traits``, and ``backbone_parameters``, the parameters of
+        the plain backbone.
+        """
         return self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
 
     @property

@@ -1,35 +1,64 @@
 """What a comparison found, in one sentence computed from its figures."""
 
 import math
+from collections.abc import Sequence
 
-from reports.results import Group, mean
+from reports.results import Entry, Group, mean
 from reports.text import fixed, listed
+
+ALONE = {
+    "yes": "All are told the task at test time: ",
+    "no": "None is told the task at test time: ",
+    "unknown": "",
+}
+"""What the sentence begins with where all strategies know as much of the task."""
+
+FIRST = {"yes": "Of the strategies told the task at test time, ", "no": "Of the strategies not told the task, "}
+LATER = {"no": "of those not told, ", "unknown": "of those that do not say whether they are told, "}
+"""How it begins, and goes on, where some are told the task and others are not: they are ranked by themselves."""
 
 
 def finding(group: Group) -> str:
-    """Which entry ends with the highest mean PSNR, and which forgot the most, in dB."""
+    """Which entry ends with the highest mean PSNR, of those told the task and of those not, and which forgot most."""
     known = [entry for entry in group.entries if math.isfinite(float(entry.mean("mean_psnr")))]
     if not known:
         return "No run of this comparison has finished yet."
-    scores = {entry.label: round(float(entry.mean("mean_psnr")), 2) for entry in known}
     losses = {entry.label: round(float(entry.mean("mean_forgetting")), 2) for entry in known}
     losses = {label: loss for label, loss in losses.items() if math.isfinite(loss)}
-    best, most = max(scores.values()), max(losses.values(), default=math.nan)
-    gain = best - mean(group.input("input_psnr"))
-    beside = f"{fixed(abs(gain))} dB {'over' if gain >= 0 else 'below'} the degraded input"
+    most = max(losses.values(), default=math.nan)
+    degraded = mean(group.input("input_psnr"))
     if len(known) == 1:
-        label = known[0].label
-        sentence = f"{label} ends with a mean PSNR of {fixed(best)} dB ({beside})"
+        aside = {"yes": ", told the task at test time,", "no": ", not told the task at test time,", "unknown": ""}
+        _, beside = _score(known[0], degraded)
+        sentence = f"{known[0].label}{aside[known[0].told]} ends with a mean PSNR of {beside}"
         if most > 0:
             return f"{sentence} and forgot {fixed(most)} dB on average."
         return f"{sentence}." if math.isnan(most) else f"{sentence} and forgot nothing on average."
-    first = listed([label for label, score in scores.items() if score == best])
-    have = "has" if list(scores.values()).count(best) == 1 else "have"
-    sentence = f"{first} {have} the highest mean PSNR after the whole stream, {fixed(best)} dB"
-    sentence += f" ({beside})"
+    told = [name for name in ALONE if any(entry.told == name for entry in known)]
+    parts = []
+    for place, name in enumerate(told):
+        best, beside = _leaders([entry for entry in known if entry.told == name], degraded)
+        start = ALONE[name] if len(told) == 1 else LATER[name] if place else FIRST[name]
+        have = "" if place else f" {'has' if len(best) == 1 else 'have'} the highest mean PSNR after the whole stream"
+        parts.append(f"{start}{listed(best)}{have}, {beside}")
+    sentence = "; ".join(parts)
     if math.isnan(most):
         return f"{sentence}."
     if most <= 0:
         return f"{sentence}; no strategy forgot anything on average."
     worst = listed([label for label, loss in losses.items() if loss == most])
     return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average."
+
+
+def _leaders(entries: Sequence[Entry], degraded: float) -> tuple[list[str], str]:
+    """The labels of the entries with the highest mean PSNR as printed, and that PSNR in words."""
+    scores = {entry.label: _score(entry, degraded) for entry in entries}
+    best, beside = max(scores.values())
+    return [label for label, (score, _) in scores.items() if score == best], beside
+
+
+def _score(entry: Entry, degraded: float) -> tuple[float, str]:
+    """Mean PSNR in dB as it is printed, and in words with its distance to the degraded input."""
+    score = round(float(entry.mean("mean_psnr")), 2)
+    gain = score - degraded
+    return score, f"{fixed(score)} dB ({fixed(abs(gain))} dB {'over' if gain >= 0 else 'below'} the degraded input)"

@@ -69,6 +69,7 @@ def comparison(group: Group) -> pd.DataFrame:
                 "label": entry.label,
                 "strategy": entry.results[0].strategy,
                 "seeds": len(entry.results),
+                **entry.traits,
                 **_per_task(group, "psnr", entry.mean("final_psnr")),
                 **_per_task(group, "psnr std", entry.spread("final_psnr")),
                 **_per_task(group, "ssim", entry.mean("final_ssim")),
@@ -86,7 +87,10 @@ def comparison(group: Group) -> pd.DataFrame:
                 },
                 "outputs changed": changed[0] if changed else None,
                 "outputs compared": changed[1] if changed else None,
+                "trained per task": float(entry.mean("task_parameters")),
+                "trained per task in plain backbones": float(entry.mean("over_plain")),
                 "stored parameters": np.mean([result.cost("stored_parameters") for result in entry.results]),
+                "stored with data": float(entry.mean("kept_bytes")),
             }
         )
     return pd.DataFrame(rows)

@@ -1,23 +1,27 @@
 """What PSNR costs: mean PSNR after the whole stream against bytes stored and against computation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reports.figures import MOST_LINES, WIDTH, Drawing, drawing, leading, short, told_apart
-from reports.results import Entry, Group
+from reports.results import Entry, Group, Result
 from reports.style import INK, MUTED, Look
+from reports.text import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AXES = (
-    ("stored_bytes", 1024.0, "stored (KiB)"),
-    ("macs_per_pixel", 1000.0, "multiply-accumulates per pixel (thousands)"),
+AXES: tuple[tuple[Callable[[Result], float], float, str], ...] = (
+    (lambda result: result.kept_bytes, 1024.0, "stored, with data (KiB)"),
+    (lambda result: result.cost("macs_per_pixel"), 1000.0, "multiply-accumulates per pixel (thousands)"),
 )
-"""Quantity of the ledger, what it is divided by, and how the axis is called."""
+"""A cost of a run, what it is divided by, and how the axis is called."""
+
+LINES = {"yes": "solid", "no": "dashed", "unknown": "dotted"}
+"""How the front of the strategies is drawn that are told the task at test time, are not, or do not say."""
 
 MOST_NAMED = 24
 """Entries that a panel names; more names would have no room."""
@@ -36,15 +40,29 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
     known = [
         entry
         for entry in group.entries
-        if all(0 < _cost(entry, name) < np.inf for name, *_ in AXES) and np.isfinite(entry.mean("mean_psnr"))
+        if all(0 < _cost(entry, cost) < np.inf for cost, *_ in AXES) and np.isfinite(entry.mean("mean_psnr"))
     ]
     if len(known) < 2:
         return None
     caption = (
-        "Mean PSNR over all tasks after the whole stream, against the bytes of the network with all that its strategy "
-        "keeps, and against the computation of a restored pixel. Costs are on logarithmic axes. The line joins what "
-        "nothing else beats in both."
+        "Mean PSNR over all tasks after the whole stream, against the bytes that are to be kept to go on (the network, "
+        "what the strategy remembers, and training images that it trains on again), and against the computation of a "
+        "restored pixel. Costs are on logarithmic axes."
     )
+    told = {entry.told for entry in known}
+    if len(told) == 1:
+        caption += " The line joins what nothing else beats in both."
+    else:
+        caption += (
+            " The solid line joins what nothing else beats in both among the strategies that are told the task at test "
+            "time, the dashed one among those that are not."
+        )
+    uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
+    if uncounted:
+        caption += (
+            f" Left out, since their runs do not say what they keep or are from before the images they keep were "
+            f"counted: {listed(uncounted)}."
+        )
     if len(known) > MOST_NAMED:
         caption += (
             f" Each panel names {MOST_NAMED} of {len(known)}: what nothing else beats, then those with the highest "
@@ -55,8 +73,8 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, 2)
-        for axis, (name, unit, title) in zip(axes, AXES, strict=True):
-            _panel(axis, known, np.array([_cost(entry, name) / unit for entry in known]), looks)
+        for axis, (cost, unit, title) in zip(axes, AXES, strict=True):
+            _panel(axis, known, np.array([_cost(entry, cost) / unit for entry in known]), looks)
             axis.set_xlabel(title)
         axes[0].set_ylabel("mean PSNR (dB)")
 
@@ -129,8 +147,12 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(visible=True, axis="x")
-    beaten_by_none = front(costs, gains)
-    axis.plot(costs[beaten_by_none], gains[beaten_by_none], color=MUTED, linewidth=1, zorder=1)
+    kinds = list(dict.fromkeys(entry.told for entry in entries))
+    for told in kinds:
+        members = np.array([place for place, entry in enumerate(entries) if entry.told == told])
+        best = members[front(costs[members], gains[members])]
+        line = LINES[told] if len(kinds) > 1 else "solid"
+        axis.plot(costs[best], gains[best], color=MUTED, linewidth=1, linestyle=line, zorder=1)
     chosen = named(costs, gains, MOST_NAMED)
     rest = np.setdiff1d(np.arange(len(entries)), chosen)
     axis.plot(costs[rest], gains[rest], linestyle="", marker=".", color=MUTED, markersize=4, alpha=0.6, zorder=1.5)
@@ -140,10 +162,17 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
         look = looks[entry.label]
         axis.plot(cost, gain, marker=look.marker, color=look.colour, markersize=6.5, markeredgewidth=0, zorder=3)
         at = np.log(cost / left) / np.log(right / left), (gain - low) / (high - low)
-        line = ([at[0], 1.03], [at[1], height])
-        axis.plot(*line, transform=axis.transAxes, color=look.colour, linewidth=0.6, zorder=2, clip_on=False)
+        axis.plot(
+            [at[0], 1.03],
+            [at[1], height],
+            transform=axis.transAxes,
+            color=look.colour,
+            linewidth=0.6,
+            zorder=2,
+            clip_on=False,
+        )
         axis.text(1.04, height, short(entry.label, 36), transform=axis.transAxes, va="center", fontsize=7.5, color=INK)
 
 
-def _cost(entry: Entry, name: str) -> float:
-    return float(np.mean([result.cost(name) for result in entry.results]))
+def _cost(entry: Entry, cost: Callable[[Result], float]) -> float:
+    return float(np.mean([cost(result) for result in entry.results]))

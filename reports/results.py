@@ -22,6 +22,8 @@ from benchmark.metrics import backward_transfer, forgetting, forward_transfer
 from benchmark.runs import Run, find_runs, slug
 from reports.labels import labels
 from reports.text import plain
+from strategies.registry import BUILT_IN
+from strategies.traits import WORDS, Traits, answers
 
 Array = npt.NDArray[np.float64]
 
@@ -84,6 +86,9 @@ class Result:
         costs: the ledger after the last task learned, of PEAKS the largest value so far: quantity to (value, unit).
         protocols: how the metrics were computed, in words.
         sources: for each task, where its images come from.
+        traits: what the strategy declares; None for one that is not built in, of a run that does not say.
+        task_parameters: numbers that a task trained and keeps, the mean over the tasks; nan where that is not known.
+        backbone_parameters: those of the plain backbone; nan where the run does not say.
     """
 
     run: Run
@@ -97,6 +102,9 @@ class Result:
     costs: dict[str, tuple[float, str]]
     protocols: tuple[str, ...]
     sources: tuple[Source, ...]
+    traits: Traits | None = None
+    task_parameters: float = float("nan")
+    backbone_parameters: float = float("nan")
 
     @property
     def strategy(self) -> str:
@@ -164,6 +172,22 @@ class Result:
         """A quantity of the ledger, nan when it is absent."""
         return self.costs.get(name, (float("nan"), ""))[0]
 
+    @property
+    def kept_bytes(self) -> float:
+        """What is to be kept to go on: the checkpoint and the training images that are needed again.
+
+        Nan for a run from before these images were counted, of a strategy that keeps images outside of its checkpoint.
+        """
+        images = self.cost("data_bytes")
+        if np.isnan(images) and not (self.traits and self.traits.stores_data and not self.cost("exemplar_bytes") > 0):
+            images = 0.0
+        return self.cost("stored_bytes") + images
+
+    @property
+    def over_plain(self) -> float:
+        """Numbers that a task trained and keeps, in plain backbones."""
+        return self.task_parameters / self.backbone_parameters
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -189,6 +213,16 @@ class Entry:
         """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
         values = self.values(name)
         return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """The strategy's traits in words: heading to yes, no or unknown."""
+        return answers(next((result.traits for result in self.results if result.traits), None))
+
+    @property
+    def told(self) -> str:
+        """Whether the strategy is told the task at test time: yes, no or unknown."""
+        return self.traits[WORDS["needs_task_id"]]
 
     @property
     def changed(self) -> tuple[int, int] | None:
@@ -334,7 +368,26 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         costs=_costs(run.costs),
         protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"].dropna()})),
         sources=_sources(config, tasks),
+        traits=_traits(run.status, config["strategy"]),
+        task_parameters=_task_parameters(run.ledger),
+        backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
     )
+
+
+def _traits(status: dict[str, Any], strategy: str) -> Traits | None:
+    """What the run says of its strategy; where it is from before runs did, what is known of the built-in ones."""
+    given = status.get("traits")
+    if isinstance(given, dict) and all(isinstance(given.get(name), bool) for name in WORDS):
+        return Traits(**{name: given[name] for name in WORDS})
+    return BUILT_IN[strategy].traits if strategy in BUILT_IN else None
+
+
+def _task_parameters(ledger: pd.DataFrame) -> float:
+    """Older runs say only what was trainable as a task began; if that never shrank, nothing was pruned of it."""
+    values = {name: pd.to_numeric(rows["value"]) for name, rows in ledger.groupby("quantity")}
+    begun = values.get("trainable_parameters", pd.Series(dtype=float))
+    kept = values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
+    return float(kept.mean())
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -3,12 +3,26 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from reports.results import Array, Entry, Group, Result, mean
 from reports.seeds import FEWEST, LEVEL, facts, paired, significance
 from reports.text import NOTHING, count, fixed, plain, quantity
+from strategies.traits import WORDS
+
+CAPACITY = (
+    "Trained per task: parameters that a task trains and keeps after any pruning, as a multiple of the plain network's."
+)
+
+KNOWLEDGE = (
+    "Strategies told the task at test time and those not told are ranked by themselves: the best of each are in bold."
+)
+"""The note of a table that has both."""
+
+UNCOUNTED = "not counted"
+"""What stands for the bytes of runs from before the images that a strategy keeps were counted."""
 
 LONGEST = 18
 """Letters after which a cell wraps on paper."""
@@ -98,7 +112,10 @@ class Table:
 
 def comparison(group: Group) -> Table:
     """The degraded input and every entry: PSNR and SSIM per task after the whole stream, and what was forgotten."""
-    columns = [Column("strategy")]
+    columns = [
+        Column("strategy"),
+        Column("told the task", "", "whether it knows at test time which task an image is of"),
+    ]
     for task in group.headings:
         columns += [
             Column("PSNR", task, "dB, and below it the gain over the degraded input", best=1),
@@ -109,34 +126,48 @@ def comparison(group: Group) -> Table:
         Column("forgetting", "", "dB lost on a task since its best moment, mean over all tasks but the last", best=-1),
         Column("BWT", "", "backward transfer: dB by which later tasks changed earlier ones", best=1),
         Column("FWT", "", "forward transfer: dB over the degraded input on tasks not learned yet", best=1),
-        Column("parameters", "", "parameters stored after the whole stream", best=-1),
+        Column(
+            "trained per task",
+            "parameters",
+            "parameters that a task trains and keeps after any pruning, in plain backbones, and below it their number",
+        ),
+        Column("stored", "parameters", "parameters stored after the whole stream", best=-1),
         Column(
             "outputs changed", "", "test outputs of earlier tasks no longer bit-identical after the last task", best=0
         ),
     ]
     inputs, input_ssim = group.input("input_psnr"), group.input("input_ssim")
-    first = [Cell("degraded input", "")]
+    first = [Cell("degraded input", ""), Cell(NOTHING)]
     for value, similarity in zip(inputs, input_ssim, strict=True):
         first += [number(value), number(similarity, 3)]
-    first += [number(mean(inputs)), *[Cell(NOTHING)] * 5]
-    rows = mark_best(columns, [_entry_row(entry, inputs) for entry in group.entries])
+    first += [number(mean(inputs)), *[Cell(NOTHING)] * 6]
     tasks = len(group.order)
-    mark_level(rows, group.entries, "final_psnr", [(1 + 2 * place, place) for place in range(tasks)])
-    mark_level(rows, group.entries, "final_ssim", [(2 + 2 * place, place) for place in range(tasks)])
+    tested: list[tuple[str, list[tuple[int, int | None]]]] = [
+        ("final_psnr", [(2 + 2 * place, place) for place in range(tasks)]),
+        ("final_ssim", [(3 + 2 * place, place) for place in range(tasks)]),
+    ]
     for step, name in enumerate(("mean_psnr", "mean_forgetting", "backward_transfer", "forward_transfer")):
-        mark_level(rows, group.entries, name, [(1 + 2 * tasks + step, None)])
+        tested.append((name, [(2 + 2 * tasks + step, None)]))
+    told = [entry.told for entry in group.entries]
+    rows = mark(columns, [_entry_row(entry, inputs) for entry in group.entries], group.entries, told, tested)
+    sentences = [facts(f"preset {group.preset}", group.entries), CAPACITY]
+    if len(set(told)) > 1:
+        sentences.append(KNOWLEDGE)
     return Table(
         caption=f"After the whole stream: {group.title}",
         columns=columns,
         rows=[first, *rows],
         fixed=1,
-        note=facts(f"preset {group.preset}", group.entries),
+        note=" ".join(sentences),
     )
 
 
 def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
     seeds = len(entry.results)
-    row = [Cell(entry.label, entry.label.casefold(), f"{seeds} seeds" if seeds > 1 else "")]
+    row = [
+        Cell(entry.label, entry.label.casefold(), f"{seeds} seeds" if seeds > 1 else ""),
+        Cell(entry.told, entry.told),
+    ]
     psnr, ssim, spread = entry.mean("final_psnr"), entry.mean("final_ssim"), entry.spread("final_psnr")
     for value, similarity, deviation, start in zip(psnr, ssim, spread, inputs, strict=True):
         row += [number(value, spread=deviation, gain=value - start), number(similarity, 3)]
@@ -145,6 +176,7 @@ def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
     row.append(number(float(entry.mean("mean_forgetting")), spread=float(entry.spread("mean_forgetting"))))
     row.append(number(float(entry.mean("backward_transfer")), sign=True))
     row.append(number(float(entry.mean("forward_transfer")), sign=True))
+    row.append(trained(entry))
     stored = float(np.mean([result.cost("stored_parameters") for result in entry.results]))
     row.append(Cell(count(stored), _sortable(stored)))
     changed = entry.changed
@@ -166,9 +198,14 @@ def matrix(group: Group, entry: Entry) -> Table:
 
 
 def costs(group: Group) -> Table:
-    """What every entry stores and computes after the whole stream; the mean over its seeds."""
+    """What every entry stores and computes after the whole stream, the mean over its seeds; and what it declares."""
     names = list(dict.fromkeys(name for entry in group.entries for result in entry.results for name in result.costs))
+    traits = [word for name, word in WORDS.items() if name != "needs_task_id"]
     columns = [Column("strategy"), *(Column(name.replace("_", " ")) for name in names)]
+    if not names:
+        return Table("Stored and computed", columns, [])
+    columns += [Column("stored with data", "", "the checkpoint, and training images that are needed again")]
+    columns += [Column(word) for word in traits]
     rows = []
     for entry in group.entries:
         cells = [Cell(entry.label, entry.label.casefold())]
@@ -176,8 +213,15 @@ def costs(group: Group) -> Table:
             known = [result.costs[name] for result in entry.results if name in result.costs]
             value = float(np.mean([number for number, _ in known])) if known else math.nan
             cells.append(Cell(quantity(value, known[0][1]), value) if known and math.isfinite(value) else Cell(NOTHING))
-        rows.append(cells)
-    return Table("Stored and computed", columns, rows)
+        kept = float(entry.mean("kept_bytes"))
+        stored = any("stored_bytes" in result.costs for result in entry.results)
+        cells.append(Cell(quantity(kept, "B"), kept) if math.isfinite(kept) else Cell(UNCOUNTED if stored else NOTHING))
+        rows.append([*cells, *(Cell(entry.traits[word], entry.traits[word]) for word in traits)])
+    note = (
+        "To go on, a strategy needs its checkpoint and those training images of learned tasks that it trains on again: "
+        "data bytes, decoded to 8-bit RGB, images that tasks share counted once."
+    )
+    return Table("Stored and computed", columns, rows, note=note)
 
 
 def unfinished(results: Sequence[Result]) -> Table:
@@ -213,6 +257,39 @@ def number(value: float, digits: int = 2, spread: float = math.nan, gain: float 
 
 def _sortable(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def trained(entry: Entry) -> Cell:
+    """What a task trains and keeps: in plain backbones, and below it in parameters; the latter alone in older runs."""
+    own, over = float(entry.mean("task_parameters")), float(entry.mean("over_plain"))
+    return Cell(f"{fixed(over)}×", over, count(own)) if math.isfinite(over) else Cell(count(own), _sortable(own))
+
+
+def mark(
+    columns: Sequence[Column],
+    rows: Sequence[list[Cell]],
+    entries: Sequence[Entry | None],
+    kinds: Sequence[Any],
+    tested: Sequence[tuple[str, Sequence[tuple[int, int | None]]]],
+) -> list[list[Cell]]:
+    """Mark the best cells of each column, and those not significantly worse, among the rows of one kind each.
+
+    Args:
+        columns: the headings.
+        rows: one for each entry.
+        entries: what each row stands for.
+        kinds: rows of one kind are compared with each other.
+        tested: figures and their places, as :func:`mark_level` takes them.
+    """
+    marked = list(rows)
+    for kind in dict.fromkeys(kinds):
+        places = [place for place, other in enumerate(kinds) if other == kind]
+        block = mark_best(columns, [rows[place] for place in places])
+        for name, at in tested:
+            mark_level(block, [entries[place] for place in places], name, at)
+        for place, row in zip(places, block, strict=True):
+            marked[place] = row
+    return marked
 
 
 def mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[list[Cell]]:

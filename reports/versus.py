@@ -1,16 +1,19 @@
 """The paper's tables with our own figures beside the printed ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.profiling.layer_table import Row
 from reports.families import Family
 from reports.published import Published, load
 from reports.results import Entry
 from reports.seeds import facts
-from reports.tables import Cell, Column, Table, mark_best, mark_level, number
+from reports.tables import KNOWLEDGE, Cell, Column, Table, mark, number
 from reports.text import NOTHING, count, fixed
+from strategies.registry import BUILT_IN
+from strategies.traits import WORDS, answers
 
 HERE, PRINTED = "measured here", "printed in the paper"
 
@@ -102,38 +105,46 @@ def _configurations(name: str, paper: Published, family: Family) -> Table | None
         return None
     tasks, heads = list(paper.tasks.values()), list(paper.tasks)
     own = [head for head in paper.columns if head not in paper.tasks]
-    columns = [Column(head) for head in own]
+    methods = name == "table2"
+    told = [_told(entry, wanted) for entry, wanted in zip(found, paper.ours, strict=True)]
+    columns = [Column(head) for head in own] + ([Column("told the task")] if methods else [])
     columns += [Column(task, HERE, best=1) for task in tasks] + [Column(head, PRINTED, best=1) for head in heads]
     rows = []
-    for printed, entry in zip(paper.rows, found, strict=True):
+    for printed, entry, knows in zip(paper.rows, found, told, strict=True):
         cells = dict(zip(paper.columns, printed, strict=True))
-        named = [Cell(cells[head], cells[head].casefold()) for head in own]
+        named = [Cell(cells[head], cells[head].casefold()) for head in own] + ([Cell(knows, knows)] if methods else [])
         rows.append([*named, *_ours(entry, tasks, paper), *(_theirs(cells[head]) for head in heads)])
-    if name == "table2":
+    if methods:
         for entry in family.others([str(wanted["strategy"]) for wanted in paper.ours]):
             found.append(entry)
-            rows.append([Cell(entry.label, entry.label), *_ours(entry, tasks, paper), *[Cell(NOTHING)] * len(heads)])
-    rows = _marked(columns, rows, found, own, len(tasks))
+            told.append(entry.told)
+            rows.append(
+                [
+                    Cell(entry.label, entry.label),
+                    Cell(entry.told, entry.told),
+                    *_ours(entry, tasks, paper),
+                    *[Cell(NOTHING)] * len(heads),
+                ]
+            )
+    first = len(columns) - len(tasks) - len(heads)
+    tested = [("final_psnr", [(first + place, place) for place in range(len(tasks))])]
+    rows = mark(columns, rows, found, told if methods else _blocks(rows, own), tested)
     note = facts(family.title, [entry for entry in found if entry is not None])
-    return Table(_caption(paper), columns, rows, note=note)
+    return Table(_caption(paper), columns, rows, note=f"{note} {KNOWLEDGE}" if methods else note)
 
 
-def _marked(
-    columns: Sequence[Column], rows: list[list[Cell]], found: Sequence[Entry | None], own: Sequence[str], tasks: int
-) -> list[list[Cell]]:
-    """Mark the best of each column; where knowledge sharing is a column, the better of each two rows."""
-    pairs = "Knowledge Sharing" in own
+def _told(entry: Entry | None, wanted: Mapping[str, Any]) -> str:
+    """Whether the strategy of a row is told the task at test time; where it was not run, as the built-in one is."""
+    known = BUILT_IN.get(str(wanted.get("strategy", "cmc")))
+    return entry.told if entry else answers(known.traits if known else None)[WORDS["needs_task_id"]]
+
+
+def _blocks(rows: Sequence[list[Cell]], own: Sequence[str]) -> list[tuple[str, ...]]:
+    """What a row has in common with those it is compared with: all but the sharing, where that is a column."""
+    if "Knowledge Sharing" not in own:
+        return [()] * len(rows)
     others = [index for index, head in enumerate(own) if head != "Knowledge Sharing"]
-    blocks: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        blocks.setdefault(tuple(row[index].text for index in others) if pairs else (), []).append(place)
-    marked = list(rows)
-    for places in blocks.values():
-        block = mark_best(columns, [rows[place] for place in places])
-        mark_level(block, [found[p] for p in places], "final_psnr", [(len(own) + j, j) for j in range(tasks)])
-        for place, row in zip(places, block, strict=True):
-            marked[place] = row
-    return marked
+    return [tuple(row[index].text for index in others) for row in rows]
 
 
 def _ours(entry: Entry | None, tasks: Sequence[str], paper: Published) -> list[Cell]:

@@ -6,7 +6,6 @@ A strategy is one class with a name, typed settings and declared traits. It may 
 current ``experience``, ``model``, ``optimizer``, ``mbatch``, ``mb_output`` and ``loss``.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from strategies.traits import Traits
 
 EXEMPLARS = "exemplars."
 """Start of the names of stored images in a strategy's state."""
@@ -28,23 +28,6 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a strategy declares about itself; shown in reports.
-
-    Args:
-        needs_task_id: the network must be told at test time which task an image belongs to.
-        stores_data: images of earlier tasks are kept.
-        grows: the network gets larger with every task.
-        protects_exactly: after a task, its outputs never change again, bit for bit.
-    """
-
-    needs_task_id: bool = False
-    stores_data: bool = False
-    grows: bool = False
-    protects_exactly: bool = False
 
 
 class Strategy(SupervisedPlugin):
@@ -76,7 +59,8 @@ class Strategy(SupervisedPlugin):
         """Which tasks (counted from 0) are trained together, round after round; by default each by itself.
 
         A task brings its training budget to the round in which it first appears, so that every strategy makes the
-        same number of updates. Patches of a round's tasks are mixed evenly in every batch.
+        same number of updates. Patches of a round's tasks are mixed evenly in every batch. The ledger counts the images
+        of learned tasks that later rounds train on again, for which it also asks for one task more than the stream has.
         """
         return [[task] for task in range(tasks)]
 

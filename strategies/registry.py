@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown
 from benchmark.validation import explain
+from strategies.traits import Traits
 
 if TYPE_CHECKING:
     from strategies.base import Strategy
@@ -35,31 +36,74 @@ class Entry:
         target: the class as ``module:Class``.
         summary: for lists.
         origin: empty for built-in strategies; else the package, or the file and a hash of its content.
+        traits: what the class declares; None where it is not known before the class is imported.
     """
 
     target: str
     summary: str
     origin: str = ""
+    traits: Traits | None = None
 
+
+OWN_PARTS = Traits(needs_task_id=True, grows=True, protects_exactly=True)
+"""Traits of what adds a part of its own for every task."""
 
 BUILT_IN = {
-    "cmc": Entry("strategies.cmc.strategy:CMC", "kernels from one shared, partly frozen memory (the paper's)"),
-    "packnet": Entry("strategies.packnet:PackNet", "each task keeps the largest free weights and prunes the rest"),
-    "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to"),
-    "ewc": Entry("strategies.ewc:EWC", "holds weights that earlier tasks' losses are sensitive to (Fisher)"),
-    "si": Entry("strategies.si:SI", "holds weights by what they contributed to earlier tasks' learning"),
-    "lwf": Entry("strategies.lwf:LwF", "distils the old network's outputs on the new task's images"),
-    "replay": Entry("strategies.replay:Replay", "mixes stored patches of earlier tasks into every batch"),
-    "agem": Entry("strategies.agem:AGEM", "projects gradients that would raise the loss on stored patches"),
-    "together": Entry("baselines.together:Together", "one network, all tasks at once, never told the task"),
-    "together_task_id": Entry(
-        "baselines.together:TogetherTaskId", "all tasks at once, each with its own biases; ours, the fairer upper bound"
+    "cmc": Entry(
+        "strategies.cmc.strategy:CMC", "kernels from one shared, partly frozen memory (the paper's)", traits=OWN_PARTS
     ),
-    "cumulative": Entry("baselines.cumulative:Cumulative", "trains on with all earlier data kept and mixed in"),
-    "independent": Entry("baselines.independent:Independent", "a full network of its own for every task"),
-    "deform": Entry("baselines.deform:Deform", "a smaller network with deformable convolutions for every task"),
-    "finetune": Entry("baselines.finetune:Finetune", "plain training on each task in turn, without protection"),
+    "packnet": Entry(
+        "strategies.packnet:PackNet",
+        "each task keeps the largest free weights and prunes the rest",
+        traits=Traits(needs_task_id=True, protects_exactly=True),
+    ),
+    "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
+    "ewc": Entry(
+        "strategies.ewc:EWC",
+        "holds weights that earlier tasks' losses are sensitive to (Fisher)",
+        traits=Traits(grows=True),
+    ),
+    "si": Entry(
+        "strategies.si:SI", "holds weights by what they contributed to earlier tasks' learning", traits=Traits()
+    ),
+    "lwf": Entry("strategies.lwf:LwF", "distils the old network's outputs on the new task's images", traits=Traits()),
+    "replay": Entry(
+        "strategies.replay:Replay",
+        "mixes stored patches of earlier tasks into every batch",
+        traits=Traits(stores_data=True),
+    ),
+    "agem": Entry(
+        "strategies.agem:AGEM",
+        "projects gradients that would raise the loss on stored patches",
+        traits=Traits(stores_data=True),
+    ),
+    "together": Entry(
+        "baselines.together:Together",
+        "one network, all tasks at once, never told the task",
+        traits=Traits(stores_data=True),
+    ),
+    "together_task_id": Entry(
+        "baselines.together:TogetherTaskId",
+        "all tasks at once, each with its own biases; ours, the fairer upper bound",
+        traits=Traits(stores_data=True, needs_task_id=True),
+    ),
+    "cumulative": Entry(
+        "baselines.cumulative:Cumulative",
+        "trains on with all earlier data kept and mixed in",
+        traits=Traits(stores_data=True),
+    ),
+    "independent": Entry(
+        "baselines.independent:Independent", "a full network of its own for every task", traits=OWN_PARTS
+    ),
+    "deform": Entry(
+        "baselines.deform:Deform", "a smaller network with deformable convolutions for every task", traits=OWN_PARTS
+    ),
+    "finetune": Entry(
+        "baselines.finetune:Finetune", "plain training on each task in turn, without protection", traits=Traits()
+    ),
 }
+"""The strategies of the suite. Their traits are those that the classes declare; they stand here, too, so that lists and
+reports on older runs know them without importing torch."""
 
 _plugins: dict[str, Entry] = {}
 
@@ -105,7 +149,7 @@ def add_plugin(source: str) -> list[str]:
         if name in BUILT_IN:
             raise UserError(f"--plugin {source}: the name '{name}' is taken by a built-in strategy. Choose another.")
         origin = f"{path.name}#{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" if is_file else source
-        _plugins[name] = Entry(f"{module_name}:{kind.__name__}", _first_line(kind), origin)
+        _plugins[name] = Entry(f"{module_name}:{kind.__name__}", _first_line(kind), origin, kind.traits)
     return list(named)
 
 

@@ -45,6 +45,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def bytes(self) -> int:
+        """Decoded, height × width × 3 for every image and degraded partner; none is opened for that."""
+        return sum(image.size for image in [*self.clean, *(self.degraded or [])])
+
     def part(self, start: int, stop: int) -> "Pictures":
         """The images from ``start`` up to ``stop``."""
         degraded = None if self.degraded is None else self.degraded[start:stop]

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,8 @@ def _execute(
         tasks_done=finished,
         seconds_per_task=seconds,
         peak_memory=peaks,
+        traits=asdict(strategy.traits),
+        backbone_parameters=ledger.plain_parameters(config.backbone),
         error=None,
     )
     try:

@@ -4,7 +4,7 @@ The benchmark has three streams, ``train``, ``valid`` and ``test``, with one exp
 (degraded, clean, task label); images are float32 tensors (3, H, W).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,12 +115,22 @@ class Benchmark:
         scenario: the Avalanche benchmark; ``scenario.train_stream``, ``.valid_stream`` and ``.test_stream``.
         train: the training patches of each task.
         test: the test images of each task.
+        images: for each task what its training images are, None for the embedded ones, and their bytes.
     """
 
     tasks: list[Task]
     scenario: CLScenario
     train: list[TrainingPatches]
     test: list[TestImages]
+    images: list[tuple[sources.Dataset | None, int]]
+
+    def data_bytes(self, labels: Iterable[int]) -> int:
+        """Bytes of the training images of some tasks, as 8-bit RGB: clean ones, and degraded ones that come with them.
+
+        Images that several tasks share count once. Those held out for validation do not count, as training on does not
+        need them.
+        """
+        return sum(dict(self.images[label] for label in labels).values())
 
     def round(self, labels: Sequence[int], budget: int) -> Any:
         """A training experience of one task, or of several mixed.
@@ -148,9 +158,10 @@ def build(config: RunConfig) -> Benchmark:
     tasks = [Task.model_validate(task) for task in config.tasks]
     training = config.training
     per_epoch = training.updates_per_epoch * training.batch_size
-    train, valid, test = [], [], []
+    train, valid, test, images = [], [], [], []
     for task, origins in zip(tasks, sources.find(tasks, config.data), strict=True):
         learned, held_out = sources.training_pictures(origins, config.data)
+        images.append((origins.train, learned.bytes))
         patches = _patches(learned, task, training.patch_size)
         train.append(TrainingPatches(patches, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))
@@ -164,7 +175,7 @@ def build(config: RunConfig) -> Benchmark:
     for stream in scenario.streams.values():
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
-    return Benchmark(tasks, scenario, train, test)
+    return Benchmark(tasks, scenario, train, test, images)
 
 
 def _patches(pictures: Pictures, task: Task, size: int) -> Patches:
