@@ -273,12 +273,12 @@ def _capacity(cmc: Entry, packnet: Entry) -> str:
 def _at_equal_size(family: Family) -> str:
     """The two where a task of CMC owns as many values of memory as one of PackNet keeps weights, if that was run."""
     packnet, rows = family.find("packnet"), DEFAULTS["cmc"]["t"]
-    share = packnet.results[0].config["settings"]["fraction"] / rows if packnet else 0.0
-    pair = _compared(family.find(fraction=share), packnet)
-    if pair is None:
+    share = (packnet.results[0].config.get("settings") or {}).get("fraction") if packnet else None
+    pair = _compared(family.find(fraction=share / rows), packnet) if isinstance(share, float) else None
+    if not pair:
         return ""
     return (
-        f"; at equal size (CMC-{rows} with {_share(share)} of its memory{_capacity(*pair[:2])}): "
+        f"; at equal size (CMC-{rows} with {_share(share / rows)} of its memory{_capacity(*pair[:2])}): "
         f"{_gains(FOUR_TASKS, pair[2].mean(axis=0))}"
     )
 

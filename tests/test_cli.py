@@ -37,6 +37,16 @@ def test_every_setting_has_help_and_appears_in_the_list(command: Command) -> Non
             assert f"{section}.{name}" in names
 
 
+def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
+    lines = command("list", "strategies").stdout.splitlines()
+    assert "task" in lines[1]
+    told = {words[0]: words[1] for words in map(str.split, lines) if len(words) > 1 and words[1] in ("yes", "no")}
+    assert {name for name, answer in told.items() if answer == "yes"} == {
+        *("cmc", "packnet", "independent", "deform", "together_task_id")
+    }
+    assert set(told) == set(command("list", "strategies", "--names").stdout.split())
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from conftest import Command
+from conftest import ROOT, Command
 from rich.console import Console
 
+from benchmark.config import preset_settings
 from benchmark.engine.local import execute, resolve
 from benchmark.errors import UserError
 from benchmark.experiments import matrix, schedule
@@ -16,6 +18,7 @@ from benchmark.progress import Reporter
 from benchmark.runs import Run, locate
 
 Write = Callable[[str], Path]
+EQUAL = ROOT / "docs" / "examples" / "equal_parameters.yaml"
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
     # Table 2's CMC is a row of Table 1, Table 3's first order and Table 5's first row its row of 1.25 % with sharing.
     assert new == {
         "table1": 10,
-        "table2": 6,
+        "table2": 7,
         "table3": 3,
         "table4": 2,
         "table5": 1,
@@ -137,6 +140,30 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
         "figure5": 0,
         "figure6": 0,
     }
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick", "paper"])
+def test_cmc_and_packnet_at_equal_size(preset: str) -> None:
+    """Of CMC-5 each preset has its own share, and a fifth of PackNet's, at which a task trains as much as PackNet's."""
+    runs = expand(load(EQUAL), Choices(preset))
+    own = {name: preset_settings(preset, name)["fraction"] for name in ("cmc", "packnet")}
+    shares = [resolve(config).settings["fraction"] for config in runs if config.strategy == "cmc"]
+    assert own["cmc"] in shares
+    assert pytest.approx(own["packnet"] / 5) in shares
+    (packnet,) = (resolve(config) for config in runs if config.strategy == "packnet")
+    assert packnet.settings["fraction"] == own["packnet"]
+
+
+def test_equal_size_stands_beside_the_claim(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    words = ["--preset", "smoke", "--out", str(tmp_path / "runs"), "--report", str(page)]
+    done = command("sweep", str(EQUAL), *words)
+    assert done.returncode == 0, done.stderr
+    scored = pd.read_csv(page / "tables" / "scorecard.csv").set_index("key")
+    measured = scored.loc["cmc-leads-packnet", "measured"]
+    # A tenth of 5 · 504 values, 15 biases and 4 vectors of 5.
+    assert "for a task CMC trains 287 parameters" in measured
+    assert "at equal size (CMC-5 with 2.5 % of its memory" in measured
 
 
 TINY = "strategies: [finetune, independent]\norders: [[derain, deblur]]\n"

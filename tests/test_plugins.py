@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ROOT, Command
 
@@ -23,6 +24,7 @@ def test_every_built_in_strategy_is_where_the_table_says() -> None:
         assert kind.name == name
         assert kind.__doc__
         assert entry.summary
+        assert entry.traits == kind.traits, "which lists and reports tell without importing the class"
         for field, about in kind.Settings.model_fields.items():
             assert about.description, f"{name}.{field} lacks its help"
 
@@ -41,6 +43,9 @@ def test_the_worked_example_passes_the_check_and_appears_in_a_report(command: Co
     assert anchor.config["plugin"].startswith("anchor.py#")
     assert command("report", str(runs), "--out", str(page)).returncode == 0
     assert "anchor" in (page / "index.html").read_text()
+    (table,) = (page / "tables").glob("*-comparison.csv")
+    compared = pd.read_csv(table).set_index("strategy")
+    assert compared.loc["anchor", "told the task"] == "no", "as the run says; the report was not given the plugin"
 
 
 def test_the_check_finds_what_is_not_true(command: Command, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from made_datasets import brighter, picture, write, write_pair
 
 from benchmark.config import Data, checked
 from benchmark.data import cache, sources
+from benchmark.data.photographs import embedded
 from benchmark.errors import UserError
 from benchmark.streams.build import build
 from benchmark.streams.definition import Task, load
@@ -55,6 +56,25 @@ def run_config(data: Data, **fields: Any) -> Any:
         backbone={},
         **fields,
     )
+
+
+def test_the_bytes_of_training_images_are_counted_once(root: Path) -> None:
+    """Of 20 pairs and of 12 images two and one are held out; 180 × 150 pixels of 3 bytes each."""
+    pairs, images = 18 * 2 * 180 * 150 * 3, 11 * 180 * 150 * 3
+    stream = load("four_tasks")
+    config = run_config(disk(root)).model_copy(
+        update={"order": stream.order, "tasks": [task.model_dump() for task in stream.tasks]}
+    )
+    data = build(config).data_bytes
+    assert [data(labels) for labels in ([], [0], [1], [0, 1], [1, 2, 3], [0, 1, 2, 3])] == [
+        *(0, pairs, images, pairs + images, images, pairs + images)
+    ], "denoising, deblocking and deblurring train on the same images"
+
+
+def test_the_bytes_of_embedded_images_are_counted_once() -> None:
+    config = run_config(Data(dead_leaves=2))
+    photographs = sum(photograph.image.size for photograph in embedded("train"))
+    assert build(config).data_bytes([0, 1]) == photographs + 2 * 512 * 512 * 3
 
 
 def test_pairs_bring_their_own_inputs_and_clean_images_are_degraded(root: Path) -> None:
