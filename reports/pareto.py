@@ -55,7 +55,8 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
     else:
         caption += (
             " The solid line joins what nothing else beats in both among the strategies that are told the task at test "
-            "time, the dashed one among those that are not."
+            "time, the dashed one among those that are not"
+            + (", the dotted one among those that do not say." if "unknown" in told else ".")
         )
     uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
     if uncounted:

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from made_runs import made_run
 
+from benchmark.runs import Run
+from reports import frames
 from reports.pareto import front, pareto, spread
 from reports.results import collect
 from reports.style import looks
+from reports.tables import costs
 
 
 def test_the_front_is_what_nothing_beats() -> None:
@@ -57,3 +60,44 @@ def test_nothing_is_drawn_without_costs(tmp_path: Path) -> None:
     (run.path / "ledger.csv").write_text(lines[0] + "\n")
     (group,) = collect([tmp_path]).groups
     assert pareto(group, looks([entry.label for entry in group.entries])) is None
+
+
+def kept(run: Run, **quantities: float) -> None:
+    """Add rows to a run's ledger, after its last task."""
+    with (run.path / "ledger.csv").open("a") as file:
+        file.writelines(f"4,deblur,{name},{value},B\n" for name, value in quantities.items())
+
+
+def test_images_that_are_needed_again_are_a_cost(tmp_path: Path) -> None:
+    """The made checkpoint has 16 KiB; what keeps all images costs no less than they take."""
+    kept(made_run(tmp_path, "finetune"), data_bytes=0.0)
+    kept(made_run(tmp_path, "cumulative", shift=1.0), data_bytes=2.0**20)
+    kept(made_run(tmp_path, "replay", shift=0.5), exemplar_bytes=4096.0)  # in the checkpoint already
+    (group,) = collect([tmp_path]).groups
+    stored = {entry.label: entry.mean("kept_bytes") for entry in group.entries}
+    assert stored == {"finetune": 2**14, "cumulative": 2**14 + 2**20, "replay": 2**14}
+    told = {row[0].text: [cell.text for cell in row] for row in costs(group).rows}
+    assert "1.02 MiB" in told["cumulative"]
+    assert frames.comparison(group).set_index("label").loc["cumulative", "stored with data"] == 2**14 + 2**20
+
+
+def test_what_older_runs_keep_is_not_counted_rather_than_nothing(tmp_path: Path) -> None:
+    for name in ("finetune", "cmc", "together"):
+        made_run(tmp_path, name)
+    (group,) = collect([tmp_path]).groups
+    told = {row[0].text: [cell.text for cell in row] for row in costs(group).rows}
+    assert "not counted" in told["together"]
+    assert "not counted" not in told["cmc"] + told["finetune"]
+    drawing = pareto(group, looks([entry.label for entry in group.entries]))
+    assert drawing is not None
+    assert ">together<" not in drawing.svg
+    assert "counted: together." in drawing.caption
+
+
+def test_those_told_the_task_have_a_front_of_their_own(tmp_path: Path) -> None:
+    for shift, name in enumerate(("cmc", "finetune")):
+        made_run(tmp_path, name, shift=shift)
+    (group,) = collect([tmp_path]).groups
+    drawing = pareto(group, looks([entry.label for entry in group.entries]))
+    assert drawing is not None
+    assert "the dashed one among those that are not" in drawing.caption

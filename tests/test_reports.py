@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ import reports
 from benchmark.errors import UserError
 from benchmark.runs import find_runs
 from reports import figures, frames, html, published, style, tables, terminal
+from reports.findings import finding
 from reports.labels import labels
 from reports.results import collect, read
+from strategies.traits import Traits
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
 
@@ -87,6 +90,71 @@ def test_matrix_holds_every_moment(report: Path) -> None:
 def test_finding_is_computed(page: str) -> None:
     assert "cmc has the highest mean PSNR after the whole stream, 27.35 dB (4.60 dB over the degraded input)" in page
     assert "finetune forgot the most, 4.00 dB on average" in page
+
+
+def test_those_told_the_task_and_those_not_are_ranked_by_themselves(tmp_path: Path) -> None:
+    for shift, name in enumerate(["finetune", "together", "packnet", "cmc"]):
+        made_run(tmp_path / "runs", name, shift=shift)
+    (group,) = collect([tmp_path / "runs"]).groups
+    sentence = finding(group)
+    assert sentence.startswith("Of the strategies told the task at test time, cmc has the highest mean PSNR")
+    assert "; of those not told, together, 28.25 dB" in sentence
+    table = tables.comparison(group)
+    assert table.columns[1].head == "told the task"
+    rows = {row[0].text: row for row in table.rows[1:]}
+    assert {label: row[1].text for label, row in rows.items()} == {
+        **{"cmc": "yes", "finetune": "no", "packnet": "yes", "together": "no"}
+    }
+    assert [label for label, row in rows.items() if row[2].best] == ["cmc", "together"]
+    page = reports.build([tmp_path / "runs"], tmp_path / "page")
+    assert sentence in page.read_text(encoding="utf-8")
+    for ending in ("csv", "md", "tex"):
+        assert "told the task" in (page.parent / f"tables/four_tasks-quick-comparison.{ending}").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ([True, True], "All are told the task at test time: "),
+        ([False, False], "None is told the task at test time: "),
+        ([True, None], "Of the strategies told the task at test time, one has"),
+        ([None, None], "two has the highest mean PSNR"),
+        ([True], "one, told the task at test time, ends with"),
+        ([None], "one ends with"),
+    ],
+)
+def test_who_is_told_the_task_is_taken_from_the_run(tmp_path: Path, told: list[bool | None], words: str) -> None:
+    """Of strategies that are not built in; None is a run from before runs said so."""
+    for place, answer in enumerate(told):
+        run = made_run(tmp_path, ["one", "two"][place], shift=place)
+        if answer is not None:
+            run.update_status(traits={**asdict(Traits()), "needs_task_id": answer})
+    (group,) = collect([tmp_path]).groups
+    assert finding(group).startswith(words)
+    assert {entry.told for entry in group.entries} == {{True: "yes", False: "no", None: "unknown"}[one] for one in told}
+
+
+def test_what_a_task_trains_stands_beside_the_plain_network(tmp_path: Path) -> None:
+    """The mean over the tasks; an older run that pruned does not say, one that did not has what was trainable."""
+    trained = {
+        "cmc": {"task_parameters": [60, 50, 50, 40], "trainable_parameters": [80, 70, 60, 50]},
+        "finetune": {"trainable_parameters": [200, 200, 200, 200]},
+        "packnet": {"trainable_parameters": [200, 150, 100, 50]},
+    }
+    for name, quantities in trained.items():
+        run = made_run(tmp_path, name)
+        with (run.path / "ledger.csv").open("a") as file:
+            for quantity, values in quantities.items():
+                file.writelines(f"{i + 1},{ORDER[i]},{quantity},{value}.0,count\n" for i, value in enumerate(values))
+        if name == "cmc":
+            run.update_status(backbone_parameters=200)
+    (group,) = collect([tmp_path]).groups
+    table = tables.comparison(group)
+    place = [column.head for column in table.columns].index("trained per task")
+    cells = {row[0].text: (row[place].text, row[place].small) for row in table.rows[1:]}
+    assert cells == {"cmc": ("0.25×", "50"), "finetune": ("200", ""), "packnet": ("–", "")}
+    frame = frames.comparison(group).set_index("label")
+    assert frame.loc["cmc", ["trained per task", "trained per task in plain backbones"]].tolist() == [50, 0.25]
 
 
 def test_groups_are_not_mixed(report: Path, comparison: pd.DataFrame) -> None:

@@ -242,6 +242,26 @@ def test_figures_are_told_with_the_verdict() -> None:
     assert "0 of 12" in verdict("never-changes", [made(changed=(0, 12))]).measured
 
 
+def sized(result: Result, parameters: float) -> Result:
+    """The same run with a number of parameters that a task trains."""
+    return replace(result, task_parameters=parameters)
+
+
+def test_what_each_trains_stands_beside_the_claim_that_compares_them() -> None:
+    """And the two at equal size, where a task of CMC-5 has a fifth of PackNet's share, if that was run."""
+    runs = [sized(made("cmc", (30.5, 25.5, 28.5, 26.5)), 1000), sized(made("packnet"), 200)]
+    found = verdict("cmc-leads-packnet", runs)
+    assert found.state == HOLDS
+    assert "CMC trains 1\u202f000 parameters, 5.0 times PackNet’s 200" in found.measured
+    assert "equal size" not in found.measured
+    small = sized(made("cmc", (29.0, 25.1, 28.0, 26.0), fraction=0.04), 210)
+    found = verdict("cmc-leads-packnet", [*runs, small])
+    assert found.state == HOLDS, "the claim is about the paper's shares"
+    assert "CMC-5 with 4 % of its memory" in found.measured
+    assert "derain −1.00, denoise +0.10" in found.measured
+    assert "trains" not in verdict("cmc-leads-packnet", [made("cmc"), made("packnet")]).measured
+
+
 def test_seeds_are_paired_and_tested() -> None:
     """Runs of one seed only on one side do not count; three pairs give a p."""
     noisy = [
