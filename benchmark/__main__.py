@@ -1,5 +1,21 @@
 """``python -m benchmark``."""
 
-from benchmark.cli import main
+import sys
 
-main()
+from benchmark import endings, surroundings
+
+
+def main() -> None:
+    """Run the command line. Whatever stops it, from the first import on, is told once."""
+    surroundings.prepare()
+    endings.listen()
+    try:
+        from benchmark.cli import main as command_line
+
+        command_line()
+    except (endings.Stopped, KeyboardInterrupt) as stop:
+        sys.exit(endings.tell(stop))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from benchmark import config
+from benchmark import config, printing
 from benchmark.backbones import BACKBONES
 from benchmark.errors import UserError
 from benchmark.planning import plan, seeds, split_names
@@ -43,7 +43,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at datasets on disk, and
 app.add_typer(data_app, name="data")
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
 app.add_typer(profile_app, name="profile")
-console = Console()
+console = printing.Plain()
 NARROW = 8
 """Letters of a column that says yes or no; its heading wraps."""
 
@@ -71,6 +71,9 @@ Seeds = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the run directories; finished ones below it are reused.")]
 Page = Annotated[Path, typer.Option(help="Folder for the report.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files in the report's folder that no report wrote.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
 
 
@@ -125,7 +128,7 @@ def run(
 
     for finished in done:
         show_run(finished, console)
-    console.print(f"\nA report of these runs: python -m benchmark report {out}", soft_wrap=True)
+    console.print(f"\nA report of these runs: python -m benchmark report {out}")
 
 
 @app.command("list")
@@ -149,7 +152,7 @@ def list_(
             columns = ["name", *WORDS.values(), "summary"]
     if names:
         for row in rows:
-            print(row[0])
+            console.print(row[0])
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
@@ -174,12 +177,13 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.", metavar="R
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.", metavar="RUN...")],
     out: Page = Path("report"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Make one HTML report of runs, with every table as CSV and every figure as SVG and PNG."""
     from reports import build
 
-    page = build(runs, out)
-    console.print(f"Report: {page.resolve()}", soft_wrap=True, highlight=False)
+    page = build(runs, out, overwrite=overwrite)
+    console.print(f"Report: {page.resolve()}")
 
 
 @app.command()
@@ -193,15 +197,17 @@ def check(
     _add_plugins(plugin)
     configs = plan(strategy, "four_tasks", preset, "0", "derain,denoise,deblur", None, None, assignments or [])
     from benchmark.conformance import check as examine
+    from benchmark.engine.endings import blamed
     from benchmark.engine.local import resolve
 
     failed = 0
     for planned in configs:
-        console.print(f"[bold]{planned.strategy}[/]")
-        for finding in examine(resolve(planned)):
-            failed += not finding.holds
-            mark = "[green]ok  [/]" if finding.holds else "[red]FAIL[/]"
-            console.print(f"  {mark} {finding.question} ({_plain(finding.detail)})", highlight=False, soft_wrap=True)
+        console.print(planned.strategy, style="bold")
+        with blamed(planned.strategy):
+            for finding in examine(resolve(planned)):
+                failed += not finding.holds
+                mark = ("ok  ", "green") if finding.holds else ("FAIL", "red")
+                console.print(Text.assemble("  ", mark, printing.literal(f" {finding.question} ({finding.detail})")))
     if failed:
         console.print(f"{failed} check(s) failed.")
         raise typer.Exit(1)
@@ -225,6 +231,7 @@ def tune(
     """
     from benchmark.experiments import tuning
 
+    tuning.check_table(table)
     trials = tuning.grid(split_names(strategy) if strategy else None)
     configs = []
     for name, setting, value in trials:
@@ -254,6 +261,7 @@ def reproduce(
     out: Out = Path("runs"),
     report: Page = Path("report"),
     assignments: Assignments = None,
+    overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make tables and figures of the paper: do the runs that are missing, then report ours beside the published ones.
@@ -270,7 +278,7 @@ def reproduce(
     chosen = matrix.names() if "all" in names else list(dict.fromkeys(names))
     experiments = [matrix.paper(name) for name in chosen if name != matrix.LAYER]
     choices = _choices_of(preset, seed, data_root, fallback, assignments)
-    _experiment(experiments, choices, out, report, dry_run, layer=matrix.LAYER in chosen)
+    _experiment(experiments, choices, out, report, overwrite, dry_run, layer=matrix.LAYER in chosen)
 
 
 @app.command()
@@ -284,6 +292,7 @@ def sweep(
     report: Page = Path("report"),
     assignments: Assignments = None,
     plugin: Plugins = None,
+    overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Do the runs of an experiment of your own, a YAML matrix of strategies, streams, settings and seeds, and report.
@@ -294,7 +303,9 @@ def sweep(
 
     _add_plugins(plugin)
     experiments = [matrix.load(file) for file in files]
-    _experiment(experiments, _choices_of(preset, seed, data_root, fallback, assignments), out, report, dry_run)
+    _experiment(
+        experiments, _choices_of(preset, seed, data_root, fallback, assignments), out, report, overwrite, dry_run
+    )
 
 
 @data_app.command("check")
@@ -322,7 +333,7 @@ def data_prepare(
     prepared = prepare_all(root, cache, console)
     for one in prepared:
         state = one.problem or (str(one.place) if one.place else "only test images, nothing to cache")
-        console.print(f"{one.dataset.name}: {state}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{one.dataset.name}: {state}")
     if any(one.problem for one in prepared):
         raise typer.Exit(1)
 
@@ -358,7 +369,7 @@ def profile_layer(
     from benchmark.profiling import layer
 
     layer.render(layer.profile(out, channels, size, repeats, console), console)
-    console.print(f"Written: {out.resolve()}", soft_wrap=True, highlight=False)
+    console.print(f"Written: {out.resolve()}")
 
 
 def _choices_of(
@@ -377,10 +388,20 @@ def _data_words(data_root: Path | None, fallback: str | None) -> list[str]:
 
 
 def _experiment(
-    experiments: "Sequence[Experiment]", choices: "Choices", out: Path, page: Path, dry_run: bool, layer: bool = False
+    experiments: "Sequence[Experiment]",
+    choices: "Choices",
+    out: Path,
+    page: Path,
+    overwrite: bool,
+    dry_run: bool,
+    layer: bool = False,
 ) -> None:
     """Do what is missing of some experiments, and report their runs."""
     from benchmark.experiments import matrix, schedule
+    from reports import folder
+
+    if not dry_run:
+        folder.check(page, overwrite)
 
     asked = [(experiment.name, matrix.expand(experiment, choices)) for experiment in experiments]
     from benchmark.engine.local import execute, resolve
@@ -419,9 +440,9 @@ def _experiment(
     from reports import build
     from reports.terminal import show_scorecard
 
-    index = build([run.path for run in done], page, layer=profile if layer else None)
+    index = build([run.path for run in done], page, layer=profile if layer else None, overwrite=overwrite)
     show_scorecard(page / "tables" / "scorecard.csv", console)
-    console.print(f"Report: {index.resolve()}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {index.resolve()}")
 
 
 def _show_lines_at_once() -> None:
@@ -436,8 +457,7 @@ def _tell_leaks(planned: config.RunConfig) -> None:
         if source["leaks"]:
             console.print(
                 f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test "
-                "set of this stream. See: data check",
-                soft_wrap=True,
+                "set of this stream. See: data check"
             )
 
 
@@ -446,11 +466,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True)
+        printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. Finished tasks are kept; the same command goes on from there.")
-        sys.exit(130)
 
 
 def _choices(kind: Kind) -> dict[str, str]:
@@ -475,7 +492,7 @@ def _settings(strategy: str | None) -> list[list[str]]:
     for section, model in models.items():
         for name, field in model.model_fields.items():
             accepted = limits(field) or _type_name(field.annotation)
-            rows.append([f"{section}.{name}", _plain(str(field.default)), _plain(accepted), field.description or ""])
+            rows.append([f"{section}.{name}", str(field.default), accepted, field.description or ""])
     return rows
 
 
@@ -488,8 +505,3 @@ def _type_name(annotation: Any) -> str:
 def _add_plugins(sources: list[str] | None) -> None:
     for source in sources or []:
         registry.add_plugin(source)
-
-
-def _plain(text: str) -> str:
-    """Text as it is, not as rich's markup."""
-    return text.replace("[", r"\[")

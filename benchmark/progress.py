@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from benchmark import endings
+from benchmark.printing import Description
+
 
 @dataclass
 class Reporter:
@@ -31,10 +34,10 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         if self.console.is_terminal:
             self.live = Progress(
-                TextColumn("[bold]{task.description}"),
+                Description("bold"),
                 BarColumn(),
                 TextColumn("{task.percentage:3.0f}%"),
-                TextColumn("{task.fields[detail]}"),
+                TextColumn("{task.fields[detail]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("ETA {task.fields[eta]}"),
                 console=self.console,
@@ -49,7 +52,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        (self.live.console if self.live else self.console).print(text, highlight=False, soft_wrap=True)
+        (self.live.console if self.live else self.console).print(text)
 
     def task(self, run: str, name: str, place: int, tasks: int) -> None:
         """A task of a run begins."""
@@ -58,6 +61,7 @@ class Reporter:
 
     def update(self, loss: float) -> None:
         """One batch update was made."""
+        endings.check()
         self.done += self.weight
         self.updates += 1
         if self.live is not None and self.updates % 5 == 0:

@@ -240,8 +240,12 @@ def save_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> N
     """Write a checkpoint whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    save_file(checkpoint_tensors(model, strategy), temporary)
-    temporary.replace(path)
+    try:
+        save_file(checkpoint_tensors(model, strategy), temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:

@@ -33,6 +33,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from benchmark import processes
 from benchmark.errors import UserError
 
 METRICS = ["after", "after_task", "place", "task", "subject", "metric", "value", "unit", "images", "protocol"]
@@ -78,15 +79,18 @@ LAYER_PROFILE = "layer-profile.csv"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads YAML in C where PyYAML was built with it: ten times as fast, which a report on many runs needs."""
 
+GONE = "its process is gone: killed, or the machine went down"
+"""What a status says of a run that was ended from outside, without a word."""
+
 IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
+def write_text(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed. Text is written as UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -108,6 +112,31 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
 
     frame = pd.DataFrame([[text(row.get(column)) for column in columns] for row in rows], columns=list(columns))
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
+    """Make sure that a table may be written to a path, before the work for it is done.
+
+    Args:
+        path: where the table will be.
+        columns: what a table of this kind has; one that is there will be replaced or extended.
+        option: the command's option that chooses the path, for the error.
+
+    Raises:
+        UserError: something else stands there, or it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            head = file.readline().strip()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}. Choose another file with {option}.") from error
+    if head and not set(columns) <= set(head.split(",")):
+        raise UserError(
+            f"'{path}' is another file: its first line does not name {', '.join(columns)}. "
+            f"Move it away, or choose another file with {option}."
+        )
 
 
 @dataclass(frozen=True)
@@ -158,8 +187,14 @@ class Run:
 
         Also what reports tell of the strategy: its declared ``traits``, and ``backbone_parameters``, the parameters of
         the plain backbone.
+
+        ``error`` says what ended the run before its time. A run whose ``process`` is known to be gone was interrupted,
+        though it could not write so itself.
         """
-        return self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
+        status = self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
+        if status.get("state") == "running" and processes.gone(status.get("process")):
+            return {**status, "state": "interrupted", "error": GONE}
+        return status
 
     @property
     def finished(self) -> bool:

@@ -4,35 +4,37 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.runs import LAYER_PROFILE, write_text
+from benchmark.runs import LAYER_PROFILE
+from reports.folder import MANIFEST
 
-MANIFEST = "files.txt"
-"""Lists the tables and figures of a report, so that the next one in the same folder can take away what is left over."""
+__all__ = ["MANIFEST", "build"]
 
 
-def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
+def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bool = False) -> Path:
     """Read all runs at or below the paths and write a report.
 
     Args:
         paths: run directories, or folders that hold some.
         out: the folder to write to: ``index.html`` (one file, works offline), ``tables/`` (CSV, Markdown, LaTeX) and
-            ``figures/`` (SVG, PNG). Tables and figures of an earlier report there are replaced.
+            ``figures/`` (SVG, PNG). An earlier report there is replaced; see :mod:`reports.folder`.
         layer: the measurement of Table 6; by default the one beside the runs, if there is one.
+        overwrite: replace files in ``out`` that no report wrote, too.
 
     Returns:
         The path of ``index.html``.
 
     Raises:
-        UserError: there is no run at the paths, or ``out`` cannot be written to.
+        UserError: there is no run at the paths, or ``out`` cannot be written to, or holds files of somebody else's.
     """
     from benchmark.profiling.layer_table import read
-    from reports import exports, figures, frames, html, scorecard, sequences, versus
+    from reports import exports, figures, folder, frames, html, scorecard, sequences, versus
     from reports.families import families
     from reports.pareto import pareto
     from reports.published import load
     from reports.results import Collection, collect
     from reports.style import looks
 
+    folder.check(out, overwrite)
     layer = layer or next((path / LAYER_PROFILE for path in paths if (path / LAYER_PROFILE).is_file()), None)
     collection = Collection([], []) if layer and not paths else collect(paths)
     rows = read(layer) if layer else []
@@ -92,31 +94,12 @@ def build(paths: list[Path], out: Path, layer: Path | None = None) -> Path:
             files |= exports.documents(section.comparison, f"{group.key}-comparison")
         sections.append(section)
 
-    index = out / "index.html"
     try:
-        _remove_leftovers(out, set(files))
-        for name, content in files.items():
-            if isinstance(content, str):
-                write_text(out / name, content)
-            else:
-                (out / name).write_bytes(content)
-        write_text(out / MANIFEST, "".join(f"{name}\n" for name in sorted(files)))
-        write_text(index, html.page(collection, parts, cost, sections, styles, files))
+        page = html.page(collection, parts, cost, sections, styles, files)
+        folder.write(out, {**files, folder.INDEX: page}, overwrite)
     except OSError as error:
         raise UserError(
             f"Cannot write the report to '{out}': {error.strerror or error}. "
             "Choose a folder you may write to with --out."
         ) from error
-    return index
-
-
-def _remove_leftovers(out: Path, files: set[str]) -> None:
-    """Take away the tables and figures of an earlier report that this one does not have."""
-    try:
-        before = (out / MANIFEST).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return
-    for name in set(before) - files:
-        folder, _, file = name.partition("/")
-        if folder in ("tables", "figures") and file and "/" not in file and "\\" not in file:
-            (out / folder / file).unlink(missing_ok=True)
+    return out / folder.INDEX

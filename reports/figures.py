@@ -530,7 +530,9 @@ def drawing(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the user's matplotlibrc, and what a notebook has set, have no say
+        matplotlib.rcParams.update(SETTINGS)
         figure = Figure(figsize=size, dpi=160, layout="constrained")
         draw(figure)
         if layout := figure.get_layout_engine():

@@ -135,7 +135,7 @@ def add_plugin(source: str) -> list[str]:
     module_name = f"continual_restoration_plugin_{path.stem}" if is_file else source
     try:
         module = _import_file(path, module_name) if is_file else import_module(source)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"--plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
     found = [
         kind
@@ -166,7 +166,7 @@ def load(name: str) -> "type[Strategy]":
     module, _, attribute = entry.target.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not entry.origin:
             raise
         raise UserError(
@@ -203,3 +203,10 @@ def _import_file(path: Path, name: str) -> Any:
 
 def _first_line(kind: type) -> str:
     return (kind.__doc__ or "").strip().partition("\n")[0]
+
+
+def file_of(name: str) -> Path | None:
+    """The file in which a strategy's class stands, if its module has been imported from one."""
+    module = sys.modules.get(entries()[name].target.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return Path(file) if file else None

@@ -31,12 +31,12 @@ from typing import BinaryIO, Literal, overload
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from benchmark.data.datasets import Dataset, Item, find
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
 from benchmark.errors import UserError
+from benchmark.printing import progress
 
 FOLDER = ".cache-continual-restoration"
 FORMAT = 1
@@ -187,9 +187,9 @@ def cached_items(dataset: Dataset) -> list[Item]:
 def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None) -> Path:
     """:func:`prepare` with a progress bar, if the console is a terminal."""
     pictures = len(cached_items(dataset)) * len(_sides(dataset))
-    with Progress(console=console, transient=True, disable=not (console and console.is_terminal)) as progress:
-        task = progress.add_task(dataset.name, total=pictures)
-        return prepare(dataset, folder, lambda: progress.advance(task))
+    with progress(console, transient=True, disable=not (console and console.is_terminal)) as shown:
+        task = shown.add_task(dataset.name, total=pictures)
+        return prepare(dataset, folder, lambda: shown.advance(task))
 
 
 def _prepare_side(dataset: Dataset, side: Side, place: Path, advance: Callable[[], None]) -> None:

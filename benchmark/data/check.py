@@ -21,6 +21,7 @@ from benchmark.data.references import REFERENCES, Reference
 from benchmark.degradations import make
 from benchmark.errors import UserError
 from benchmark.metrics import luma, psnr, to_uint8
+from benchmark.printing import progress
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,12 @@ def check(root: Path, console: Console | None = None) -> Report:
         UserError: the root is no folder.
     """
     survey = datasets.find(root)
-    progress = Progress(console=console, transient=True) if console and console.is_terminal else None
+    shown = progress(console, transient=True) if console and console.is_terminal else None
     checked: list[Checked] = []
     seen: list[tuple[Dataset, list[_Seen]]] = []
-    with progress or nullcontext():
+    with shown or nullcontext():
         for dataset in survey.datasets:
-            opened, result = _check(dataset, progress)
+            opened, result = _check(dataset, shown)
             checked.append(result)
             seen.append((dataset, opened))
     return Report(
@@ -119,20 +120,20 @@ def check(root: Path, console: Console | None = None) -> Report:
     )
 
 
-def _check(dataset: Dataset, progress: Progress | None) -> tuple[list[_Seen], Checked]:
+def _check(dataset: Dataset, shown: Progress | None) -> tuple[list[_Seen], Checked]:
     references = [one for one in REFERENCES if one.dataset == dataset.name]
     degraded_by = [one for one in references if one.degradation is not None]
     opened: list[_Seen] = []
     problems = list(dataset.problems)
-    task = progress.add_task(dataset.name, total=len(dataset.items)) if progress else None
+    task = shown.add_task(dataset.name, total=len(dataset.items)) if shown else None
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for result in pool.map(lambda item: _look(dataset, item, degraded_by), dataset.items):
             if isinstance(result, _Seen):
                 opened.append(result)
             else:
                 problems.append(result)
-            if progress and task is not None:
-                progress.advance(task)
+            if shown and task is not None:
+                shown.advance(task)
     inputs = tuple(_inputs(dataset, opened, references))
     if not problems:
         problems += [_far(measured) for measured in inputs if measured.reference and _is_far(measured)]

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.data.check import Input, Report
+from benchmark.printing import literal
 
 _SHOWN = 30
 """Lines of one kind that are printed; the report holds all of them."""
@@ -86,4 +87,4 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
 
 def _text(text: str) -> Text:
     """Text as it is: a file name is never markup, and its control characters are shown, not obeyed."""
-    return Text("".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text))
+    return Text(literal(text))

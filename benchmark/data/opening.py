@@ -15,9 +15,13 @@ CMYK (JPEG)                 RGB by Pillow's formula, without the colour profile
 EXIF orientation (JPEG)     the picture is turned upright; :func:`size` is that of the upright picture
 ==========================  =====================================================================================
 
-Other colour profiles and gamma values are left alone, as restoration papers do: pixel values are taken as stored.
+Other colour profiles and gamma values are left alone, as restoration papers do: pixel values are taken as stored. What
+else a file carries (profiles, texts, EXIF, animation frames) is not looked at, however large or damaged it is.
 """
 
+import bisect
+import io
+import itertools
 import os
 import stat
 import struct
@@ -26,12 +30,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, ImageOps
+from PIL import ExifTags, Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -45,14 +48,26 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 Grey = Literal["convert", "refuse"]
 
-_KINDS: dict[bytes, type[ImageFile]] = {
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
+_PNG = b"\x89PNG\r\n\x1a\n"
+_KINDS: dict[bytes, type[ImageFile.ImageFile]] = {
+    _PNG: PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
     b"BM": BmpImageFile,
 }
 _GREY_MODES = {"1", "L", "LA", "I", "I;16"}
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what turns the picture upright."""
 _SIDEWAYS = {5, 6, 7, 8}
+_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
     *(struct.error, zlib.error),
@@ -116,17 +131,17 @@ def quoted(path: Path) -> str:
 
 
 @contextmanager
-def _picture(path: Path) -> Iterator[ImageFile]:
+def _picture(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The picture, its header read and found harmless; an error of Pillow's becomes the user's."""
     try:
-        with _regular(path) as file:
+        with _strict(), _regular(path) as file:
             first = file.read(8)
             file.seek(0)
             kind = next((kind for start, kind in _KINDS.items() if first.startswith(start)), None)
             if kind is None:
                 reason = "is not PNG, JPEG or BMP, whatever its name says" if first else "is empty"
                 raise UserError(f"{quoted(path)} {reason}.")
-            picture = kind(file)
+            picture = kind(_pixels_alone(file))
             width, height = picture.size
             if width * height > LIMIT:
                 raise UserError(
@@ -141,6 +156,74 @@ def _picture(path: Path) -> Iterator[ImageFile]:
         raise UserError(f"{quoted(path)} cannot be read, it may be truncated or damaged: {reason}.") from error
 
 
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Truncated files are errors, whatever another library has told Pillow."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+class _Parts(io.RawIOBase):
+    """Some parts of a file, read as if they were all there is.
+
+    Args:
+        file: the whole file.
+        parts: where each begins and ends, in bytes.
+    """
+
+    def __init__(self, file: BinaryIO, parts: list[tuple[int, int]]) -> None:
+        self._file, self._parts = file, parts
+        self._starts = list(itertools.accumulate((end - start for start, end in parts), initial=0))
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._starts[-1]}[whence])
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        index = bisect.bisect_right(self._starts, self._place) - 1
+        if index == len(self._parts):
+            return 0
+        start, end = self._parts[index]
+        start += self._place - self._starts[index]
+        self._file.seek(start)
+        data = self._file.read(min(len(buffer), end - start))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _pixels_alone(file: BinaryIO) -> BinaryIO:
+    """A PNG file without the chunks that have no part in its pixels; any other file as it is.
+
+    Pillow decompresses texts and colour profiles and refuses large ones, though nobody asked for them.
+    """
+    if file.read(8) != _PNG:
+        file.seek(0)
+        return file
+    end = file.seek(0, os.SEEK_END)
+    parts, place, kind = [(0, 8)], 8, b""
+    while place < end and kind != b"IEND":
+        file.seek(place)
+        head = file.read(8)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        behind = min(place + 12 + length, end)
+        if kind in _PIXEL_CHUNKS or not kind.isalpha():
+            start = parts.pop()[0] if parts[-1][1] == place else place
+            parts.append((start, behind))
+        place = behind
+    return io.BufferedReader(_Parts(file, parts))  # type: ignore[return-value]
+
+
 def _regular(path: Path) -> BinaryIO:
     """The file, opened without waiting for a writer should it be a pipe."""
     try:
@@ -153,11 +236,18 @@ def _regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _orientation(picture: ImageFile) -> int:
-    return picture.getexif().get(ExifTags.Base.Orientation, 1) if isinstance(picture, JpegImageFile) else 1
+def _orientation(picture: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    if not isinstance(picture, JpegImageFile):
+        return 1
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except _PILLOW_ERRORS:
+        return 1
+    return found if found in _UPRIGHT else 1
 
 
-def _decode(path: Path, picture: ImageFile) -> Opened:
+def _decode(path: Path, picture: ImageFile.ImageFile) -> Opened:
     conversions = []
     if picture.mode in _GREY_MODES:
         conversions.append("grey to three equal channels")
@@ -170,10 +260,10 @@ def _decode(path: Path, picture: ImageFile) -> Opened:
         conversions.append("16 bits to 8")
         array = np.rint(deep / 257).astype(np.uint8)
     else:
-        turned = _orientation(picture) != 1
-        if turned:
+        upright: Image.Image = picture
+        if (turn := _UPRIGHT.get(_orientation(picture))) is not None:
             conversions.append("turned upright as its EXIF orientation says")
-        upright = ImageOps.exif_transpose(picture) if turned else picture
+            upright = picture.transpose(turn)
         array = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
     if array.shape[2] == 4:
         if array[:, :, 3].min() < 255:
@@ -182,7 +272,7 @@ def _decode(path: Path, picture: ImageFile) -> Opened:
     return Opened(np.ascontiguousarray(array[:, :, :3]), tuple(conversions))
 
 
-def _sixteen_bit(path: Path, picture: ImageFile) -> np.ndarray | None:
+def _sixteen_bit(path: Path, picture: ImageFile.ImageFile) -> np.ndarray | None:
     """The values of a 16-bit PNG, height × width × 3 or 4; None for every other picture.
 
     Pillow keeps only the high byte of each colour value. The low bytes come from decoding the same data once more
@@ -197,7 +287,7 @@ def _sixteen_bit(path: Path, picture: ImageFile) -> np.ndarray | None:
         raise UserError(f"{quoted(path)} is grey with 16 bits and transparency, which is not supported.")
     high = np.asarray(picture).astype(np.uint16)
     with _regular(path) as file:
-        again = PngImageFile(file)
+        again = PngImageFile(_pixels_alone(file))
         again.tile = [(*again.tile[0][:3], _LOW_BYTES[layout])]  # type: ignore[list-item]
         low = np.asarray(again)
     return high << 8 | low

@@ -14,11 +14,12 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
 from rich.console import Console
 
-from benchmark import ledger
+from benchmark import ledger, processes
 from benchmark.addresses import torch_seed
 from benchmark.backbones import build as build_backbone
 from benchmark.config import RunConfig
 from benchmark.data.sources import prepare as prepare_sources
+from benchmark.engine.endings import blamed, recorded, told
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
@@ -58,8 +59,10 @@ def execute(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot write to '{out}': {error.strerror}. Choose another folder with --out.") from error
-    done = []
+    done: list[Run] = []
     known = locate(out)
+    for config in configs:
+        _refuse_foreign(known.get(config.identity, out / config.run_name))
     for place, config in enumerate(configs, 1):
         run = Run(known.get(config.identity, out / config.run_name))
         reporter.weight = weights[place - 1] if weights else 1.0
@@ -69,7 +72,8 @@ def execute(
         else:
             if len(configs) > 1:
                 reporter.say(f"{run.name}: run {place} of {len(configs)}")
-            run = _execute(config, run.path, reporter, force, plugins)
+            with told(run, done):
+                run = _execute(config, run.path, reporter, force, plugins)
             known[config.identity] = run.path
         done.append(run)
     return done
@@ -97,18 +101,19 @@ def _execute(
     rounds = training_rounds(strategy, benchmark)
     seconds: list[float] = run.status.get("seconds_per_task", []) if finished else []
     peaks: dict[str, int | None] = run.status.get("peak_memory", {}) if finished else {}
-    run.update_status(
-        state="running",
-        started=now(),
-        tasks=tasks,
-        tasks_done=finished,
-        seconds_per_task=seconds,
-        peak_memory=peaks,
-        traits=asdict(strategy.traits),
-        backbone_parameters=ledger.plain_parameters(config.backbone),
-        error=None,
-    )
-    try:
+    with recorded(run, config.strategy):
+        run.update_status(
+            state="running",
+            process=processes.identity(),
+            started=now(),
+            tasks=tasks,
+            tasks_done=finished,
+            seconds_per_task=seconds,
+            peak_memory=peaks,
+            traits=asdict(strategy.traits),
+            backbone_parameters=ledger.plain_parameters(config.backbone),
+            error=None,
+        )
         if finished:
             recorder.load(finished)
             resume(template, strategy, [experience for experience, _ in rounds if _after(experience) <= finished], run)
@@ -132,13 +137,7 @@ def _execute(
             seconds.append(round(time.monotonic() - began, 1))
             peaks[str(after)] = ledger.peak_memory(device)
             run.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
-    except KeyboardInterrupt:
-        run.update_status(state="interrupted")
-        raise
-    except Exception as error:
-        run.update_status(state="failed", error=f"{type(error).__name__}: {error}")
-        raise
-    run.update_status(state="finished", seconds=round(sum(seconds), 1))
+        run.update_status(state="finished", seconds=round(sum(seconds), 1))
     reporter.say(f"{run.name}: finished in {duration(sum(seconds))}")
     return run
 
@@ -163,14 +162,15 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     """The strategy of a run and its untrained network, both decided by the configuration alone.
 
     Raises:
-        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone.
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken.
     """
     kind = registry.load(config.strategy)
-    strategy = kind(registry.settings(kind, config.settings), config.seed)
-    torch.manual_seed(torch_seed("weights", config.seed))
-    backbone = config.backbone
-    plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
-    return strategy, strategy.adapt(plain, len(config.order))
+    with blamed(config.strategy):
+        strategy = kind(registry.settings(kind, config.settings), config.seed)
+        torch.manual_seed(torch_seed("weights", config.seed))
+        backbone = config.backbone
+        plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+        return strategy, strategy.adapt(plain, len(config.order))
 
 
 def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any, int]]:
@@ -223,6 +223,23 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise an error if what is to become a run directory exists and is something else."""
+    if not path.exists() and not path.is_symlink():
+        return
+    begun = path.is_dir() and ((path / "config.yaml").is_file() or _names(path) <= {"environment.json"})
+    if not begun:
+        raise UserError(
+            f"'{path}' is no run of this suite, and a run of that name is to be written there. "
+            "Move it away, or choose another folder with --out."
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    """What a folder holds, but for hidden files."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def _after(experience: Any) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from benchmark.config import RunConfig, preset_settings, sizes
@@ -113,7 +112,7 @@ def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], cons
     for one, name in zip(planned, names([one.config for one in planned]), strict=True):
         left = duration(one.seconds_left) if one.seconds_left else ""
         identity = one.config.identity
-        table.add_row(identity, one.state, left, escape(name), " ".join(needed.get(identity, ())))
+        table.add_row(identity, one.state, left, name, " ".join(needed.get(identity, ())))
     console.print(table)
     console.print(summary(planned))
 

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from benchmark.errors import UserError, unknown
-from benchmark.runs import Run, write_table
+from benchmark.runs import Run, refuse_other, write_table
 
 GRID = Path(__file__).with_name("tuning.yaml")
 
@@ -36,6 +36,15 @@ def grid(strategies: Sequence[str] | None = None) -> list[tuple[str, str, Any]]:
         for setting, values in tried.items()
         for value in values
     ]
+
+
+def check_table(path: Path) -> None:
+    """Make sure that the table may be extended, before anything is trained for it.
+
+    Raises:
+        UserError: another file stands at the path.
+    """
+    refuse_other(path, COLUMNS, "--table")
 
 
 def score(run: Run) -> dict[str, float]:

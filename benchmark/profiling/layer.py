@@ -22,7 +22,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import ledger
-from benchmark.profiling.layer_table import Row, write
+from benchmark.profiling.layer_table import COLUMNS, Row, write
+from benchmark.runs import refuse_other
 from strategies.cmc.layer import CMCConv2d
 
 FRACTION = 0.2
@@ -134,7 +135,12 @@ def measure(
 def profile(
     path: Path, channels: int = 64, size: int = 1000, repeats: int = 7, console: Console | None = None
 ) -> list[Row]:
-    """Measure every variant and write the rows to a CSV file."""
+    """Measure every variant and write the rows to a CSV file.
+
+    Raises:
+        UserError: something else stands at the path.
+    """
+    refuse_other(path, COLUMNS, "--out")
     rows = measure(channels, size, repeats, console=console)
     write(rows, path)
     return rows

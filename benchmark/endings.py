@@ -1,0 +1,92 @@
+"""How a command ends before its time: by a signal, or because nobody reads its output any more.
+
+A signal becomes an exception, :class:`Stopped`, which passes through everything (a run notes it in its record on the
+way) and is told once, at the end. This module imports nothing slow, so that it holds from the first moment on.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
+"""What ends a command, and its exit code then: 128 and the signal's number."""
+
+_WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "SIGHUP (its terminal was closed)", "SIGPIPE": "a closed pipe"}
+
+_received: list["Stopped"] = []
+
+
+class Stopped(BaseException):
+    """The command is to end now.
+
+    No ``Exception`` and no ``KeyboardInterrupt``, so that no library on the way takes it for something it may handle.
+
+    Args:
+        signal: a key of CODES.
+    """
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(_WORDS.get(signal, signal))
+        self.code = CODES[signal]
+
+
+def listen() -> None:
+    """Let SIGINT (Ctrl-C), SIGTERM and SIGHUP raise :class:`Stopped`; a second Ctrl-C ends the process at once.
+
+    A signal that was ignored when the process began, as by ``nohup``, stays ignored.
+    """
+    owner = os.getpid()
+    heard = {
+        number: name
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+    def stop(number: int, frame: Any) -> None:
+        if os.getpid() != owner:  # a worker, forked from here; its parent does what is to be done
+            raise KeyboardInterrupt
+        for other in heard:
+            signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
+        _received.append(Stopped(heard[number]))
+        raise _received[0]
+
+    for number in heard:
+        signal.signal(number, stop)
+
+
+def check() -> None:
+    """Raise :class:`Stopped` if a signal came whose exception was lost on the way, as in a destructor."""
+    if _received:
+        raise _received[0]
+
+
+def broken_pipe() -> Stopped:
+    """What to raise when standard output is closed; whatever is still written goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Stopped("SIGPIPE")
+
+
+def tell(stop: BaseException) -> int:
+    """Say on standard error what ended the command, what is kept (the notes of the exception) and how to go on.
+
+    Returns:
+        The exit code.
+    """
+    notes = getattr(stop, "__notes__", [])
+    code = stop.code if isinstance(stop, Stopped) else CODES["SIGINT"]
+    if notes or code != CODES["SIGPIPE"]:  # head has what it wanted
+        lines = [f"Interrupted by {stop if isinstance(stop, Stopped) else 'Ctrl-C'}.", *notes]
+        lines.append(f"{'Go on' if notes else 'Start again'} with: {command(sys.argv[1:])}")
+        with contextlib.suppress(OSError, ValueError):
+            print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
+    return code
+
+
+def command(words: Iterable[str]) -> str:
+    """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
+    return shlex.join(["python", "-m", "benchmark", *(word for word in words if word != "--force")])

@@ -1,0 +1,136 @@
+"""What becomes of a run that ends before its time: the record says what ended it, and the user what is kept.
+
+==============================  ===========  ========================================================================
+what ended it                   state        what is said
+==============================  ===========  ========================================================================
+Ctrl-C, SIGTERM, SIGHUP         interrupted  what is kept and how to go on; exit code 128 + the signal's number
+output that nobody reads        interrupted  the same on standard error; exit code 141
+memory, or the disk, is full    failed       what to make smaller; exit code 2
+an error in a plugin            failed       the plugin's name, and where in it; exit code 2
+an error in the suite           failed       its traceback; exit code 1
+SIGKILL, or a power cut         running      nothing; read back as interrupted (:attr:`benchmark.runs.Run.status`)
+==============================  ===========  ========================================================================
+
+A traceback that is not shown is kept as ``error.txt`` in the run directory.
+"""
+
+import errno
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from benchmark import endings
+from benchmark.errors import UserError
+from benchmark.runs import Run, write_text
+from strategies import registry
+
+TRACE = "error.txt"
+"""The traceback of the error that ended a run, in its directory; taken away when it goes on."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def recorded(run: Run, strategy: str) -> Iterator[None]:
+    """Whatever ends the block is written into the run's status before it is passed on.
+
+    Raises:
+        Stopped: a signal came, or nobody reads the output any more.
+        UserError: memory or disk are full, or the strategy, which is a plugin, is broken.
+    """
+    (run.path / TRACE).unlink(missing_ok=True)
+    try:
+        yield
+    except BrokenPipeError as error:
+        stop = endings.broken_pipe()
+        _record(run, "interrupted", f"stopped by {stop}")
+        raise stop from error
+    except (endings.Stopped, KeyboardInterrupt) as stop:
+        _record(run, "interrupted", f"stopped by {stop if isinstance(stop, endings.Stopped) else 'Ctrl-C'}")
+        raise
+    except UserError as error:
+        _record(run, "failed", str(error))
+        raise
+    except BaseException as error:
+        with suppress(OSError):
+            write_text(run.path / TRACE, "".join(traceback.format_exception(error)))
+        known = _shortage(error, run.path) or _blame(error, strategy)
+        _record(run, "failed", str(known or f"{type(error).__name__}: {error}"))
+        endings.check()  # a worker that was stopped by the same signal ends in an error of its own
+        if known is None:
+            raise
+        if (run.path / TRACE).exists():
+            known.add_note(f"The traceback is kept in '{run.path / TRACE}'.")
+        raise known from error
+
+
+@contextmanager
+def told(run: Run, finished: Sequence[Run]) -> Iterator[None]:
+    """Whatever ends the block takes notes along: what is kept of the run, and which runs before it are finished."""
+    try:
+        yield
+    except BaseException as error:
+        status = run.status if run.path.is_dir() else {}
+        if "tasks" in status:
+            kept = f"{status.get('tasks_done', 0)} of {status['tasks']} tasks are finished and kept"
+            error.add_note(f"{run.name}: {kept} in '{run.path}'; the same command goes on from there.")
+        if finished:
+            error.add_note(f"Finished before it, and kept: {', '.join(one.name for one in finished)}.")
+        raise
+
+
+@contextmanager
+def blamed(strategy: str) -> Iterator[None]:
+    """An error inside of the block is told with the plugin that the strategy came from, if it did.
+
+    Raises:
+        UserError: the strategy, which is a plugin, is broken.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        blame = None if isinstance(error, UserError) else _blame(error, strategy)
+        if blame is None:
+            raise
+        raise blame from error
+
+
+def _record(run: Run, state: str, error: str) -> None:
+    with suppress(OSError):  # a full disk; the run then counts as interrupted once its process is gone
+        run.update_status(state=state, error=error)
+
+
+def _shortage(error: BaseException, path: Path) -> UserError | None:
+    """The error to tell where memory or disk are full."""
+    text = str(error)
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    )
+    if memory:
+        return UserError(
+            "The memory is full. Train with a smaller training.batch_size, training.patch_size or backbone.width, or "
+            "evaluate in smaller tiles with data.tile."
+        )
+    full = isinstance(error, OSError) and error.errno in _FULL
+    if full or any(f"os error {number}" in text for number in _FULL):  # as safetensors words it
+        return UserError(f"'{path}' cannot be written: {text}. Make room, or choose another folder with --out.")
+    return None
+
+
+def _blame(error: BaseException, strategy: str) -> UserError | None:
+    """The error to tell where a strategy is no built-in one: its name, where it is from, the line; None if built in."""
+    entry = registry.entries().get(strategy)
+    if isinstance(error, SystemExit):
+        what = f"it ended the process (SystemExit: {error.code})"
+    else:
+        what = f"{type(error).__name__}: {error}"
+    if entry is None or not entry.origin:
+        return UserError(f"Strategy '{strategy}': {what}.") if isinstance(error, SystemExit) else None
+    frames = traceback.extract_tb(error.__traceback__)
+    module = registry.file_of(strategy)
+    own = [frame for frame in frames if module is not None and Path(frame.filename) == module] or frames
+    place = f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}" if own else entry.origin
+    return UserError(f"Strategy '{strategy}' ({entry.origin}) failed: {what}\nat {place}")

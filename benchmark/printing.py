@@ -1,0 +1,66 @@
+"""Where everything that is printed goes through: texts stay as they are.
+
+Names of folders, files, tasks, strategies and settings come from outside. Square brackets and colons in them are never
+markup, control characters are shown and not obeyed, and a line is never broken, so that a path can be copied.
+"""
+
+import unicodedata
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, TextColumn
+from rich.text import Text
+
+from benchmark.endings import broken_pipe
+
+
+class Plain(Console):
+    """A console to which text is only text, also in the cells of a table.
+
+    Args:
+        stderr: write to standard error.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print as rich does; a line of text is left to the terminal to wrap."""
+        if soft_wrap is None and all(isinstance(one, str | Text) for one in objects):
+            soft_wrap = True
+        super().print(*objects, soft_wrap=soft_wrap, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as it is, whatever markup is asked for."""
+        return super().render_str(literal(text), **{**options, "markup": False, "emoji": False, "highlight": False})
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads the output any more; a run notes that as what ended it."""
+        self.quiet = True
+        raise broken_pipe()
+
+
+def literal(text: str) -> str:
+    """A text whose control characters and undecodable bytes are written out."""
+    return "".join(
+        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs") else repr(letter)[1:-1]
+        for letter in text
+    )
+
+
+class Description(TextColumn):
+    """The name of what a progress bar is about, as it is."""
+
+    def __init__(self, style: str = "progress.description") -> None:
+        super().__init__("{task.description}", style=style, markup=False)
+
+
+def progress(console: Console | None, **options: Any) -> Progress:
+    """rich's usual progress bar, with descriptions as they are."""
+    columns: list[ProgressColumn] = [Description(), *Progress.get_default_columns()[1:]]  # type: ignore[list-item]
+    return Progress(*columns, console=console, **options)
+
+
+def error(message: RenderableType) -> None:
+    """Tell an error of the user's on standard error."""
+    Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(str(message))))

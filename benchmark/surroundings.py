@@ -1,0 +1,21 @@
+"""What a person's shell and settings may be, made the same for every command before anything else is imported."""
+
+import contextlib
+import os
+import sys
+
+
+def prepare() -> None:
+    """Be independent of the locale, of what the terminal can show, and of the user's choice of a matplotlib backend.
+
+    Files' names and contents are UTF-8: where the locale says otherwise, the interpreter is replaced by itself in
+    UTF-8 mode. What is printed keeps the encoding of the terminal or pipe; letters that it lacks are escaped.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "utf-8")
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            with contextlib.suppress(OSError, ValueError):
+                reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib, which Avalanche imports too, does not start with an unknown one

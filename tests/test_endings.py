@@ -1,0 +1,216 @@
+"""Whatever ends a command is said once, and stands in the run's record as what it is."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from benchmark import processes
+from benchmark.errors import UserError
+from benchmark.runs import GONE, Run
+
+WAITS = '''
+import os, time
+from pathlib import Path
+from strategies.base import Strategy
+
+
+class Waits(Strategy):
+    """Waits in the training of its second task for as long as a file is there."""
+
+    name = "waits"
+
+    def before_training_iteration(self, template, **kwargs):
+        if template.experience.current_experience == 1 and Path("hold").exists():
+            Path("waiting").touch()
+            time.sleep(0.05)
+            {then}
+'''
+WORDS = ["run", "--strategy", "waits", "--preset", "smoke", "--order", "denoise,deblock", "--plugin", "waits.py"]
+
+
+def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess.Popen[str]:
+    """The real command with a plugin that waits in training; signals are heard, whatever this process ignores."""
+    folder.mkdir(exist_ok=True)
+    (folder / "waits.py").write_text(WAITS.format(then=then or "while Path('hold').exists(): time.sleep(0.05)"))
+    (folder / "hold").touch()
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *(words or WORDS)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        text=True,
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes},
+    )
+
+
+def await_file(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def the_run(folder: Path) -> Run:
+    return Run(next((folder / "runs").glob("waits-*")))
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGHUP", 129)])
+def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_path: Path) -> None:
+    process = begin(tmp_path)
+    await_file(tmp_path / "waiting", process)
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    status = json.loads((the_run(tmp_path).path / "status.json").read_text())
+    assert (status["state"], status["tasks_done"]) == ("interrupted", 1)
+    told = "Ctrl-C" if name == "SIGINT" else name
+    assert told in status["error"]
+    assert said.count("Interrupted") == 1
+    assert told in said
+    assert "1 of 2 tasks" in said
+    assert "Traceback" not in said
+
+
+def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> None:
+    words = [word.replace("waits", "finetune,waits") if word == "waits" else word for word in WORDS]
+    process = begin(tmp_path, *words, "--force")
+    await_file(tmp_path / "waiting", process)
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert the_run(tmp_path).status["state"] == "interrupted"
+    finished = Run(next((tmp_path / "runs").glob("finetune-*")))
+    assert finished.finished
+    assert f"Finished before it, and kept: {finished.name}" in said
+    pasted = shlex.split(said.rpartition("Go on with: ")[2])
+    assert pasted[1:] == ["-m", "benchmark", *words], "--force would begin again"
+    (tmp_path / "hold").unlink()
+    again = subprocess.run(
+        [sys.executable, *pasted[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "goes on after 1 of 2" in again.stdout
+    assert the_run(tmp_path).status["error"] is None
+
+
+def test_a_closed_pipe_ends_a_run_as_interrupted(tmp_path: Path) -> None:
+    process = begin(tmp_path, then="time.sleep(0.05); Path('hold').unlink(missing_ok=True)")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(timeout=120) == 141, said
+    assert the_run(tmp_path).status["state"] == "interrupted"
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert "closed pipe" in said
+    assert "Go on with" in said
+
+
+def test_a_run_whose_process_was_killed_counts_as_interrupted(tmp_path: Path) -> None:
+    ask = "import json; from benchmark import processes; print(json.dumps(processes.identity()))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = Run.create(tmp_path / "run", {}, {})
+    run.update_status(state="running", process=json.loads(done.stdout), tasks_done=1)
+    assert (run.status["state"], run.status["error"]) == ("interrupted", GONE)
+    run.update_status(state="running", process=processes.identity(), error=None)
+    assert run.status["state"] == "running"
+
+
+def test_a_process_is_known_by_more_than_its_number() -> None:
+    here = processes.identity()
+    assert not processes.gone(here)
+    assert not processes.gone({**here, "host": "elsewhere", "pid": 2**22 + 5}), "cannot be told from here"
+    assert not processes.gone(None), "a run from before processes were recorded"
+    if here["began"]:
+        assert processes.gone({**here, "began": "an earlier one with the same number"})
+
+
+def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
+    slow = tmp_path / "typer.py"
+    slow.write_text("import time\nopen('importing', 'w').close()\ntime.sleep(600)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", "list", "presets"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    await_file(tmp_path / "importing", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.count("Interrupted") == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("raise ZeroDivisionError('odd')", ["'waits'", "waits.py, line", "ZeroDivisionError: odd"]),
+        ("raise SystemExit(0)", ["'waits'", "SystemExit"]),
+        ("raise MemoryError", ["memory is full", "training.batch_size"]),
+        ("raise OSError(28, 'No space left on device')", ["No space left on device", "--out"]),
+    ],
+)
+def test_an_error_in_training_is_recorded_and_told(
+    then: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.engine.local import execute, resolve
+    from benchmark.planning import plan
+    from benchmark.printing import Plain
+    from benchmark.progress import Reporter
+    from strategies import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_plugins", {})
+    Path("hold").touch()
+    Path("waits.py").write_text(WAITS.format(then=then))
+    registry.add_plugin("waits.py")
+    configs = [resolve(one) for one in plan("waits", "four_tasks", "smoke", "0", "denoise,deblock", None, None, [])]
+    with pytest.raises(UserError) as caught, Reporter(Plain(), 1) as reporter:
+        execute(configs, Path("runs"), reporter)
+    said = "\n".join([str(caught.value), *caught.value.__notes__])
+    run = the_run(tmp_path)
+    assert run.status["state"] == "failed"
+    for text in told:
+        assert text in said
+    assert "1 of 2 tasks are finished" in said
+    assert then.partition("(")[0].split()[1] in (run.path / "error.txt").read_text()
+
+
+def test_a_plugin_that_ends_the_process_on_import_is_told(tmp_path: Path) -> None:
+    from strategies import registry
+
+    (tmp_path / "leaves.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(UserError, match=r"leaves\.py cannot be imported: SystemExit"):
+        registry.add_plugin(str(tmp_path / "leaves.py"))
+
+
+def test_a_list_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "list", "settings", "--names"],
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert done.returncode == 141
+    assert done.stderr == ""
