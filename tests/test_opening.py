@@ -1,10 +1,12 @@
 import os
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
 from made_datasets import picture, png, sixteen_bit_png, write
-from PIL import Image
+from PIL import Image, ImageFile
 
 from benchmark.addresses import generator
 from benchmark.data import opening
@@ -187,3 +189,64 @@ class TestRefused:
             for look in (open_rgb, size):
                 with pytest.raises(UserError, match=rf"{name}\.png' .*{reason}"):
                     look(tmp_path / f"{name}.png")
+
+
+LARGE = {
+    "profile": (b"iCCP", b"p\0\0" + zlib.compress(bytes(3_000_000))),
+    "compressed text": (b"zTXt", b"t\0\0" + zlib.compress(bytes(9_000_000))),
+    "international text": (b"iTXt", b"t\0\1\0\0\0" + zlib.compress(bytes(9_000_000))),
+    "text": (b"tEXt", b"t\0" + b"a" * 70_000_000),
+    "EXIF": (b"eXIf", b"nonsense"),
+    "animation": (b"acTL", b"\0\0\0\0\0\0\0\0"),
+    "unknown": (b"abCD", b"x" * 100),
+}
+
+
+class TestMetadata:
+    """What a file carries beside its pixels is no reason to refuse it."""
+
+    @staticmethod
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    @pytest.mark.parametrize("what", LARGE)
+    @pytest.mark.parametrize("before", [True, False])
+    def test_of_a_png(self, tmp_path, pixels, what, before):
+        whole = write(tmp_path / "a.png", pixels).read_bytes()
+        place = 33 if before else len(whole) - 12  # behind the header, or before the end
+        path = tmp_path / "b.png"
+        path.write_bytes(whole[:place] + self.chunk(*LARGE[what]) + whole[place:])
+        assert np.array_equal(open_rgb(path), pixels)
+        assert size(path) == (24, 16)
+
+    def test_of_a_deep_png(self, tmp_path):
+        values = generator("deep").integers(0, 2**16, (12, 10, 3), dtype=np.uint16)
+        whole = sixteen_bit_png(values)
+        (tmp_path / "a.png").write_bytes(whole[:33] + self.chunk(*LARGE["profile"]) + whole[33:])
+        assert np.array_equal(open_rgb(tmp_path / "a.png"), np.floor(values / 257 + 0.5))
+
+    def test_of_a_jpeg(self, tmp_path, pixels):
+        Image.fromarray(pixels).save(tmp_path / "plain.jpg", quality=95)
+        exif = Image.Exif()
+        exif[0x9286] = "x" * 60_000
+        Image.fromarray(pixels).save(tmp_path / "large.jpg", quality=95, exif=exif, icc_profile=bytes(1_500_000))
+        Image.fromarray(pixels).save(tmp_path / "damaged.jpg", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+        Image.fromarray(pixels).save(tmp_path / "odd.jpg", quality=95, exif=b"Exif\0\0nonsense")
+        for name in ("large", "damaged", "odd"):
+            assert np.array_equal(open_rgb(tmp_path / f"{name}.jpg"), open_rgb(tmp_path / "plain.jpg")), name
+            assert size(tmp_path / f"{name}.jpg") == (24, 16)
+
+    @pytest.mark.parametrize("kind", ["PNG", "MPO"])
+    def test_the_first_of_several_pictures_counts(self, tmp_path, pixels, kind):
+        path = tmp_path / ("a.png" if kind == "PNG" else "a.jpg")
+        others = [Image.fromarray(255 - pixels)] * 3
+        Image.fromarray(pixels).save(path, kind, save_all=True, append_images=others)
+        assert np.abs(open_rgb(path).astype(int) - pixels).mean() < (1 if kind == "PNG" else 30)
+
+    def test_what_another_library_told_pillow_does_not_count(self, tmp_path, pixels, monkeypatch):
+        path = write(tmp_path / "a.png", pixels)
+        path.write_bytes(path.read_bytes()[:-400])
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        with pytest.raises(UserError, match="truncated"):
+            read(path)
+        assert ImageFile.LOAD_TRUNCATED_IMAGES

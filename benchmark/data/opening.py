@@ -25,6 +25,7 @@ import itertools
 import os
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ _PILLOW_ERRORS = (
     *(struct.error, zlib.error),
 )
 """What a damaged file leads Pillow to raise."""
+
+warnings.filterwarnings("ignore", "Corrupt EXIF data")
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,7 @@ def _orientation(picture: ImageFile.ImageFile) -> int:
         return 1
     try:
         found = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except _PILLOW_ERRORS:
+    except (*_PILLOW_ERRORS, Warning):
         return 1
     return found if found in _UPRIGHT else 1
 

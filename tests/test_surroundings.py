@@ -1,0 +1,102 @@
+"""Names, terminals, locales and settings as people have them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from made_runs import made_run
+from rich.table import Table
+
+import reports
+from benchmark import printing
+
+PLAINEST = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+TEXT = "a [bold]b[/bold] [/c] [link=x] :smile: \\[d]"
+
+
+def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+    )
+
+
+def test_no_text_is_ever_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    console = printing.Plain()
+    console.print(TEXT)
+    table = Table(TEXT, title=TEXT)
+    table.add_row(TEXT)
+    console.print(table)
+    with printing.progress(console) as shown:
+        shown.add_task(TEXT)
+    assert capsys.readouterr().out.count(TEXT) == 5
+
+
+def test_a_line_is_left_whole_and_control_characters_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    printing.Plain().print("/a folder/" * 30 + "\x1b[31m\r\x07\udcff 東京")
+    printing.error("b" * 100)
+    said = capsys.readouterr()
+    assert said.out == "/a folder/" * 30 + "\\x1b[31m\\r\\x07\\udcff 東京\n"
+    assert said.err == f"Error: {'b' * 100}\n"
+
+
+@pytest.mark.parametrize(
+    ("env", "encoding"),
+    [
+        ({"PYTHONIOENCODING": "cp1252"}, "cp1252"),
+        ({"PYTHONIOENCODING": "ascii:strict", "COLUMNS": "20"}, "ascii"),
+        ({**PLAINEST, "TERM": "dumb"}, "ascii"),
+        ({"PYTHONIOENCODING": "utf-8", "PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error"}, "utf-8"),
+    ],
+)
+def test_any_encoding_of_a_terminal_will_do(env: dict[str, str], encoding: str, tmp_path: Path) -> None:
+    made = made_run(tmp_path / "läufe [東京]", strategy="smörgås [/b]")
+    done = run(tmp_path, "show", str(made.path), **env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode(encoding)
+    failed = run(tmp_path, "show", "東京 [/b]", **env)
+    assert failed.returncode == 2
+    assert "東京 [/b]".encode(encoding, "backslashreplace") in failed.stderr
+
+
+def test_the_plainest_locale_finds_and_names_the_same_files(tmp_path: Path) -> None:
+    made_run(tmp_path / "läufe", strategy="smörgås")
+    done = run(tmp_path, "report", "läufe", "--out", "bericht é", **PLAINEST)
+    assert done.returncode == 0, done.stderr
+    reports.build([tmp_path / "läufe"], tmp_path / "here")
+    written = {
+        folder: {str(path.relative_to(tmp_path / folder)): path.read_bytes() for path in files}
+        for folder in ("bericht é", "here")
+        if (files := [path for path in (tmp_path / folder).rglob("*") if path.is_file()])
+    }
+    assert written["bericht é"] == written["here"]
+
+
+def test_the_users_settings_of_matplotlib_have_no_say(tmp_path: Path) -> None:
+    made_run(tmp_path / "runs")
+    made_run(tmp_path / "runs", strategy="finetune", keeps=False)
+    made_run(tmp_path / "runs", strategy="independent")
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.size: 31\nfont.family: cursive\nlines.linewidth: 9\naxes.linewidth: 7\n"
+        "savefig.dpi: 20\nfigure.dpi: 30\naxes.prop_cycle: cycler('color', ['r'])\nxtick.direction: in\n"
+        "svg.fonttype: path\nimage.cmap: hot\nlegend.frameon: True\npatch.linewidth: 8\n"
+    )
+    done = run(tmp_path, "report", "runs", "--out", "theirs", MPLBACKEND="module://no_such_backend")
+    assert done.returncode == 0, done.stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = run(elsewhere, "report", "../runs", "--out", "../ours", MPLBACKEND="no such backend")
+    assert done.returncode == 0, done.stderr
+    figures = sorted((tmp_path / "ours/figures").iterdir())
+    assert figures
+    for figure in figures:
+        assert figure.read_bytes() == (tmp_path / "theirs/figures" / figure.name).read_bytes(), figure.name
