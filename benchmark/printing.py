@@ -57,7 +57,7 @@ class Description(TextColumn):
 
 def progress(console: Console | None, **options: Any) -> Progress:
     """rich's usual progress bar, with descriptions as they are."""
-    columns: list[ProgressColumn] = [Description(), *Progress.get_default_columns()[1:]]  # type: ignore[list-item]
+    columns: list[ProgressColumn] = [Description(), *Progress.get_default_columns()[1:]]
     return Progress(*columns, console=console, **options)
 
 

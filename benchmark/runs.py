@@ -7,7 +7,8 @@ without torch::
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
         environment.json    versions, machine, threads
-        status.json         state, tasks done, seconds per task, error
+        status.json         state, tasks done, seconds per task, the process that writes, what ended it early
+        error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement (see METRICS)
         curves.csv          one row per epoch of training (see CURVES)
         outputs.csv         one row per test image and evaluation (see OUTPUTS)

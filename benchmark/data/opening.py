@@ -224,7 +224,7 @@ def _pixels_alone(file: BinaryIO) -> BinaryIO:
             start = parts.pop()[0] if parts[-1][1] == place else place
             parts.append((start, behind))
         place = behind
-    return io.BufferedReader(_Parts(file, parts))  # type: ignore[return-value]
+    return io.BufferedReader(_Parts(file, parts))
 
 
 def _regular(path: Path) -> BinaryIO:

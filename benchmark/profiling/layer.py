@@ -8,6 +8,7 @@ last row shows.
 
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> 
     context = multiprocessing.get_context("forkserver" if server else "spawn")
     if server:
         context.set_forkserver_preload([__name__])  # so that torch is imported once, not for every variant
-    with context.Pool(1) as pool:
+    with context.Pool(1, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C is told by this process
         return pool.apply(_peak_here, (index, channels, size, device))
 
 
