@@ -37,7 +37,7 @@ def check(out: Path, overwrite: bool = False) -> None:
     if not os.path.lexists(out):
         return
     if not out.is_dir():
-        raise UserError(f"'{out}' is not a folder; a report needs one of its own. {_OTHER}.")
+        raise UserError(f"Cannot write the report to '{out}': it is not a folder. {_OTHER}.")
     try:
         links = [name for name in (INDEX, MANIFEST, *PARTS) if (out / name).is_symlink()]
         if links:

@@ -56,7 +56,7 @@ def test_runs_and_files_are_no_place_for_a_report(runs: Path, tmp_path: Path) ->
     run = next(runs.iterdir())
     before = content(runs)
     for place in (runs, run, tmp_path / "file"):
-        with pytest.raises(UserError, match="Choose another"):
+        with pytest.raises(UserError, match="Choose another with --out"):
             reports.build([runs], place)
     assert content(runs) == before
 
