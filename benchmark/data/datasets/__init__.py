@@ -6,12 +6,13 @@ next ones do not see, so the two that accept any folder come last.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.data.datasets import bsd68, div2k, folders, rain100l, sidd
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder, Split, scan
+from benchmark.data.names import folded
 from benchmark.data.opening import quoted
 from benchmark.errors import UserError, unknown
 
@@ -34,15 +35,22 @@ class Survey:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def fitting(self, name: str) -> list[Dataset]:
+        """The datasets with this name, such as ``CBSD68``, else those of this family, such as ``bsd68``.
+
+        Capitals do not matter, nor how letters such as é are composed.
+        """
+        wanted = folded(name)
+        named = [dataset for dataset in self.datasets if folded(dataset.name) == wanted]
+        return named or [dataset for dataset in self.datasets if dataset.family == wanted]
+
     def dataset(self, name: str) -> Dataset:
-        """The dataset with this name, such as ``CBSD68``, or the only one of this family, such as ``bsd68``.
+        """The one dataset with this name or of this family.
 
         Raises:
             UserError: there is none, there are several, or something is wrong with its files.
         """
-        wanted = name.lower()
-        named = [dataset for dataset in self.datasets if dataset.name.lower() == wanted]
-        fitting = named or [dataset for dataset in self.datasets if dataset.family == wanted]
+        fitting = self.fitting(name)
         if not fitting:
             raise unknown(f"dataset under {quoted(self.root)}:", name, {dataset.name for dataset in self.datasets})
         if len(fitting) > 1:
@@ -60,10 +68,15 @@ def find(root: Path) -> Survey:
         UserError: the root is no folder, or holds far too much to be one of datasets.
     """
     folder, remarks = scan(root)
-    found = _visit(folder)
-    if not found and not remarks.problems:
-        remarks.problems.append(f"{quoted(root)} holds no images.")
-    return Survey(root, tuple(_join(found)), tuple(remarks.problems), tuple(remarks.notes))
+    found = [_named_once(dataset) for dataset in _join(_visit(folder))]
+    told = [_with_strays(dataset, remarks.strays) for dataset in found]
+    problems = remarks.problems + list(remarks.strays.values())
+    if not found and not problems:
+        problems.append(f"{quoted(root)} holds no images.")
+    of_datasets = {problem for dataset in told for problem in dataset.problems}
+    return Survey(
+        root, tuple(told), tuple(problem for problem in problems if problem not in of_datasets), tuple(remarks.notes)
+    )
 
 
 def _visit(folder: Folder) -> list[Dataset]:
@@ -76,6 +89,24 @@ def _visit(folder: Folder) -> list[Dataset]:
     for child in folder.folders:
         found += _visit(child)
     return found
+
+
+def _with_strays(dataset: Dataset, strays: dict[Path, str]) -> Dataset:
+    """A dataset with the problems of files that stand beside its own and could not be listed."""
+    folders = {picture.path.parent for item in dataset.items for picture in item.pictures}
+    beside = [problem for path, problem in strays.items() if path.parent in folders]
+    return replace(dataset, problems=(*dataset.problems, *beside)) if beside else dataset
+
+
+def _named_once(dataset: Dataset) -> Dataset:
+    """A dataset with the problem of every name that two pictures of one side have."""
+    first: dict[tuple[str, Split], Path] = {}
+    twice = []
+    for item in dataset.items:
+        path = first.setdefault((item.name, item.split), item.clean.path)
+        if path != item.clean.path:
+            twice.append(f"{quoted(path)} and {quoted(item.clean.path)} have the same name, '{item.name}'; rename one.")
+    return replace(dataset, problems=(*dataset.problems, *twice)) if twice else dataset
 
 
 def _join(found: list[Dataset]) -> list[Dataset]:

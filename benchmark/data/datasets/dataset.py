@@ -1,10 +1,12 @@
 """What a dataset is once it was found: named pictures or pairs of pictures, none of them opened yet."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.data.datasets.tree import Split
+from benchmark.data.names import composed
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
 from benchmark.errors import UserError
@@ -12,12 +14,23 @@ from benchmark.errors import UserError
 
 @dataclass(frozen=True)
 class Item:
-    """A clean picture, with its degraded partner if the dataset has pairs."""
+    """A clean picture, with its degraded partner if the dataset has pairs.
+
+    Its name is kept with its letters composed, however the files have them.
+    """
 
     name: str
     split: Split
     clean: Picture
     degraded: Picture | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", composed(self.name))
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The clean picture, then its degraded partner if it has one."""
+        return (self.clean,) if self.degraded is None else (self.clean, self.degraded)
 
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, from the headers.
@@ -40,7 +53,7 @@ class Dataset:
 
     Args:
         family: the module that found it, such as ``rain100l``.
-        name: what it is, such as ``Rain100L``; for a folder of the user's own, the folder's name.
+        name: what it is, such as ``Rain100L``; for a folder of the user's own, the folder's name, its letters composed.
         noun: what one of its items is called, such as ``pair``.
         layout: how its files are arranged.
         root: the folder that holds all of it.
@@ -62,6 +75,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
     files: frozenset[Path] = frozenset()
     folders: frozenset[Path] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", composed(self.name))
 
     def split(self, split: Split) -> list[Item]:
         """The pictures of one side, in order."""
@@ -90,9 +106,13 @@ class Dataset:
             UserError: something is; every problem is named.
         """
         if self.problems:
-            shown = [*self.problems[:20], f"… and {len(self.problems) - 20} more."][: len(self.problems)]
-            raise UserError(f"{self.name} in {quoted(self.root)} cannot be used:\n" + "\n".join(shown))
+            raise self.refused(self.problems)
         return self
+
+    def refused(self, problems: Sequence[str]) -> UserError:
+        """The error that names some problems of this dataset."""
+        shown = [*problems[:20], f"… and {len(problems) - 20} more."][: len(problems)]
+        return UserError(f"{self.name} in {quoted(self.root)} cannot be used:\n" + "\n".join(shown))
 
     def joined(self, other: "Dataset") -> "Dataset":
         """One dataset of two that were found in different folders, for example its training and its test side."""

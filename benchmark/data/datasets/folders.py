@@ -15,6 +15,7 @@ Pairs have equal names on both sides; the endings may differ. A folder is named 
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import keyed, match
 from benchmark.data.datasets.tree import Folder
+from benchmark.data.names import stem
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Whole
 
@@ -28,8 +29,8 @@ def find_pairs(folder: Folder) -> Dataset | None:
     degraded, clean = folder.folder(*DEGRADED), folder.folder(*CLEAN)
     if degraded is None or clean is None or not (degraded.images or clean.images):
         return _unnamed_sides(folder)
-    clean_by_name, twice_clean = keyed(clean.images, lambda path: path.stem)
-    degraded_by_name, twice_degraded = keyed(degraded.images, lambda path: path.stem)
+    clean_by_name, twice_clean = keyed(clean.images, stem)
+    degraded_by_name, twice_degraded = keyed(degraded.images, stem)
     pairs, alone = match(clean_by_name, degraded_by_name)
     items = tuple(Item(name, folder.split, Whole(clean), Whole(rough)) for name, (clean, rough) in pairs.items())
     return Dataset(
@@ -75,8 +76,8 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
     if len(folder.folders) != 2:
         return None
     first, second = folder.folders
-    stems = {path.stem for path in first.images}
-    if not stems or stems != {path.stem for path in second.images} or first.split != second.split:
+    stems = {stem(path) for path in first.images}
+    if not stems or stems != {stem(path) for path in second.images} or first.split != second.split:
         return None
     names = " and ".join(quoted(child.path) for child in folder.folders)
     return Dataset(

@@ -28,6 +28,7 @@ from benchmark.data import opening
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import keyed, match
 from benchmark.data.datasets.tree import Folder, Split
+from benchmark.data.names import in_order
 from benchmark.data.pictures import Half, Whole
 from benchmark.errors import UserError
 
@@ -90,7 +91,7 @@ def _side_by_side(folder: Folder) -> Dataset | None:
         return None
     items = tuple(
         Item(path.stem, _split(folder), Half(path, "left"), Half(path, "right"))
-        for path in sorted(folder.images, key=lambda path: (_number(path) or 0, path.name))
+        for path in sorted(folder.images, key=lambda path: (_number(path) or 0, *in_order(path)))
     )
     return _named(folder, "side by side in one file, left clean", items, files=frozenset(folder.images))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import keyed, match
 from benchmark.data.datasets.tree import Folder
+from benchmark.data.names import stem
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Block, Whole, array_shape
 from benchmark.errors import UserError
@@ -144,4 +145,4 @@ def _instance(path: Path) -> str | None:
 
 def _without_side(path: Path) -> str:
     """The name of a crop without what tells its side: 0001_NOISY_SRGB_010_s001 and 0001_GT_SRGB_010_s001 agree."""
-    return _SIDE.sub("", path.stem).replace("__", "_")
+    return _SIDE.sub("", stem(path)).replace("__", "_")

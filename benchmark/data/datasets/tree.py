@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark.data.names import composed, in_order, is_text
 from benchmark.data.opening import ENDINGS, quoted
 from benchmark.errors import UserError
 
@@ -24,7 +25,8 @@ Split = Literal["train", "test", "undivided"]
 class Folder:
     """One folder: its images and MATLAB files sorted by name, its subfolders, and its name's way from the root.
 
-    ``parts`` starts with the name of the data root itself, in lower case: ``("data", "rain100l", "train")``.
+    ``parts`` starts with the name of the data root itself, in lower case and with its letters composed:
+    ``("data", "rain100l", "train")``.
     """
 
     path: Path
@@ -59,9 +61,13 @@ class Folder:
 
 @dataclass
 class Remarks:
-    """What a user should know of a listing: ``problems`` have to be mended, ``notes`` need not."""
+    """What a user should know of a listing: ``problems`` have to be mended, ``notes`` need not.
+
+    ``strays`` are the problems of single files that would have been listed, so that they can be told of their dataset.
+    """
 
     problems: list[str] = field(default_factory=list)
+    strays: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,12 +75,14 @@ def scan(root: Path) -> tuple[Folder, Remarks]:
     """List everything under a root. Links are followed, but no folder is listed twice; dot folders are left out.
 
     Raises:
-        UserError: the root is no folder, or holds more than a data root can.
+        UserError: the root is no folder, has a name that cannot be recorded, or holds more than a data root can.
     """
+    if not is_text(root):
+        raise UserError(f"{quoted(root)} is not valid UTF-8 and cannot be recorded. Rename the folder.")
     if not root.is_dir():
         raise UserError(f"{quoted(root)} is not a folder. Give the folder that holds the datasets.")
     scanner = _Scanner()
-    folder = scanner.visit(root, (root.resolve().name.lower(),))
+    folder = scanner.visit(root, (_part(root.resolve()),))
     if scanner.others:
         kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(scanner.others.items()))
         scanner.remarks.notes.append(f"Files that are neither images nor .mat are left out: {kinds}.")
@@ -96,7 +104,7 @@ class _Scanner:
             try:
                 kind = entry.stat()
             except OSError as error:
-                self.remarks.problems.append(f"{quoted(entry)} cannot be opened: {error.strerror}.")
+                self.remarks.strays[entry] = f"{quoted(entry)} cannot be opened: {error.strerror}."
                 continue
             ending = entry.suffix.lower()
             if stat.S_ISDIR(kind.st_mode):
@@ -105,7 +113,9 @@ class _Scanner:
             elif ending not in (*ENDINGS, ".mat"):
                 self.others[ending or "no ending"] += 1
             elif not stat.S_ISREG(kind.st_mode):
-                self.remarks.problems.append(f"{quoted(entry)} is not a regular file.")
+                self.remarks.strays[entry] = f"{quoted(entry)} is not a regular file."
+            elif not is_text(entry):
+                self.remarks.strays[entry] = _unwritable(entry)
             elif ending == ".mat":
                 arrays.append(entry)
             else:
@@ -117,10 +127,13 @@ class _Scanner:
         if earlier is not None:
             self.remarks.notes.append(f"{quoted(path)} leads to {quoted(earlier)}, which is listed already.")
             return None
+        if not is_text(path):
+            self.remarks.problems.append(_unwritable(path))
+            return None
         if len(parts) > DEPTH:
             self.remarks.problems.append(f"{quoted(path)} lies more than {DEPTH} folders deep and is not listed.")
             return None
-        return self.visit(path, (*parts, path.name.lower()))
+        return self.visit(path, (*parts, _part(path)))
 
     def _listed(self, path: Path) -> list[Path]:
         try:
@@ -132,4 +145,12 @@ class _Scanner:
         self.entries += len(found)
         if self.entries > ENTRIES:
             raise UserError(f"More than {ENTRIES:,} files. Give the folder that holds the datasets, not one above it.")
-        return sorted(found)
+        return sorted(found, key=in_order)
+
+
+def _part(path: Path) -> str:
+    return composed(path.name).lower()
+
+
+def _unwritable(path: Path) -> str:
+    return f"The name of {quoted(path)} is not valid UTF-8 and cannot be recorded. Rename it."
