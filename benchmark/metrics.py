@@ -1,14 +1,24 @@
 """Image quality (PSNR, SSIM) and what a continual learner kept, lost and passed on (transfer matrices in dB)."""
 
+from typing import Any
+
 import numpy as np
 
 PROTOCOL = (
     "RGB, clamped to [0,1], rounded to uint8, no border crop, per image then averaged; "
+    "PSNR above 100 dB, also of equal images (infinite), counts as 100; "
     "SSIM 11×11 Gaussian σ 1.5, valid region; Y = BT.601 luma (16 to 235)"
 )
 """How :func:`measure` computes its values, in one line; written beside every figure."""
 
-_WINDOW = 11
+CEILING = 100.0
+"""dB that a PSNR counts for at most, alone, in means and in gains. Equal images have an infinite PSNR: one of them
+would make a mean infinite, and two such means have no difference. On 8 bits 100 dB is one grey level of error in
+154,000 values."""
+
+WINDOW = 11
+"""Side in pixels of the window of :func:`ssim`; no image may be smaller."""
+
 _SIGMA = 1.5
 _PEAK = 255.0
 
@@ -27,6 +37,15 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(_PEAK**2 / error)) if error else float("inf")
 
 
+def counted(psnr: Any) -> Any:
+    """PSNR in dB as it counts in records, means and gains: at most CEILING. A number or an array; NaN stays NaN.
+
+    Transfer matrices are cut off here, too, so that :func:`forgetting` and the transfers are finite wherever PSNR was
+    measured: a task that is restored without error and stays so has lost nothing.
+    """
+    return np.minimum(psnr, CEILING)
+
+
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Structural similarity of two uint8 images, at most 1, per channel and then averaged.
 
@@ -39,10 +58,8 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
         a, b: height × width (× channels), at least 11 × 11.
     """
     _check_pair(a, b)
-    if min(a.shape[:2]) < _WINDOW:
-        raise ValueError(
-            f"SSIM needs at least {_WINDOW} × {_WINDOW} pixels, the images have {a.shape[0]} × {a.shape[1]}"
-        )
+    if min(a.shape[:2]) < WINDOW:
+        raise ValueError(f"SSIM needs at least {WINDOW} × {WINDOW} pixels, the images have {a.shape[0]} × {a.shape[1]}")
     x, y = a.astype(np.float64), b.astype(np.float64)
     mean_x, mean_y = _local_mean(x), _local_mean(y)
     variance_x = _local_mean(x * x) - mean_x**2
@@ -68,7 +85,7 @@ def measure(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
         clean: uint8, of the same size.
 
     Returns:
-        ``psnr`` and ``psnr_y`` in dB, ``ssim`` and ``ssim_y``.
+        ``psnr`` and ``psnr_y`` in dB, infinite for equal images, ``ssim`` and ``ssim_y``.
     """
     restored = to_uint8(output)
     restored_y, clean_y = luma(restored), luma(clean)
@@ -91,7 +108,7 @@ def forgetting(matrix: np.ndarray) -> np.ndarray:
     Returns:
         T values; positive if PSNR was lost, NaN for the last task, which nothing has followed yet.
     """
-    tasks = _tasks(matrix)
+    tasks, matrix = _tasks(matrix), counted(matrix)
     lost = np.full(tasks, np.nan)
     for j in range(tasks - 1):
         lost[j] = matrix[j : tasks - 1, j].max() - matrix[-1, j]
@@ -108,6 +125,7 @@ def backward_transfer(matrix: np.ndarray) -> float:
     """
     if _tasks(matrix) == 1:
         return float("nan")
+    matrix = counted(matrix)
     return float(np.mean(matrix[-1, :-1] - np.diag(matrix)[:-1]))
 
 
@@ -127,7 +145,7 @@ def forward_transfer(matrix: np.ndarray, inputs: np.ndarray) -> float:
         raise ValueError(f"{tasks} input values are needed, one per task, not an array of shape {inputs.shape}")
     if tasks == 1:
         return float("nan")
-    return float(np.mean(np.diag(matrix, k=1) - inputs[1:]))
+    return float(np.mean(counted(np.diag(matrix, k=1)) - counted(inputs[1:])))
 
 
 def _check_pair(a: np.ndarray, b: np.ndarray) -> None:
@@ -141,7 +159,7 @@ def _local_mean(image: np.ndarray) -> np.ndarray:
     """The Gaussian-weighted mean in every window that lies wholly inside the image."""
     from scipy.ndimage import correlate1d
 
-    reach = _WINDOW // 2
+    reach = WINDOW // 2
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)
     weights /= weights.sum()
     blurred = correlate1d(correlate1d(image, weights, axis=0), weights, axis=1)

@@ -62,7 +62,7 @@ class Recorder(SupervisedPlugin):
             values = []
             for index in range(len(images)):
                 degraded, clean = images.degraded(index), images.clean(index)
-                values.append(metrics.measure(degraded, clean))
+                values.append(_measured(degraded, clean))
                 self._keep_picture(place, index, "clean", clean)
                 self._keep_picture(place, index, "degraded", eight_bit(degraded))
             self._add_means(0, place, "input", values)
@@ -78,7 +78,7 @@ class Recorder(SupervisedPlugin):
             for index, (name, (output, _)) in enumerate(zip(images.names, restored, strict=True)):
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
-                measured = metrics.measure(image, images.clean(index))
+                measured = _measured(image, images.clean(index))
                 values.append(measured)
                 learned = self._digest_when_learned(place, name)
                 if learned is not None:
@@ -165,7 +165,7 @@ class Recorder(SupervisedPlugin):
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
         restored = template.outputs(self.benchmark.scenario.valid_stream[label])
-        values = [metrics.psnr(_eight_bit(output), _eight_bit(clean)) for output, clean in restored]
+        values = [metrics.counted(metrics.psnr(_eight_bit(output), _eight_bit(clean))) for output, clean in restored]
         return float(np.mean(values)), "dB", len(values)
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
@@ -256,6 +256,12 @@ def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> N
     strategy.load_state(
         {key.removeprefix("strategy."): value for key, value in tensors.items() if key.startswith("strategy.")}
     )
+
+
+def _measured(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
+    """The four measures of one image as they are recorded, which is as they count: every one is finite."""
+    measured = metrics.measure(output, clean)
+    return measured | {name: float(metrics.counted(measured[name])) for name in ("psnr", "psnr_y")}
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:

@@ -189,6 +189,19 @@ class TestAgain:
         for item, image in zip(dataset.split("train"), cache.load(dataset, folder), strict=True):
             assert np.array_equal(image, item.clean.read().pixels)
 
+    def test_other_pixels_that_look_unchanged_make_it_stale(self, tmp_path):
+        """A picture of equal size whose time of change was set back, as some copying programs do."""
+        path = write(tmp_path / "mine/train/1.bmp", picture(1, LARGE))
+        before = path.stat()
+        cache.prepare(dataset_in(tmp_path), tmp_path / "cache")
+        write(path, picture(2, LARGE))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+        with pytest.raises(UserError, match="does not fit its files any more"):
+            cache.load(dataset_in(tmp_path), tmp_path / "cache")
+        cache.prepare(dataset_in(tmp_path), tmp_path / "cache")
+        assert np.array_equal(cache.load(dataset_in(tmp_path), tmp_path / "cache")[0], picture(2, LARGE))
+
     @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 0}'])
     def test_a_damaged_index_is_written_anew(self, data, damage):
         root, folder = data

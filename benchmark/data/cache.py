@@ -12,8 +12,8 @@ choice, stands::
 
 A side that is being written is called ``clean.rgb.part``, and ``clean.journal`` has one line for each picture that is
 whole, with its checksum. An interrupted run is taken up after the last of them. At the end the files get their names,
-the index last. A side is used as long as every source file has the size and the time of change that the index tells,
-and is written anew otherwise.
+the index last. A side is used as long as every source file has the content, the size and the time of change that the
+index tells, and is written anew otherwise.
 """
 
 import hashlib
@@ -33,13 +33,14 @@ import numpy as np
 from rich.console import Console
 
 from benchmark.data.datasets import Dataset, Item, find
+from benchmark.data.digests import contents
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
 from benchmark.errors import UserError
 from benchmark.printing import progress
 
 FOLDER = ".cache-continual-restoration"
-FORMAT = 1
+FORMAT = 2
 """Raised when files of an earlier version can no longer be used."""
 
 Side = Literal["clean", "degraded"]
@@ -55,6 +56,7 @@ class Source:
     height: int
     bytes: int
     modified: int
+    digest: str
 
     @property
     def length(self) -> int:
@@ -127,7 +129,7 @@ def prepare(dataset: Dataset, folder: Path, advance: Callable[[], None] = lambda
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place):
             for side in _sides(dataset):
-                _prepare_side(dataset, side, place, advance)
+                _prepare_side(dataset, side, folder, advance)
     except OSError as error:
         raise UserError(
             f"The cache {quoted(place)} cannot be written: {error.strerror}. Choose another folder with --cache DIR."
@@ -170,7 +172,7 @@ def load(dataset: Dataset, folder: Path, side: Side = "clean") -> Images:
         UserError: this side is not cached, or its files have changed since.
     """
     place = _place(dataset, folder)
-    sources = _sources(dataset, side)
+    sources = _sources(dataset, side, folder)
     if not _finished(place, side, sources):
         state = "does not fit its files any more" if _index(place, side).exists() else "does not exist"
         raise UserError(
@@ -192,8 +194,8 @@ def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None
         return prepare(dataset, folder, lambda: shown.advance(task))
 
 
-def _prepare_side(dataset: Dataset, side: Side, place: Path, advance: Callable[[], None]) -> None:
-    sources = _sources(dataset, side)
+def _prepare_side(dataset: Dataset, side: Side, folder: Path, advance: Callable[[], None]) -> None:
+    place, sources = _place(dataset, folder), _sources(dataset, side, folder)
     pictures = [_picture(item, side) for item in cached_items(dataset)]
     if _finished(place, side, sources):
         for _ in sources:
@@ -260,14 +262,15 @@ def _finished(place: Path, side: Side, sources: list[Source]) -> bool:
     return index == expected and length == sum(source.length for source in sources)
 
 
-def _sources(dataset: Dataset, side: Side) -> list[Source]:
+def _sources(dataset: Dataset, side: Side, folder: Path) -> list[Source]:
     sources = []
+    digests = contents([_picture(item, side).path for item in cached_items(dataset)], folder)
     for item in cached_items(dataset):
         picture = _picture(item, side)
         width, height = item.size()
         state = picture.path.stat()
         file = os.path.relpath(picture.path, dataset.root)
-        sources.append(Source(item.name, file, width, height, state.st_size, state.st_mtime_ns))
+        sources.append(Source(item.name, file, width, height, state.st_size, state.st_mtime_ns, digests[picture.path]))
     return sources
 
 

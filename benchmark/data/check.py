@@ -12,11 +12,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmark.data import datasets, leaks
+from benchmark import config, metrics
+from benchmark.data import datasets, leaks, rules
 from benchmark.data.datasets import Dataset, Item
+from benchmark.data.datasets.dataset import counted
 from benchmark.data.leaks import Fingerprint
 from benchmark.data.opening import quoted
-from benchmark.data.patches import test_pair
+from benchmark.data.patches import surrounded, test_pair
 from benchmark.data.references import REFERENCES, Reference
 from benchmark.degradations import make
 from benchmark.errors import UserError
@@ -52,6 +54,7 @@ class Checked:
         conversions: how many files were converted in which way.
         inputs: the PSNR of its degraded test images.
         problems: what has to be mended.
+        notes: what is worth knowing.
     """
 
     dataset: Dataset
@@ -59,6 +62,7 @@ class Checked:
     conversions: Counter[str]
     inputs: tuple[Input, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def check(root: Path, console: Console | None = None) -> Report:
         datasets=tuple(checked),
         leaks=tuple(_leaks(seen)),
         problems=(*survey.problems, *(problem for result in checked for problem in result.problems)),
-        notes=(*survey.notes, *(note for result in checked for note in result.dataset.notes)),
+        notes=(*survey.notes, *(note for result in checked for note in (*result.dataset.notes, *result.notes))),
     )
 
 
@@ -137,17 +141,16 @@ def _check(dataset: Dataset, shown: Progress | None) -> tuple[list[_Seen], Check
     inputs = tuple(_inputs(dataset, opened, references))
     if not problems:
         problems += [_far(measured) for measured in inputs if measured.reference and _is_far(measured)]
-    if dataset.family == "rain100l" and opened and np.median([one.brighter for one in opened]) < 0:
-        problems.append(
-            f"{dataset.name} in {quoted(dataset.root)}: the rainy pictures are darker than the clean ones. "
-            "Rain makes a picture brighter; the two sides may be exchanged."
-        )
+    by_side = [[one for one in opened if (one.item.split == "test") == test] for test in (False, True)]
+    problems += [rules.exchanged(dataset, [one.brighter for one in side if one.item.degraded]) for side in by_side]
+    problems.append(rules.training_side(dataset, len(dataset.split("train"))))
     return opened, Checked(
         dataset=dataset,
         sizes=Counter(one.size for one in opened),
         conversions=Counter(conversion for one in opened for conversion in one.conversions),
         inputs=inputs,
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(dict.fromkeys(filter(None, problems))),
+        notes=tuple(_patches(dataset, [one for one in opened if one.item.split != "test"])),
     )
 
 
@@ -159,14 +162,14 @@ def _look(dataset: Dataset, item: Item, degraded_by: list[Reference]) -> _Seen |
         rough = item.degraded.read() if item.degraded else None
     except UserError as error:
         return str(error)
+    if problem := rules.problem(item, clean.pixels, rough.pixels if rough else None):
+        return problem
     conversions = clean.conversions
     inputs = []
     brighter = 0.0
     if rough is not None:
-        if np.array_equal(rough.pixels, clean.pixels):
-            return f"The pair '{item.name}' of {dataset.name} in {quoted(dataset.root)} holds the same picture twice."
         conversions += rough.conversions
-        brighter = float(rough.pixels.mean() - clean.pixels.mean())
+        brighter = rules.brighter(clean.pixels, rough.pixels)
         if item.split == "test":
             inputs.append(_psnr(rough.pixels, clean.pixels))
     for reference in degraded_by if item.split == "test" else ():
@@ -178,7 +181,8 @@ def _look(dataset: Dataset, item: Item, degraded_by: list[Reference]) -> _Seen |
 
 
 def _psnr(degraded: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
-    return psnr(degraded, clean), psnr(luma(degraded), luma(clean))
+    rgb, y = metrics.counted([psnr(degraded, clean), psnr(luma(degraded), luma(clean))]).tolist()
+    return rgb, y
 
 
 def _inputs(dataset: Dataset, opened: list[_Seen], references: list[Reference]) -> Iterator[Input]:
@@ -198,6 +202,20 @@ def _inputs(dataset: Dataset, opened: list[_Seen], references: list[Reference]) 
 def _is_far(measured: Input) -> bool:
     difference, reference = measured.difference, measured.reference
     return difference is not None and reference is not None and abs(difference) > reference.tolerance
+
+
+def _patches(dataset: Dataset, trained: list[_Seen]) -> Iterator[str]:
+    """The presets that would refuse some training images, since their patches do not fit into them."""
+    for preset in config.presets():
+        patch = config.sizes(preset)[0].patch_size
+        side = patch if dataset.paired else surrounded(patch)
+        small = [one for one in trained if min(one.size) < side]
+        if small:
+            width, height = small[0].size
+            yield (
+                f"{dataset.name} in {quoted(dataset.root)}: {counted(len(small), 'training image')} too small for "
+                f"preset {preset}, whose patches need {side}×{side}; '{small[0].item.name}' is {width}×{height}."
+            )
 
 
 def _far(measured: Input) -> str:

@@ -7,6 +7,7 @@ International Journal of Computer Vision 41, 2001).
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,8 +24,9 @@ _CONTRAST = 12.0
 _WAVELENGTHS = (6.0, 300.0)
 
 
+@lru_cache(maxsize=64)
 def dead_leaves(index: int, size: int = 512) -> np.ndarray:
-    """The generated image number ``index``: uint8, size × size × 3, RGB. The number alone decides the image.
+    """The generated image number ``index``: uint8, size × size × 3, RGB, read-only. The number alone decides the image.
 
     Each leaf has the colour of a random pixel of the embedded training photographs, and a faint sinusoidal grating
     (wavelengths from 6 to 300 pixels) for texture or shading. Edges are antialiased.
@@ -35,7 +37,9 @@ def dead_leaves(index: int, size: int = 512) -> np.ndarray:
     image = _colours(count, rng)[leaf]
     image += _texture(leaf, count, rng)[:, :, None]
     fine = image.reshape(size, _OVERSAMPLING, size, _OVERSAMPLING, 3)
-    return np.rint(np.clip(fine.mean(axis=(1, 3)), 0, 255)).astype(np.uint8)
+    made = np.rint(np.clip(fine.mean(axis=(1, 3)), 0, 255)).astype(np.uint8)
+    made.flags.writeable = False
+    return made
 
 
 def radii(count: int, rng: np.random.Generator) -> np.ndarray:

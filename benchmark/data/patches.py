@@ -108,7 +108,7 @@ class PatchSource:
     @property
     def region(self) -> int:
         """Side in pixels of the square that is degraded: the patch and its surroundings, in whole grid blocks."""
-        return -(-(self.size + 2 * self.degradation.context) // _GRID) * _GRID
+        return surrounded(self.size, self.degradation.context)
 
     @cached_property
     def _squares(self) -> Squares:
@@ -156,6 +156,28 @@ class PairSource:
         """See :class:`Patches`."""
         index, cut = self._squares.draw(rng)
         return _channels_first(unit(cut(self.degraded[index]))), _channels_first(unit(cut(self.clean[index])))
+
+
+def surrounded(size: int, context: int = CONTEXT) -> int:
+    """Side in pixels of a patch with the surroundings it is degraded in, in whole blocks of the JPEG grid."""
+    return -(-(size + 2 * context) // _GRID) * _GRID
+
+
+def patches(
+    clean: Sequence[np.ndarray],
+    degraded: Sequence[np.ndarray] | None,
+    degradation: Degradation,
+    size: int,
+    names: Sequence[str] = (),
+) -> Patches:
+    """Patches of pairs where clean images have degraded partners, else of clean images that are degraded.
+
+    Raises:
+        UserError: there is no image, or one is too small.
+    """
+    if degraded is not None:
+        return PairSource(degraded, clean, size, names)
+    return PatchSource(clean, degradation, size, names)
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:

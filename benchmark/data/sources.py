@@ -6,6 +6,7 @@ are held out for validation.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,11 +17,12 @@ import numpy as np
 from rich.console import Console
 
 from benchmark.config import Data
-from benchmark.data import cache, datasets, leaks
+from benchmark.data import cache, datasets, digests, leaks, photographs, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import quoted
+from benchmark.data.patches import patches
 from benchmark.data.photographs import Photograph, embedded
 from benchmark.errors import UserError
 from benchmark.streams.definition import Task
@@ -111,32 +113,40 @@ def find(tasks: Sequence[Task], data: Data) -> list[Origins]:
     return found
 
 
-def prepare(tasks: Sequence[Task], data: Data, console: Console | None = None) -> list[dict[str, Any]]:
-    """Find every dataset, cache the large ones, and tell where each task's images come from.
+def prepare(
+    tasks: Sequence[Task], data: Data, console: Console | None = None, patch_size: int | None = None
+) -> list[dict[str, Any]]:
+    """Find every dataset, cache the large ones, examine them, and tell where each task's images come from.
 
     Args:
         tasks: the tasks of a stream.
         data: where to look.
         console: where to show progress, if it is a terminal.
+        patch_size: side of the patches that have to fit into the training images, in pixels; None to leave that open.
 
     Returns:
-        For each task ``{"train": side, "test": side, "leaks": n}``, where a side is its ``name``, its ``release`` and,
-        for a dataset, a ``digest`` of its files' names and sizes; n counts the training images that also stand, exactly
-        or nearly, in the test set of any of the tasks.
+        For each task ``{"train": side, "test": side, "leaks": n}``, where a side is its ``name``, its ``release`` and a
+        ``digest``. That of a dataset is taken over the content of every file that is used, clean and degraded, and over
+        its images' names in their order, so that sides with equal digests give equal results; embedded photographs have
+        one only where the installed packages hold other pixels than the suite's own results rest on. n counts the
+        training images that also stand, exactly or nearly, in the test set of any of the tasks.
 
     Raises:
-        UserError: a dataset is missing or damaged, or cannot be cached.
+        UserError: a dataset is missing, damaged or breaks a rule (:mod:`benchmark.data.rules`), or cannot be cached; an
+            image is too small for the patches.
     """
     found = find(tasks, data)
     for origins in found:
         if origins.train is not None and not _fits_memory(origins.train):
             cache.prepare_shown(origins.train, _cache_folder(data), console)
-    tested = [one for dataset in {origins.test for origins in found} for one in _fingerprints(dataset, "test", data)]
+    for task, origins in zip(tasks, found, strict=True):
+        _examine(task, origins, data, patch_size)
+    tested = [one for dataset in {origins.test for origins in found} for one in _seen(dataset, "test", data)]
     return [
         {
             "train": _told(origins.train, "train", data),
             "test": _told(origins.test, "test", data),
-            "leaks": len({leak.train for leak in leaks.find(_fingerprints(origins.train, "train", data), tested)}),
+            "leaks": len({leak.train for leak in leaks.find(_seen(origins.train, "train", data), tested)}),
         }
         for origins in found
     ]
@@ -146,17 +156,17 @@ def training_pictures(origins: Origins, data: Data) -> tuple[Pictures, Pictures]
     """The images that a task is trained on, and those that are held out for validation.
 
     Raises:
-        UserError: an image cannot be read, or a large dataset was not cached.
+        UserError: an image cannot be read or breaks a rule, or a large dataset was not cached.
     """
     if origins.train is None:
         train, held = embedded("train"), embedded("validation")
         names = [photograph.name for photograph in train] + [f"dead_leaves_{i}" for i in range(data.dead_leaves)]
         images = [photograph.image for photograph in train] + [dead_leaves(i) for i in range(data.dead_leaves)]
         return Pictures(tuple(names), images), _embedded_pictures(held).centres(data.validation_size)
-    everything = _all_training(origins.train, _cache_folder(data))
+    everything = _trained(origins.train, data)
+    if problem := rules.training_side(origins.train, len(everything)):
+        raise UserError(problem)
     kept = len(everything) - max(1, min(VALIDATION, len(everything) // 10))
-    if not kept:
-        raise UserError(f"{origins.train.name} has a single training image; one more is needed for validation.")
     return everything.part(0, kept), everything.part(kept, len(everything)).centres(data.validation_size)
 
 
@@ -164,11 +174,11 @@ def test_pictures(origins: Origins, data: Data) -> Pictures:
     """The images that a task is tested on.
 
     Raises:
-        UserError: an image cannot be read.
+        UserError: an image cannot be read or breaks a rule.
     """
     if origins.test is None:
         return _embedded_pictures(embedded("test")).centres(data.test_size)
-    return _decoded(tuple(_items(origins.test, "test"))).centres(data.test_size)
+    return _tested(origins.test, data).centres(data.test_size)
 
 
 def centre(image: np.ndarray, side: int) -> np.ndarray:
@@ -185,7 +195,7 @@ def _survey(root: Path) -> datasets.Survey:
 
 def _lookup(survey: datasets.Survey, name: str, side: Side) -> Dataset | None:
     """The dataset with this name, if it is there and has images for this side."""
-    if name.lower() not in {known.lower() for one in survey.datasets for known in (one.name, one.family)}:
+    if not survey.fitting(name):
         return None
     dataset = survey.dataset(name)
     return dataset if _items(dataset, side) else None
@@ -201,43 +211,101 @@ def _fits_memory(dataset: Dataset) -> bool:
     return sum(width * height * 3 for width, height in sizes) * (1 + dataset.paired) <= IN_MEMORY
 
 
+def _examine(task: Task, origins: Origins, data: Data, patch_size: int | None) -> None:
+    """Refuse images that break a rule, before anything is trained on them."""
+    sides = [(origins.train, lambda one: _trained(one, data)), (origins.test, lambda one: _tested(one, data))]
+    for dataset, opened in sides:
+        if dataset is None:
+            continue
+        pictures = opened(dataset)
+        if dataset.family == "rain100l" and pictures.degraded is not None:
+            pairs = zip(pictures.clean, pictures.degraded, strict=True)
+            if problem := rules.exchanged(dataset, [rules.brighter(*pair) for pair in pairs]):
+                raise UserError(problem)
+    few = data.model_copy(update={"dead_leaves": min(1, data.dead_leaves)})  # which are all of one size
+    learned, _ = training_pictures(origins, few)
+    if patch_size is not None:
+        patches(learned.clean, learned.degraded, task.degrade("train"), patch_size, learned.names)
+
+
+def _trained(dataset: Dataset, data: Data) -> Pictures:
+    return _all_training(dataset, _cache_folder(data), _content(dataset, "train", data))
+
+
+def _tested(dataset: Dataset, data: Data) -> Pictures:
+    return _decoded(dataset, "test", _content(dataset, "test", data))
+
+
+def _seen(dataset: Dataset | None, side: Side, data: Data) -> list[leaks.Fingerprint]:
+    return _fingerprints(dataset, side, data, _content(dataset, side, data))
+
+
+# Whatever is kept in memory is kept for one content of the files: a changed picture is read again.
+
+
 @lru_cache(maxsize=4)
-def _all_training(dataset: Dataset, folder: Path) -> Pictures:
+def _all_training(dataset: Dataset, folder: Path, content: str) -> Pictures:
     items = cache.cached_items(dataset)
     if _fits_memory(dataset):
-        return _decoded(tuple(items))
-    names = tuple(item.name for item in items)
+        return _decoded(dataset, "train", content)
     degraded = cache.load(dataset, folder, "degraded") if dataset.paired else None
-    return Pictures(names, cache.load(dataset, folder), degraded)
+    pictures = Pictures(tuple(item.name for item in items), cache.load(dataset, folder), degraded)
+    partners = degraded or [None] * len(items)
+    problems = [rules.problem(*one) for one in zip(items, pictures.clean, partners, strict=True)]
+    if any(problems):
+        raise dataset.refused(list(filter(None, problems)))
+    return pictures
 
 
 @lru_cache(maxsize=8)
-def _decoded(items: tuple[Item, ...]) -> Pictures:
+def _decoded(dataset: Dataset, side: Side, content: str) -> Pictures:
+    items = _items(dataset, side)
+    clean, partners, problems = [], [], []
     for item in items:
-        item.size()  # refuses pairs that differ in size
-    clean = [item.clean.read().pixels for item in items]
-    partners = [item.degraded.read().pixels for item in items if item.degraded is not None]
+        try:
+            item.size()  # refuses pairs that differ in size
+            both = [picture.read().pixels for picture in item.pictures]
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if problem := rules.problem(item, *both):
+            problems.append(problem)
+        clean.append(both[0])
+        partners += both[1:]
+    if problems:
+        raise dataset.refused(problems)
     return Pictures(tuple(item.name for item in items), clean, partners or None)
 
 
 @lru_cache(maxsize=16)
-def _fingerprints(dataset: Dataset | None, side: Side, data: Data) -> list[leaks.Fingerprint]:
+def _fingerprints(dataset: Dataset | None, side: Side, data: Data, content: str) -> list[leaks.Fingerprint]:
     """Of the clean images; the embedded photographs are known to stand on one side only."""
     if dataset is None:
         return []
-    if side == "test":
-        return [leaks.fingerprint(image) for image in _decoded(tuple(_items(dataset, "test"))).clean]
-    return [leaks.fingerprint(image) for image in _all_training(dataset, _cache_folder(data)).clean]
+    pictures = _tested(dataset, data) if side == "test" else _trained(dataset, data)
+    return [leaks.fingerprint(image) for image in pictures.clean]
+
+
+def _content(dataset: Dataset | None, side: Side, data: Data) -> str:
+    """A digest of all that one side takes from a dataset: the files' bytes, how pictures are cut out of them, names."""
+    if dataset is None:
+        return photographs.digest(side)
+    items = _items(dataset, side)
+    files = digests.contents([picture.path for item in items for picture in item.pictures], _cache_folder(data))
+    told = hashlib.blake2b(digest_size=8)
+    for item in items:
+        ways = [[type(one).__name__, {**vars(one), "path": files[one.path]}] for one in item.pictures]
+        told.update(json.dumps([item.name, ways], sort_keys=True).encode())
+    return told.hexdigest()
 
 
 def _told(dataset: Dataset | None, side: Side, data: Data) -> dict[str, str]:
     if dataset is None:
-        photographs = counted(len(embedded(side)), "photograph")
+        number = counted(len(embedded(side)), "photograph")
         leaves = f", {data.dead_leaves} dead leaves" if side == "train" and data.dead_leaves else ""
-        return {"name": EMBEDDED, "release": photographs + leaves}
-    files = [f"{item.name}:{item.split}:{item.clean.path.stat().st_size}" for item in dataset.items]
-    digest = hashlib.sha256("\n".join(files).encode(errors="surrogateescape")).hexdigest()[:8]
-    return {"name": dataset.name, "release": dataset.release, "digest": digest}
+        told = {"name": EMBEDDED, "release": number + leaves}
+        return told if photographs.as_ever(side) else told | {"digest": photographs.digest(side)}
+    return {"name": dataset.name, "release": dataset.release, "digest": _content(dataset, side, data)}
 
 
 def _cache_folder(data: Data) -> Path:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from benchmark.addresses import generator
 from benchmark.config import RunConfig
 from benchmark.data import sources
-from benchmark.data.patches import PairSource, Patches, PatchSource, test_pair
+from benchmark.data.patches import Patches, patches, test_pair
 from benchmark.data.sources import Pictures
 from benchmark.degradations import Degradation, unit
 from benchmark.streams.definition import Task
@@ -162,8 +162,8 @@ def build(config: RunConfig) -> Benchmark:
     for task, origins in zip(tasks, sources.find(tasks, config.data), strict=True):
         learned, held_out = sources.training_pictures(origins, config.data)
         images.append((origins.train, learned.bytes))
-        patches = _patches(learned, task, training.patch_size)
-        train.append(TrainingPatches(patches, config.seed, task.name, per_epoch, training.epochs))
+        drawn = patches(learned.clean, learned.degraded, task.degrade("train"), training.patch_size, learned.names)
+        train.append(TrainingPatches(drawn, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))
         test.append(TestImages(sources.test_pictures(origins, config.data), task.degrade("test"), task.inputs))
     sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
@@ -176,12 +176,6 @@ def build(config: RunConfig) -> Benchmark:
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
     return Benchmark(tasks, scenario, train, test, images)
-
-
-def _patches(pictures: Pictures, task: Task, size: int) -> Patches:
-    if pictures.degraded is not None:
-        return PairSource(pictures.degraded, pictures.clean, size, pictures.names)
-    return PatchSource(pictures.clean, task.degrade("train"), size, pictures.names)
 
 
 def _labelled(dataset: Dataset[Pair], labels: Sequence[int]) -> Any:
