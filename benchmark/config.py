@@ -101,6 +101,13 @@ class Backbone(Section):
         return name
 
 
+class Revisions(Section):
+    """Which code makes a run: numbers that are raised when results change."""
+
+    strategy: int = Field(default=1, ge=1, description="the strategy's own, see strategies.registry.revision")
+    training: int = Field(default=1, ge=1, description="that of the shared code, see benchmark.revision")
+
+
 class RunConfig(Section):
     """Everything that decides one run."""
 
@@ -118,14 +125,22 @@ class RunConfig(Section):
     backbone: Backbone = Field(description="the network")
     training: Training = Field(description="how a task is learned")
     settings: dict[str, Any] = Field(default_factory=dict, description="the strategy's own settings")
+    revisions: Revisions = Field(
+        default=Revisions(), description="which code made the run; the first if it does not say"
+    )
 
     @property
     def identity(self) -> str:
-        """A short name for the content; equal for runs that must give equal results."""
+        """A short name for the content; equal for runs that must give equal results.
+
+        It is that of the resolved configuration, in which the images' content and the code's revisions stand.
+        """
         content = self.model_dump(mode="json")
         for place in ("workers", "root", "fallback", "cache"):  # what they lead to stands in sources
             content["data"].pop(place)
         content.pop("preset")
+        for task in content["tasks"]:
+            task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark.config import preset_settings
 from benchmark.runs import slug
-from reports.results import Collection, Entry, Result, entries, setting, tasks
+from reports.results import Collection, Entry, Result, entries, revision, setting, tasks
 
 FOUR_TASKS = ["derain", "denoise", "deblock", "deblur"]
 """The paper's order."""
@@ -55,7 +55,8 @@ class Family:
         """The runs of one configuration, one for each seed; None where there is none.
 
         What is not asked for is as in the preset, and else as in the paper. Where runs of other training lengths or
-        sizes are about, the most common ones count, so that all rows of a table are of the same training.
+        sizes are about, the most common ones count, so that all rows of a table are of the same training; where there
+        are runs of several revisions of the strategy, the newest.
         """
         order = list(order or ORDERS.get(stream, []))
         wanted = DEFAULTS.get(strategy, {}) | preset_settings(self.preset, strategy) | settings
@@ -67,7 +68,7 @@ class Family:
             and all(_same(result.config.get("settings", {}).get(name), value) for name, value in wanted.items())
         ]
         found = entries(fitting)
-        return max(found, key=lambda entry: len(entry.results)) if found else None
+        return max(found, key=_newest_and_most) if found else None
 
     def others(self, known: Sequence[str]) -> list[Entry]:
         """For every further strategy on the paper's stream, its runs with the preset's settings."""
@@ -106,6 +107,10 @@ def families(collection: Collection) -> list[Family]:
         key = slug(preset) + (f"-{number}" if number > 1 else "")
         found.append(Family(f"paper-{key}", f"preset {preset}{more}", preset, results))
     return found
+
+
+def _newest_and_most(entry: Entry) -> tuple[int, int]:
+    return revision(entry.results[0], "strategy"), len(entry.results)
 
 
 def _sizes(result: Result) -> str:

@@ -26,10 +26,10 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     A strategy's own settings are named where they differ between configurations of that strategy; the backbone
     and the training are named where they differ between any two of the configurations. A value that more than USUAL of
-    them have goes without saying.
+    them have goes without saying. Where a strategy's code differs, its revision or its plugin is named like a setting.
     """
     everyones = [flatten({"backbone": c.get("backbone") or {}, "training": c.get("training") or {}}) for c in configs]
-    own = [flatten({"settings": c.get("settings") or {}}) for c in configs]
+    own = [flatten({"settings": c.get("settings") or {}, **_code(c)}) for c in configs]
     strategies = [plain(c["strategy"]) for c in configs]
     shared = _differing(everyones)
     specials = {
@@ -49,6 +49,12 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
                 parts.append(f"{plain(name)}={plain(values[key], 24)}")
         found.append(f"{strategy} ({', '.join(parts)})" if parts else strategy)
     return _distinct(found)
+
+
+def _code(config: Mapping[str, Any]) -> dict[str, Any]:
+    revisions = config.get("revisions")
+    number = revisions.get("strategy", 1) if isinstance(revisions, Mapping) else 1
+    return {"revision": number, "plugin": config.get("plugin") or ""}
 
 
 def _differing(flats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.errors import UserError
-from benchmark.metrics import backward_transfer, forgetting, forward_transfer
+from benchmark.metrics import backward_transfer, counted, forgetting, forward_transfer
 from benchmark.runs import Run, find_runs, slug
 from reports.labels import labels
 from reports.text import plain
@@ -39,7 +39,7 @@ EMBEDDED = "embedded"
 PEAKS = ("peak_memory",)
 """Quantities of the ledger whose largest value over the tasks counts, not the last."""
 
-CONFIGURATION = ("strategy", "backbone", "training", "settings")
+CONFIGURATION = ("strategy", "backbone", "training", "settings", "plugin")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
 
 
@@ -50,7 +50,7 @@ class Images:
     Args:
         name: ``embedded``, or a dataset.
         release: which edition, in words; empty where the run does not say.
-        digest: of the dataset's files; empty where the run does not say.
+        digest: of the images' content; empty where the run does not say, and for embedded images with the usual pixels.
     """
 
     name: str = EMBEDDED
@@ -233,7 +233,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that may be compared: same stream, order, preset, data and sources.
+    """Runs that may be compared: same stream, order, preset, data, sources and revision of the shared code.
 
     Args:
         key: a short name for files and anchors, unique in the report.
@@ -352,6 +352,8 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         metrics[column] = pd.to_numeric(metrics[column])
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
         raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
+    decibels = metrics["metric"].isin(["psnr", "psnr_y"])
+    metrics["value"] = metrics["value"].where(~decibels, counted(metrics["value"]))
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     quality = metrics[metrics["metric"].isin(["psnr", "ssim"])]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
@@ -447,14 +449,26 @@ def setting(result: Result) -> dict[str, Any]:
     data = result.config.get("data")
     if isinstance(data, dict):
         data = {name: value for name, value in data.items() if name not in IRRELEVANT}
-    return {"stream": _stream(result.config), "preset": plain(result.config.get("preset")), "data": data}
+    return {
+        "stream": _stream(result.config),
+        "preset": plain(result.config.get("preset")),
+        "data": data,
+        "revision": revision(result, "training"),
+    }
+
+
+def revision(result: Result, part: str) -> int:
+    """The revision of the shared code (``training``) or of the ``strategy`` behind a run; 1 where it does not say."""
+    revisions = result.config.get("revisions")
+    number = revisions.get(part) if isinstance(revisions, dict) else None
+    return number if isinstance(number, int) else 1
 
 
 def tasks(result: Result) -> list[Any]:
     """What must be equal of each task, in order, to compare it: its name, definition and where its images come from.
 
     Entries of a definition that are empty or not in DEFINITION do not count, and neither does what a run says about
-    the embedded images, so that older runs keep their place.
+    embedded images that hold the usual pixels, so that older runs keep their place.
     """
     given = result.config.get("tasks")
     definitions: list[dict[str, Any]] = [{}] * len(result.sources)
@@ -464,10 +478,14 @@ def tasks(result: Result) -> list[Any]:
         [
             name,
             {key: task[key] for key in DEFINITION if task.get(key)},
-            [images if images.name != EMBEDDED else EMBEDDED for images in (source.train, source.test)],
+            [_compared(source.train), _compared(source.test)],
         ]
         for name, task, source in zip(result.config["order"], definitions, result.sources, strict=True)
     ]
+
+
+def _compared(images: Images) -> list[str]:
+    return [images.name, "" if images.name == EMBEDDED else images.release, images.digest]
 
 
 def _groups(results: Sequence[Result]) -> list[Group]:
@@ -510,7 +528,8 @@ def entries(results: Sequence[Result]) -> list[Entry]:
     """Results as entries in order of their labels: the seeds of one configuration, labelled by what tells it apart."""
     apart: dict[str, list[Result]] = {}
     for result in results:
-        apart.setdefault(_text([result.config.get(key) for key in CONFIGURATION]), []).append(result)
+        own = [result.config.get(key) or None for key in CONFIGURATION]
+        apart.setdefault(_text([*own, revision(result, "strategy")]), []).append(result)
     members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
     names = labels([seeds[0].config for seeds in members])
     return [Entry(label, seeds) for label, seeds in sorted(zip(names, members, strict=True), key=lambda pair: pair[0])]

@@ -39,6 +39,9 @@ class Strategy(SupervisedPlugin):
     """
 
     name: ClassVar[str]
+    revision: ClassVar[int] = 1
+    """Raised by one when a change makes the strategy give other results; finished runs are then done again. A class
+    that is derived from another one counts from 1, and the changes of both are counted."""
     Settings: ClassVar[type[Settings]] = Settings
     traits: ClassVar[Traits] = Traits()
 

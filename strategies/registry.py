@@ -6,7 +6,6 @@ imports neither torch nor Avalanche. Installed packages announce theirs under th
 or module, which is imported at once.
 """
 
-import hashlib
 import importlib.util
 import sys
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown
 from benchmark.validation import explain
+from strategies.origin import content
 from strategies.traits import Traits
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Entry:
     Args:
         target: the class as ``module:Class``.
         summary: for lists.
-        origin: empty for built-in strategies; else the package, or the file and a hash of its content.
+        origin: empty for built-in strategies; else the package and its version, or the file or module and a hash of its
+            content and of what it imports.
         traits: what the class declares; None where it is not known before the class is imported.
     """
 
@@ -148,7 +149,7 @@ def add_plugin(source: str) -> list[str]:
     for name, kind in named.items():
         if name in BUILT_IN:
             raise UserError(f"--plugin {source}: the name '{name}' is taken by a built-in strategy. Choose another.")
-        origin = f"{path.name}#{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" if is_file else source
+        origin = f"{path.name if is_file else source}#{content(module_name, Path(module.__file__ or ''))}"
         _plugins[name] = Entry(f"{module_name}:{kind.__name__}", _first_line(kind), origin, kind.traits)
     return list(named)
 
@@ -173,6 +174,21 @@ def load(name: str) -> "type[Strategy]":
             f"Strategy '{name}' ({entry.summary}) cannot be imported from {entry.target}: "
             f"{type(error).__name__}: {error}. Mend or uninstall the package; other strategies are not affected."
         ) from error
+
+
+def revision(strategy: "type[Strategy]") -> int:
+    """The revision of a strategy's results: 1, and one more for every change of its class or of one it derives from.
+
+    Raises:
+        UserError: a class gives a revision that is no whole number from 1.
+    """
+    changes = 0
+    for kind in strategy.__mro__:
+        number = vars(kind).get("revision", 1)
+        if not isinstance(number, int) or number < 1:
+            raise UserError(f"{kind.__name__}.revision = {number!r}: expected a whole number, 1 or more.")
+        changes += number - 1
+    return 1 + changes
 
 
 def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:

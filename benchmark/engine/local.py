@@ -17,12 +17,14 @@ from rich.console import Console
 from benchmark import ledger, processes
 from benchmark.addresses import torch_seed
 from benchmark.backbones import build as build_backbone
-from benchmark.config import RunConfig
+from benchmark.config import Revisions, RunConfig
 from benchmark.data.sources import prepare as prepare_sources
 from benchmark.engine.endings import blamed, recorded, told
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, duration
+from benchmark.provenance import suite
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
+from benchmark.revision import TRAINING
 from benchmark.runs import Run, locate, now
 from benchmark.streams.build import Benchmark, build
 from benchmark.streams.definition import Task
@@ -145,17 +147,22 @@ def _execute(
 def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
     """The same configuration with all that it leads to written out, once it is known to fit together.
 
-    That is every setting of the strategy, and where each task's images come from. Large datasets are cached on disk,
-    with a progress bar if a console is given.
+    That is every setting of the strategy, the revision of its code, and where each task's images come from. Every image
+    is examined. Large datasets are cached on disk, with a progress bar if a console is given.
 
     Raises:
-        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing.
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing, or
+            an image cannot be used.
     """
     strategy, _ = prepare(config)
     choose_device(config.training.device)
     tasks = [Task.model_validate(task) for task in config.tasks]
-    sources = prepare_sources(tasks, config.data, console)
-    return config.model_copy(update={"settings": strategy.settings.model_dump(mode="json"), "sources": sources})
+    found = {
+        "settings": strategy.settings.model_dump(mode="json"),
+        "sources": prepare_sources(tasks, config.data, console, config.training.patch_size),
+        "revisions": Revisions(strategy=registry.revision(type(strategy)), training=TRAINING),
+    }
+    return config.model_copy(update=found)
 
 
 def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
@@ -213,9 +220,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a result may depend on beside the configuration."""
+    """What a result may depend on beside the configuration, and which suite made it."""
     packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
     return {
+        **suite(),
         "python": platform.python_version(),
         **packages,
         "machine": f"{platform.system()} {platform.machine()}",
