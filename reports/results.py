@@ -168,6 +168,16 @@ class Result:
         """dB over the degraded input on tasks that are not learned yet."""
         return float(forward_transfer(self.psnr, self.input_psnr)) if len(self.psnr) > 1 else float("nan")
 
+    @cached_property
+    def computed_on(self) -> str:
+        """Where it was computed, in words: the device, threads on a CPU, and the version of torch.
+
+        The same command gives the same bytes where these, and the kind of processor, are the same.
+        """
+        known = self.run.environment
+        device, threads, torch = (plain(known.get(key, "unknown")) for key in ("device", "threads", "torch"))
+        return f"{device}, {f'threads: {threads}, ' if device == 'cpu' else ''}torch {torch}"
+
     def cost(self, name: str) -> float:
         """A quantity of the ledger, nan when it is absent."""
         return self.costs.get(name, (float("nan"), ""))[0]

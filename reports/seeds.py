@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.results import Array, Entry
-from reports.text import listed
+from reports.results import Array, Entry, Result
+from reports.text import listed, plain
 
 LEVEL = 0.05
 """p from which on a difference over seeds is not called significant."""
@@ -44,17 +44,19 @@ def significance(differences: Array) -> float:
 def facts(where: str, entries: Sequence[Entry]) -> str:
     """What a table has to say about its figures: metric, preset, images, seeds, and how differences were tested.
 
+    Where a task has test images of its own they are told task by task, and where runs were not all computed on a like
+    machine, that is told, too.
+
     Args:
         where: the preset, in words.
         entries: what the table shows.
     """
     results = [result for entry in entries for result in entry.results]
     protocols = sorted({text for result in results for text in result.protocols})
-    sources = sorted({str(side) for r in results for source in r.sources for side in (source.train, source.test)})
     seeds = sorted({result.seed for result in results})
     sentences = [
         f"PSNR in dB: {'; '.join(protocols) or 'protocol not stated'}.",
-        f"{where[:1].upper()}{where[1:]}, images: {', '.join(sources)}.",
+        f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
         f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
     ]
     if max((len(entry.results) for entry in entries), default=0) < FEWEST:
@@ -64,4 +66,22 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
             "Means ± standard deviation over seeds; † is not significantly worse than the best of its column (paired "
             f"t-test over seeds, p ≥ {LEVEL:g})."
         )
+    machines = sorted({result.computed_on for result in results})
+    if len(machines) > 1:
+        sentences.append(
+            f"Not all computed alike ({'; '.join(machines)}): differences may in part be those of rounding, which "
+            "training enlarges."
+        )
     return " ".join(sentences)
+
+
+def _images(results: Sequence[Result]) -> str:
+    """The test images, with the tasks they are of where tasks differ, and the training images."""
+    tested: dict[str, dict[str, None]] = {}
+    for result in results:
+        for task, source in zip(result.config["order"], result.sources, strict=True):
+            tested.setdefault(str(source.test), {})[plain(task)] = None
+    apart = [f"{images} for {listed(list(tasks))}" for images, tasks in tested.items()]
+    trained = sorted({str(source.train) for result in results for source in result.sources})
+    tests = ", ".join(apart if len(apart) > 1 else tested)
+    return f"test images: {tests}; training images: {', '.join(trained)}"

@@ -16,7 +16,8 @@ from rich.console import Console
 import reports
 from benchmark.errors import UserError
 from benchmark.runs import find_runs
-from reports import figures, frames, html, published, style, tables, terminal
+from reports import figures, frames, html, published, style, tables, terminal, versus
+from reports.families import families
 from reports.findings import finding
 from reports.labels import labels
 from reports.results import collect, read
@@ -359,3 +360,25 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     page = reports.build([tmp_path / "runs"], tmp_path / "report").read_text()
     assert "CBSD68 (68 test images)" in page
     assert "Where the images come from" in page
+    note = tables.comparison(mixed).note
+    assert "test images: embedded (3 photographs) for derain, deblock and deblur, CBSD68 (68 test images)" in note
+    assert "for denoise; training images: embedded (3 photographs)." in note
+    made_run(tmp_path / "alone", "mas", sources=sources)
+    (family,) = families(collect([tmp_path / "alone"]))
+    assert [one.name for one in versus.beside(family)] == ["table2"]
+    assert "CBSD68 (68 test images) for denoise" in versus.beside(family)[0].table.note
+
+
+def test_a_table_tells_where_its_runs_were_not_computed_alike(tmp_path: Path) -> None:
+    made_run(tmp_path / "runs", "cmc")
+    other = made_run(tmp_path / "runs", "mas")
+    (group,) = collect([tmp_path / "runs"]).groups
+    assert "computed alike" not in tables.comparison(group).note
+    for change in ({"threads": 1}, {"device": "NVIDIA H100"}, {"torch": "2.16.0"}):
+        environment = {"torch": "2.15.0", "threads": 2, "device": "cpu"} | change
+        (other.path / "environment.json").write_text(json.dumps(environment))
+        (group,) = collect([tmp_path / "runs"]).groups
+        note = tables.comparison(group).note
+        assert "Not all computed alike (" in note
+        assert str(next(iter(change.values()))) in note
+        assert "threads: 2" in note

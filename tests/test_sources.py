@@ -144,7 +144,7 @@ def test_what_is_missing_is_named_unless_something_may_stand_in(root: Path) -> N
     with pytest.raises(UserError) as raised:
         sources.find(tasks, disk(root))
     message = str(raised.value)
-    assert "div2k (train of denoise, train of deblock, train of deblur)" in message
+    assert "div2k (train of denoise, train of deblock, test of deblock, train of deblur, test of deblur)" in message
     assert "CBSD68" in message
     assert "--fallback embedded" in message
     found = sources.find(tasks, disk(root, fallback="embedded"))
