@@ -1,11 +1,13 @@
 """Replay and A-GEM: what the memory keeps, what a batch is made of, and which gradients are projected."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from avalanche.training.plugins import AGEMPlugin
 from made_stream import BATCH, UPDATES, Witness, learner, loss_and_gradient, network, pairs, stream
 from torch import Tensor, nn
 
@@ -150,6 +152,44 @@ def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_the_me
             assert float(given @ g_ref) >= -1e-5 * float(g.norm() * g_ref.norm())
             cases.append(product < 0)
     assert 0 < sum(cases) < len(cases), "both cases occurred"
+
+
+def test_agem_ends_with_the_same_bits_as_avalanches_plugin_on_the_same_batches() -> None:
+    class Avalanches(AGEM):
+        """Avalanche's projection, with batches from our memory."""
+
+        def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+            self.plugin = AGEMPlugin(patterns_per_experience=1, sample_size=0)
+            self.plugin.buffers = [self.memory] if len(self.memory) else []
+            self.plugin.buffer_dliter = self.batches(template)
+
+        def batches(self, template: Any) -> Iterator[list[Tensor]]:
+            while True:
+                address = (template.experience.current_experience, template.clock.train_exp_iterations)
+                yield self.memory.draw(template.train_mb_size, generator("agem", self.seed, *address))
+
+        def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+            self.plugin.before_training_iteration(template)
+
+        def after_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+            before = [parameter.grad.clone() for parameter in template.model.parameters()]
+            self.plugin.after_backward(template)
+            after = [parameter.grad for parameter in template.model.parameters()]
+            projected.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
+
+    projected: list[bool] = []
+    ends = []
+    for kind in (AGEM, Avalanches):
+        model = nn.Conv2d(3, 3, 1)
+        nn.init.dirac_(model.weight)
+        nn.init.zeros_(model.bias)
+        model.weight.data *= 0.3
+        template = learner(make(kind, patches=8), model)
+        for experience in stream(*TASKS):
+            template.learn(experience)
+        ends.append(model.state_dict())
+    assert any(projected)
+    assert same_bits(*ends)
 
 
 def flat(gradient: dict[str, Tensor]) -> Tensor:

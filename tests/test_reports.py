@@ -363,7 +363,7 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     note = tables.comparison(mixed).note
     assert "test images: embedded (3 photographs) for derain, deblock and deblur, CBSD68 (68 test images)" in note
     assert "for denoise; training images: embedded (3 photographs)." in note
-    made_run(tmp_path / "alone", "mas", sources=sources)
+    made_run(tmp_path / "alone", "together", sources=sources)
     (family,) = families(collect([tmp_path / "alone"]))
     assert [one.name for one in versus.beside(family)] == ["table2"]
     assert "CBSD68 (68 test images) for denoise" in versus.beside(family)[0].table.note
