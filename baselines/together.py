@@ -1,4 +1,4 @@
-"""Joint training on all tasks at once: two upper bounds, without and with knowledge of the task."""
+"""Joint training on all tasks at once: two references, without and with knowledge of the task; neither is a bound."""
 
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ class Together(Strategy):
 class TogetherTaskId(Together):
     """Joint training where every task has its own biases; ours, not the paper's.
 
-    The fairer upper bound for strategies that are told the task at test time, as CMC is: `together` has to guess it.
+    The fairer reference for strategies that are told the task at test time, as CMC is: `together` has to guess it.
     """
 
     name = "together_task_id"

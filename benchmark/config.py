@@ -47,6 +47,9 @@ class Training(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to train; auto takes a GPU if there is one"
     )
+    deterministic: bool = Field(
+        True, description="on a GPU, ask torch for deterministic algorithms, which may be slower; on a CPU they are"
+    )
 
     @property
     def updates(self) -> int:
@@ -131,7 +134,7 @@ class RunConfig(Section):
 
     @property
     def identity(self) -> str:
-        """A short name for the content; equal for runs that must give equal results.
+        """A short name for the content; equal for runs that must give equal results, on one kind of machine.
 
         It is that of the resolved configuration, in which the images' content and the code's revisions stand.
         """

@@ -1,7 +1,8 @@
 """Is a strategy what it says it is? Checks for authors of strategies, run on a small stream.
 
 The strategy learns three tasks of ``four_tasks`` three times over: twice from the start, and once interrupted after the
-first training round and resumed. What is on disk afterwards has to bear out everything the strategy declares.
+first training round and resumed. What is on disk afterwards has to bear out what the strategy
+declares; three small tasks are evidence, not proof.
 """
 
 import io

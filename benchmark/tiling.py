@@ -31,7 +31,7 @@ def reach(network: nn.Module) -> int:
 
 
 def restore(network: Callable[[Tensor], Tensor], images: Tensor, tile: int, margin: int) -> Tensor:
-    """Restore images tile by tile; equal to restoring them whole if ``margin`` is the network's reach.
+    """Restore images tile by tile; as if whole, up to rounding, if ``margin`` is the network's reach.
 
     Args:
         network: restores (N, 3, h, w) for any h and w.

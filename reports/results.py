@@ -28,7 +28,9 @@ from strategies.traits import WORDS, Traits, answers
 Array = npt.NDArray[np.float64]
 
 IRRELEVANT = ("workers", "tile", "root", "fallback", "cache")
-"""Settings of the data section that no result depends on, or only by way of the sources they lead to."""
+"""Settings of the data section that no result depends on, or only by way of the sources they lead to.
+
+The side of tiles matters for deformable layers alone, and there for pixels near a seam."""
 
 DEFINITION = ("name", "degradation", "train", "test", "again")
 """What makes a task, beside its sources."""
@@ -370,7 +372,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
     changed = outputs[(outputs["metric"] == "outputs_changed") & (outputs["after"] == tasks)]
     return Result(
         run=run,
-        config=config,
+        config=_completed(config),
         state=plain(state),
         psnr=_matrix(outputs, "psnr", tasks),
         ssim=_matrix(outputs, "ssim", tasks),
@@ -400,6 +402,12 @@ def _task_parameters(ledger: pd.DataFrame) -> float:
     begun = values.get("trainable_parameters", pd.Series(dtype=float))
     kept = values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
     return float(kept.mean())
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the settings that runs from before there were these do not name."""
+    training = config.get("training")
+    return config | {"training": {"deterministic": True} | training} if isinstance(training, dict) else config
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

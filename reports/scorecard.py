@@ -214,7 +214,7 @@ def _never_changes(family: Family) -> Finding:
         return MISSING
     changed = sum(result.changed[0] for result in results if result.changed)
     runs = f"{len(results)} run{'s' if len(results) > 1 else ''} of CMC"
-    text = f"{count(changed)} of {count(compared)} outputs of earlier tasks changed, over {runs}"
+    text = f"{count(changed)} of {count(compared)} outputs on test images of earlier tasks changed, over {runs}"
     return changed == 0, text, [Entry("cmc", results)]
 
 

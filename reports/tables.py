@@ -133,7 +133,10 @@ def comparison(group: Group) -> Table:
         ),
         Column("stored", "parameters", "parameters stored after the whole stream", best=-1),
         Column(
-            "outputs changed", "", "test outputs of earlier tasks no longer bit-identical after the last task", best=0
+            "outputs changed",
+            "",
+            "outputs on test images of earlier tasks that are no longer bit-identical after the last task",
+            best=0,
         ),
     ]
     inputs, input_ssim = group.input("input_psnr"), group.input("input_ssim")

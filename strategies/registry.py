@@ -85,7 +85,7 @@ BUILT_IN = {
     ),
     "together_task_id": Entry(
         "baselines.together:TogetherTaskId",
-        "all tasks at once, each with its own biases; ours, the fairer upper bound",
+        "all tasks at once, each with its own biases; ours, told the task",
         traits=Traits(stores_data=True, needs_task_id=True),
     ),
     "cumulative": Entry(

@@ -11,7 +11,7 @@ class Traits:
         needs_task_id: the network must be told at test time which task an image belongs to.
         stores_data: images of earlier tasks are kept.
         grows: the network gets larger with every task.
-        protects_exactly: after a task, its outputs never change again, bit for bit.
+        protects_exactly: a learned task's outputs, under its label and in evaluation mode, never change by a bit again.
     """
 
     needs_task_id: bool = False

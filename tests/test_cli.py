@@ -157,6 +157,7 @@ def test_identity_is_the_content() -> None:
     said = yaml.safe_load((config.PRESETS / "quick.yaml").read_text())["training"]["learning_rate"]
     assert identity() == identity(f"training.learning_rate={said}"), "what the preset says already"
     assert identity() != identity("training.learning_rate=0.001")
+    assert identity() == identity("training.deterministic=true") != identity("training.deterministic=false")
     assert identity() != identity(preset="paper")
 
 

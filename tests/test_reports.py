@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import INPUTS, LEARNED, ORDER, made_run, psnr
+from made_runs import INPUTS, LEARNED, ORDER, config, made_run, psnr
 from rich.console import Console
 
 import reports
@@ -367,6 +367,16 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     (family,) = families(collect([tmp_path / "alone"]))
     assert [one.name for one in versus.beside(family)] == ["table2"]
     assert "CBSD68 (68 test images) for denoise" in versus.beside(family)[0].table.note
+
+
+def test_runs_from_before_the_choice_of_algorithms_are_of_the_same_configuration(tmp_path: Path) -> None:
+    before = config()["training"]
+    made_run(tmp_path, seed=0, training=before)
+    made_run(tmp_path, seed=1, training={**before, "deterministic": True})
+    made_run(tmp_path, seed=2, training={**before, "deterministic": False})
+    (group,) = collect([tmp_path]).groups
+    assert [[result.seed for result in entry.results] for entry in group.entries] == [[2], [0, 1]]
+    assert group.entries[0].label == "cmc (deterministic=false)"
 
 
 def test_a_table_tells_where_its_runs_were_not_computed_alike(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Runs end to end, in this process: reproducible to the byte, resumable, and safe when something goes wrong."""
 
 import io
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark.engine.local import execute, resolve
+from benchmark.engine.local import choose_algorithms, execute, resolve
 from benchmark.errors import UserError
 from benchmark.planning import plan
 from benchmark.progress import Reporter, duration
@@ -40,6 +42,51 @@ def test_the_same_run_twice_gives_the_same_bytes(strategy: str, tmp_path: Path) 
     assert first.checkpoint(2).read_bytes() == second.checkpoint(2).read_bytes()
     other = smoke(strategy, tmp_path / "c", "training.learning_rate=0.001")
     assert content(other)["outputs.csv"] != content(first)["outputs.csv"]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What torch was asked for, without asking it."""
+    told: dict[str, Any] = {}
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **more: told.update(mode=mode, **more))
+    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(deterministic=None, benchmark=None))
+    return told
+
+
+def test_a_gpu_is_asked_for_deterministic_algorithms_before_it_is_used(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = torch.device("cuda")
+    choose_algorithms(gpu, False)
+    assert asked["mode"] is False
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (False, False)
+    choose_algorithms(gpu, True)
+    assert asked == {"mode": True, "warn_only": True}
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (True, False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    choose_algorithms(gpu, True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own"
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_every_run_chooses_its_algorithms_and_nothing_is_asked_on_a_cpu(
+    asked: dict[str, Any], deterministic: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = []
+
+    def noted(device: torch.device, wanted: bool) -> None:
+        chosen.append((device.type, wanted))
+        choose_algorithms(device, wanted)
+
+    monkeypatch.setattr("benchmark.engine.local.choose_algorithms", noted)
+    word = f"training.deterministic={str(deterministic).lower()}"
+    smoke("finetune", tmp_path, word, "training.device=cpu", order="derain")
+    assert chosen == [("cpu", deterministic)]
+    assert asked == {}
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_results_do_not_depend_on_data_workers(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def execute(
     """Do the runs that are not done yet, below ``out``.
 
     A finished run of the same content, wherever below ``out`` it lies, is kept; an interrupted one goes on after its
-    last finished task and ends bit for bit as if it had never stopped (on the CPU).
+    last finished task and ends bit for bit as if it had never stopped (on the CPU, with as many threads).
 
     Args:
         configs: what to run.
@@ -85,6 +85,7 @@ def _execute(
     config: RunConfig, path: Path, reporter: Reporter, force: bool, plugins: Sequence[SupervisedPlugin]
 ) -> Run:
     device = choose_device(config.training.device)
+    choose_algorithms(device, config.training.deterministic)
     strategy, model = prepare(config)
     benchmark = build(config)
     finished = 0 if force else _tasks_on_disk(path)
@@ -217,6 +218,22 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def choose_algorithms(device: torch.device, deterministic: bool) -> None:
+    """On a GPU, ask torch for deterministic algorithms, or leave it the choice; on a CPU nothing is asked.
+
+    Where torch has no deterministic algorithm for an operation it warns and goes on; the backward pass of the sampling
+    in ``deform`` is such a one. cuBLAS reads its workspace from the environment when it is first used, so this comes
+    before the first tensor on the GPU; a workspace that the user has set is kept.
+    """
+    if device.type != "cuda":
+        return
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False
 
 
 def environment(device: torch.device) -> dict[str, Any]:
