@@ -2,5 +2,8 @@
 
 import warnings
 
+from benchmark import home
+
 # Avalanche imports qpsolvers for a strategy that this suite does not use, and that warns where no solver is installed.
 warnings.filterwarnings("ignore", message="no QP solver found", module="qpsolvers")
+home.prepare()

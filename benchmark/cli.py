@@ -1,6 +1,5 @@
 """The command line: parse, call, print. torch and Avalanche are imported inside the commands that train."""
 
-import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,8 +12,11 @@ from rich.text import Text
 
 from benchmark import config, printing
 from benchmark.backbones import BACKBONES
+from benchmark.config import Assignment
 from benchmark.errors import UserError
-from benchmark.planning import plan, seeds, split_names
+from benchmark.files import command
+from benchmark.options import number, place, words
+from benchmark.planning import plan, root_assignments, seeds, split_names
 from benchmark.runs import LAYER_PROFILE
 from benchmark.validation import limits
 from strategies import registry
@@ -47,30 +49,52 @@ console = printing.Plain()
 NARROW = 8
 """Letters of a column that says yes or no; its heading wraps."""
 
+LARGEST_FEATURES = 4 * 2**30
+"""Bytes of the features that ``profile layer`` convolves, at most; the paper's take 0.24 GiB."""
+
 
 Plugins = Annotated[
     list[str] | None,
-    typer.Option(help="A Python file or module that defines strategies; it is imported. Repeatable."),
+    typer.Option(
+        parser=words("--plugin"), help="A Python file or module that defines strategies; it is imported. Repeatable."
+    ),
 ]
 
 
 Root = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Folder that holds the stream's datasets; used instead of embedded photographs."),
+    typer.Option(
+        "--data-root",
+        parser=place("--data-root"),
+        help="Folder that holds the stream's datasets; used instead of embedded photographs.",
+    ),
 ]
 Fallback = Annotated[
-    str | None, typer.Option(help="With --data-root: embedded stands in for datasets that are not there.")
+    str | None,
+    typer.Option(
+        parser=words("--fallback"), help="With --data-root: embedded stands in for datasets that are not there."
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"),
+    typer.Option(
+        "--set", parser=words("--set"), help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"
+    ),
 ]
-Preset = Annotated[str, typer.Option(help="Training length and sizes. See: list presets")]
+Preset = Annotated[str, typer.Option(parser=words("--preset"), help="Training length and sizes. See: list presets")]
 Seeds = Annotated[
-    str | None, typer.Option("--seed", help="One seed, or several with commas between; by default the experiment's.")
+    str | None,
+    typer.Option(
+        "--seed", parser=words("--seed"), help="One seed, or several with commas between; by default the experiment's."
+    ),
 ]
-Out = Annotated[Path, typer.Option(help="Folder for the run directories; finished ones below it are reused.")]
-Page = Annotated[Path, typer.Option(help="Folder for the report.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        parser=place("--out", made="folder"), help="Folder for the run directories; finished ones below it are reused."
+    ),
+]
+Page = Annotated[Path, typer.Option(parser=place("--report", made="folder"), help="Folder for the report.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files in the report's folder that no report wrote.")
 ]
@@ -90,19 +114,32 @@ class Kind(StrEnum):
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Option(help="One strategy, or several with commas between. See: list strategies")],
-    stream: Annotated[str, typer.Option(help="A shipped stream, or the path of a stream file (.yaml).")] = "four_tasks",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            parser=words("--strategy"), help="One strategy, or several with commas between. See: list strategies"
+        ),
+    ],
+    stream: Annotated[
+        str, typer.Option(parser=words("--stream"), help="A shipped stream, or the path of a stream file (.yaml).")
+    ] = "four_tasks",
     preset: Preset = "quick",
-    seed: Annotated[str, typer.Option(help="One seed, or several with commas between.")] = "0",
+    seed: Annotated[str, typer.Option(parser=words("--seed"), help="One seed, or several with commas between.")] = "0",
     order: Annotated[
-        str | None, typer.Option(help="Another order of the stream's tasks, or only some: denoise,derain")
+        str | None,
+        typer.Option(parser=words("--order"), help="Another order of the stream's tasks, or only some: denoise,derain"),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Where images come from. See: list datasets")] = None,
+    data: Annotated[
+        str | None, typer.Option(parser=words("--data"), help="Where images come from. See: list datasets")
+    ] = None,
     data_root: Root = None,
     fallback: Fallback = None,
     out: Out = Path("runs"),
     config_file: Annotated[
-        Path | None, typer.Option("--config", help="YAML file of settings, in sections like those of a preset.")
+        Path | None,
+        typer.Option(
+            "--config", parser=place("--config"), help="YAML file of settings, in sections like those of a preset."
+        ),
     ] = None,
     assignments: Assignments = None,
     plugin: Plugins = None,
@@ -114,8 +151,8 @@ def run(
     preset, then --config, then --set.
     """
     _add_plugins(plugin)
-    words = [*_data_words(data_root, fallback), *(assignments or [])]
-    configs = plan(strategy, stream, preset, seed, order, data, config_file, words)
+    given: list[str | Assignment] = [*root_assignments(data_root, fallback), *(assignments or [])]
+    configs = plan(strategy, stream, preset, seed, order, data, config_file, given)
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter
 
@@ -128,17 +165,22 @@ def run(
 
     for finished in done:
         show_run(finished, console)
-    console.print(f"\nA report of these runs: python -m benchmark report {out}")
+    console.print(f"\nA report of these runs: {command('report', out)}")
 
 
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
-    strategy: Annotated[str | None, typer.Option(help="With settings: a strategy whose own settings to show.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(parser=words("--strategy"), help="With settings: a strategy whose own settings to show."),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """List what can be chosen, with one line about each."""
+    if strategy is not None and kind is not Kind.settings:
+        raise UserError(f"--strategy {strategy} goes with 'list settings' alone, not with 'list {kind.value}'.")
     _add_plugins(plugin)
     if kind is Kind.settings:
         rows = _settings(strategy)
@@ -164,7 +206,9 @@ def list_(
 
 
 @app.command()
-def show(run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]) -> None:
+def show(
+    run: Annotated[Path, typer.Argument(parser=place("RUN"), help="A run directory.", metavar="RUN")],
+) -> None:
     """Show one run in the terminal: settings, PSNR after each task, forgetting, cost."""
     from benchmark.runs import find_runs
     from reports.terminal import show as show_run
@@ -175,8 +219,13 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.", metavar="R
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some.", metavar="RUN...")],
-    out: Page = Path("report"),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(parser=place("RUN"), help="Run directories, or folders that hold some.", metavar="RUN..."),
+    ],
+    out: Annotated[Path, typer.Option(parser=place("--out", made="folder"), help="Folder for the report.")] = Path(
+        "report"
+    ),
     overwrite: Overwrite = False,
 ) -> None:
     """Make one HTML report of runs, with every table as CSV and every figure as SVG and PNG."""
@@ -188,9 +237,15 @@ def report(
 
 @app.command()
 def check(
-    strategy: Annotated[str, typer.Option(help="One strategy, or several with commas between.")],
-    preset: Annotated[str, typer.Option(help="Sizes; training is lengthened to 100 updates a task.")] = "smoke",
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="One setting; repeatable.")] = None,
+    strategy: Annotated[
+        str, typer.Option(parser=words("--strategy"), help="One strategy, or several with commas between.")
+    ],
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Sizes; training is lengthened to 100 updates a task.")
+    ] = "smoke",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", parser=words("--set"), help="One setting; repeatable.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Check that a strategy is what it declares: it learns, repeats, resumes, keeps no data, counts its costs truly."""
@@ -216,14 +271,22 @@ def check(
 @app.command()
 def tune(
     strategy: Annotated[
-        str | None, typer.Option(help="Strategies to tune, with commas between; all by default.")
+        str | None,
+        typer.Option(parser=words("--strategy"), help="Strategies to tune, with commas between; all by default."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Training length and sizes to tune for.")] = "quick",
-    stream: Annotated[str, typer.Option(help="The stream to tune on.")] = "four_tasks",
-    out: Annotated[Path, typer.Option(help="Folder for the run directories; finished ones are reused.")] = Path(
-        "runs/tuning"
-    ),
-    table: Annotated[Path, typer.Option(help="CSV of what was tried, extended.")] = Path("tuning.csv"),
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Training length and sizes to tune for.")
+    ] = "quick",
+    stream: Annotated[str, typer.Option(parser=words("--stream"), help="The stream to tune on.")] = "four_tasks",
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=place("--out", made="folder"), help="Folder for the run directories; finished ones are reused."
+        ),
+    ] = Path("runs/tuning"),
+    table: Annotated[
+        Path, typer.Option(parser=place("--table", made="file"), help="CSV of what was tried, extended.")
+    ] = Path("tuning.csv"),
 ) -> None:
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
 
@@ -252,7 +315,8 @@ def tune(
 @app.command()
 def reproduce(
     names: Annotated[
-        list[str], typer.Argument(help="table1 to table7, figure4 to figure6, or all.", metavar="NAME...")
+        list[str],
+        typer.Argument(parser=words("NAME"), help="table1 to table7, figure4 to figure6, or all.", metavar="NAME..."),
     ],
     preset: Preset = "quick",
     seed: Seeds = None,
@@ -275,15 +339,16 @@ def reproduce(
     """
     from benchmark.experiments import matrix
 
-    chosen = matrix.names() if "all" in names else list(dict.fromkeys(names))
-    experiments = [matrix.paper(name) for name in chosen if name != matrix.LAYER]
+    asked = {name: None if name in ("all", matrix.LAYER) else matrix.paper(name) for name in names}
+    chosen = matrix.names() if "all" in asked else list(asked)
+    experiments = [asked.get(name) or matrix.paper(name) for name in chosen if name != matrix.LAYER]
     choices = _choices_of(preset, seed, data_root, fallback, assignments)
     _experiment(experiments, choices, out, report, overwrite, dry_run, layer=matrix.LAYER in chosen)
 
 
 @app.command()
 def sweep(
-    files: Annotated[list[Path], typer.Argument(help="Experiment files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(parser=place("FILE"), help="Experiment files.", metavar="FILE...")],
     preset: Preset = "quick",
     seed: Seeds = None,
     data_root: Root = None,
@@ -310,7 +375,9 @@ def sweep(
 
 @data_app.command("check")
 def data_check(
-    root: Annotated[Path, typer.Argument(help="Folder that holds datasets.", metavar="[ROOT]")] = Path("data"),
+    root: Annotated[
+        Path, typer.Argument(parser=place("ROOT"), help="Folder that holds datasets.", metavar="[ROOT]")
+    ] = Path("data"),
 ) -> None:
     """Open every image under ROOT: what was found, what is damaged or missing, what leaks from training to test."""
     from benchmark.data.check import check as examine
@@ -324,8 +391,13 @@ def data_check(
 
 @data_app.command("prepare")
 def data_prepare(
-    root: Annotated[Path, typer.Argument(help="Folder that holds datasets.", metavar="ROOT")],
-    cache: Annotated[Path | None, typer.Option(help="Folder for the cache; beside the data if not given.")] = None,
+    root: Annotated[Path, typer.Argument(parser=place("ROOT"), help="Folder that holds datasets.", metavar="ROOT")],
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            parser=place("--cache", made="folder"), help="Folder for the cache; beside the data if not given."
+        ),
+    ] = None,
 ) -> None:
     """Decode the training images under ROOT once, so that a patch costs a crop. Run it again after an interruption."""
     from benchmark.data.cache import prepare_all
@@ -343,7 +415,8 @@ def profile_data(
     step_ms: Annotated[
         float | None,
         typer.Option(
-            min=0.001, help="Milliseconds of a training step, to tell one worker's share of it; else measured at quick."
+            parser=number("--step-ms", 0.001, 1e6, whole=False),
+            help="Milliseconds of a training step, to tell one worker's share of it; else measured at quick.",
         ),
     ] = None,
 ) -> None:
@@ -357,15 +430,29 @@ def profile_data(
 
 @profile_app.command("layer")
 def profile_layer(
-    out: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("layer-profile.csv"),
-    size: Annotated[int, typer.Option(min=8, help="Height and width of the features in pixels.")] = 1000,
-    channels: Annotated[int, typer.Option(min=1, help="Channels into and out of the layer.")] = 64,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each is timed; the median counts.")] = 7,
+    out: Annotated[Path, typer.Option(parser=place("--out", made="file"), help="The CSV file to write.")] = Path(
+        "layer-profile.csv"
+    ),
+    size: Annotated[
+        int, typer.Option(parser=number("--size", 8, 8192), help="Height and width of the features in pixels.")
+    ] = 1000,
+    channels: Annotated[
+        int, typer.Option(parser=number("--channels", 1, 1024), help="Channels into and out of the layer.")
+    ] = 64,
+    repeats: Annotated[
+        int, typer.Option(parser=number("--repeats", 1, 1000), help="How often each is timed; the median counts.")
+    ] = 7,
 ) -> None:
     """Measure the paper's Table 6: what more parameters cost as larger kernels, as more layers, and in CMC's memory.
 
     Times are those of a forward pass, taken by turns; ratios are to a plain convolution.
     """
+    features = 4 * channels * size**2
+    if features > LARGEST_FEATURES:
+        raise UserError(
+            f"--channels {channels} and --size {size} are {features / 2**30:.1f} GiB of features; at most "
+            f"{LARGEST_FEATURES / 2**30:g} GiB."
+        )
     from benchmark.profiling import layer
 
     layer.render(layer.profile(out, channels, size, repeats, console), console)
@@ -377,14 +464,8 @@ def _choices_of(
 ) -> "Choices":
     from benchmark.experiments.matrix import Choices
 
-    words = (*_data_words(data_root, fallback), *(assignments or []))
-    return Choices(preset, tuple(seeds(seed)) if seed else (), words)
-
-
-def _data_words(data_root: Path | None, fallback: str | None) -> list[str]:
-    """The settings that --data-root and --fallback stand for."""
-    words = ["data.source=datasets", f"data.root={json.dumps(str(data_root))}"] if data_root else []
-    return words + ([f"data.fallback={json.dumps(fallback)}"] if fallback else [])
+    given: list[str | Assignment] = [*root_assignments(data_root, fallback), *(assignments or [])]
+    return Choices(preset, tuple(seeds(seed)) if seed else (), tuple(given))
 
 
 def _experiment(
@@ -403,6 +484,7 @@ def _experiment(
     if not dry_run:
         folder.check(page, overwrite)
 
+    matrix.refuse_strangers(experiments, choices)
     asked = [(experiment.name, matrix.expand(experiment, choices)) for experiment in experiments]
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter

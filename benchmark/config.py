@@ -8,15 +8,16 @@ settings of a strategy pass through as plain values and are checked by the strat
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.backbones import BACKBONES
 from benchmark.errors import UserError, unknown
-from benchmark.validation import explain
+from benchmark.files import YamlFile, as_path, value
+from benchmark.validation import Closed, explain
 
 PRESETS = Path(__file__).parent / "presets"
 SOURCES = {
@@ -25,20 +26,25 @@ SOURCES = {
 }
 """Where images come from: name → one line about it."""
 
+MOST_UPDATES = 100_000_000
+"""Batch updates for one task, at most; the paper makes 125,000."""
+MOST_PATCHES = 4 * 2**30
+"""Bytes of a batch's patches and their targets, at most; the paper's take 6 MiB."""
+MOST_FEATURES = 64 * 2**30
+"""Bytes of the features that a training step keeps, at most, as estimated for residual blocks; the paper's: 0.9 GiB."""
 
-class Section(BaseModel):
-    """A closed, frozen group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Section(Closed):
+    """A group of settings."""
 
 
 class Training(Section):
     """How long, with what and how fast a task is learned."""
 
     epochs: int = Field(125, ge=1, description="epochs per task")
-    updates_per_epoch: int = Field(1000, ge=1, description="batch updates in an epoch")
+    updates_per_epoch: int = Field(1000, ge=1, validate_default=True, description="batch updates in an epoch")
     batch_size: int = Field(16, ge=1, description="patches in a batch")
-    patch_size: int = Field(128, ge=8, le=1024, description="side of a training patch in pixels")
+    patch_size: int = Field(128, ge=8, le=1024, validate_default=True, description="side of a training patch in pixels")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's learning rate at the start of a task")
     schedule: Literal["halving", "cosine", "constant"] = Field(
         "halving", description="learning rate: halved every halve_every epochs, cosine decay to zero, or constant"
@@ -50,6 +56,27 @@ class Training(Section):
     deterministic: bool = Field(
         True, description="on a GPU, ask torch for deterministic algorithms, which may be slower; on a CPU they are"
     )
+
+    @field_validator("updates_per_epoch")
+    @classmethod
+    def _within_a_life(cls, updates: int, info: ValidationInfo) -> int:
+        epochs = info.data.get("epochs", 1)
+        if epochs * updates > MOST_UPDATES:
+            many = f"With training.epochs = {epochs:,} a task has {epochs * updates:,} updates"
+            raise ValueError(f"{many}; at most {MOST_UPDATES:,}")
+        return updates
+
+    @field_validator("patch_size")
+    @classmethod
+    def _within_memory(cls, side: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch_size", 1)
+        needed = batch * _pair(side)
+        if needed > MOST_PATCHES:
+            raise ValueError(
+                f"A batch of {batch:,} patches of this side takes {_gib(needed)}; at most {_gib(MOST_PATCHES)}, "
+                f"which is training.batch_size = {MOST_PATCHES // _pair(side):,}"
+            )
+        return side
 
     @property
     def updates(self) -> int:
@@ -86,6 +113,11 @@ class Data(Section):
         if source not in SOURCES:
             raise ValueError(f"accepted: {', '.join(SOURCES)}")
         return source
+
+    @field_validator("root", "cache")
+    @classmethod
+    def _place(cls, written: str | None) -> str | None:
+        return None if written is None else str(as_path(written))
 
 
 class Backbone(Section):
@@ -149,7 +181,7 @@ class RunConfig(Section):
     @property
     def run_name(self) -> str:
         """The name of the run's directory."""
-        return f"{self.strategy}-{Path(self.stream).stem}-{self.preset}-seed{self.seed}-{self.identity}"
+        return f"{self.strategy}-{self.stream}-{self.preset}-seed{self.seed}-{self.identity}"
 
 
 SECTIONS: dict[str, type[Section]] = {"training": Training, "data": Data, "backbone": Backbone}
@@ -158,88 +190,165 @@ SECTIONS: dict[str, type[Section]] = {"training": Training, "data": Data, "backb
 Values = dict[str, dict[str, Any]]
 """Section or strategy → field → value, before checking."""
 
+MEANT: dict[str, Any] = {"summary": str, **SECTIONS}
+"""The types that are wanted in presets and configuration files, as far as they are known without torch."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One setting that was given by itself.
+
+    Args:
+        section: the section or strategy.
+        field: the setting's name there.
+        value: its value, before checking.
+        said: the words it was given by, such as ``--set cmc.t=3`` or ``--data-root DIR``, for errors.
+    """
+
+    section: str
+    field: str
+    value: Any
+    said: str
+
+    @classmethod
+    def read(cls, text: str) -> "Assignment":
+        """From ``section.field=value``; the value is read as in a YAML file, or is text if the setting is.
+
+        Raises:
+            UserError: it is not of this form.
+        """
+        name, equals, written = text.partition("=")
+        section, dot, field = name.strip().partition(".")
+        if not (equals and dot and field):
+            raise UserError(f"--set {text}: expected section.field=value, for example --set training.epochs=3.")
+        if not written.strip():
+            raise UserError(f"--set {text}: the value is empty.")
+        try:
+            return cls(section, field, value(written, meant(section, field)), f"--set {text}")
+        except UserError as error:
+            raise UserError(f"--set {text}: {error}") from error
+
+
+def meant(section: str, field: str) -> Any:
+    """The type of a setting, as far as it is known without torch."""
+    known = SECTIONS[section].model_fields.get(field) if section in SECTIONS else None
+    return known.annotation if known else Any
+
 
 def presets() -> dict[str, str]:
     """Every shipped preset with one line about it."""
-    return {path.stem: _read_yaml(path).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
+    return {path.stem: _read(path).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
 
 
 def sizes(preset: str) -> tuple[Training, Backbone]:
     """The training and the network of a shipped preset."""
-    values = _read_yaml(PRESETS / f"{preset}.yaml")
+    values = _read(PRESETS / f"{preset}.yaml")
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
 
 
 def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
     """What a shipped preset says about a strategy; nothing for a preset of another name."""
     shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
-    return dict(_read_yaml(shipped[preset]).get(strategy, {})) if preset in shipped else {}
+    return dict(_read(shipped[preset]).get(strategy, {})) if preset in shipped else {}
 
 
 def gather(
-    preset: str, file: Path | None, assignments: Sequence[str], strategies: Sequence[str], chosen: Sequence[str]
+    preset: str,
+    file: Path | None,
+    assignments: Sequence[str | Assignment],
+    strategies: Sequence[str],
+    chosen: Sequence[str],
 ) -> Values:
-    """Merge preset, configuration file and ``section.field=value`` assignments; what comes later wins.
+    """Merge preset, configuration file and single assignments; what comes later wins.
+
+    A data root without a word on where images come from means the datasets under it.
 
     Args:
         preset: name of a preset.
         file: a YAML file with the same sections, or None.
-        assignments: texts such as ``training.epochs=3``; values are read as YAML.
+        assignments: settings of their own, or texts such as ``training.epochs=3``.
         strategies: names of all strategies, each of which may be a section.
         chosen: the strategies of this command; setting another one's field is an error.
 
     Raises:
-        UserError: a preset, file, section or assignment is wrong.
+        UserError: a preset, file, section or assignment is wrong, or two of them contradict each other.
     """
     available = presets()
     if preset not in available:
         raise unknown("preset", preset, available)
-    layers = [_sections(_read_yaml(PRESETS / f"{preset}.yaml"), f"preset '{preset}'", strategies)]
+    singles = [Assignment.read(one) if isinstance(one, str) else one for one in assignments]
+    _refuse_contradictions(singles)
+    layers = [(f"preset '{preset}'", _read(PRESETS / f"{preset}.yaml"))]
     if file is not None:
-        layers.append(_sections(_read_yaml(file), f"'{file}'", strategies))
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        section, dot, field = name.strip().partition(".")
-        if not (equals and dot and field):
-            raise UserError(f"--set {text}: expected section.field=value, for example --set training.epochs=3.")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {text}: the value is not valid YAML.") from error
-        if isinstance(parsed, str):
-            parsed = _number(parsed)
-        layers.append(_sections({section: {field: parsed}}, f"--set {text}", strategies))
-        if section in strategies and section not in chosen:
-            raise UserError(f"--set {text}: strategy '{section}' is not part of this command ({', '.join(chosen)}).")
+        layers.append((f"'{file}'", _read(file)))
+    layers += [(one.said, {one.section: {one.field: one.value}}) for one in singles]
     merged: Values = {}
-    for layer in layers:
-        for section, fields in layer.items():
+    said: dict[str, str] = {}
+    for source, layer in layers:
+        for section, fields in _sections(layer, source, strategies).items():
             merged.setdefault(section, {}).update(fields)
+            said.update({f"{section}.{field}": source for field in fields})
+    for one in singles:
+        if one.section in strategies and one.section not in chosen:
+            raise UserError(f"{one.said}: strategy '{one.section}' is not part of this command ({', '.join(chosen)}).")
+    _settle_source(merged.setdefault("data", {}), said)
     return merged
+
+
+def _refuse_contradictions(singles: Sequence[Assignment]) -> None:
+    """Refuse options that set the same differently; only of two ``--set`` the later one wins."""
+    given: dict[tuple[str, str], list[Assignment]] = {}
+    for one in singles:
+        if one.said.startswith("--"):
+            given.setdefault((one.section, one.field), []).append(one)
+    for same in given.values():
+        special = next((one for one in same if not one.said.startswith("--set ")), None)
+        other = next((one for one in same if special is not None and one.value != special.value), None)
+        if special is not None and other is not None:
+            raise UserError(f"{special.said} contradicts {other.said}. Give one of them.")
+
+
+def _settle_source(data: dict[str, Any], said: Mapping[str, str]) -> None:
+    """Take a root for the wish to use it, and refuse what only datasets have where photographs were asked for."""
+    if data.get("root") is not None:
+        data.setdefault("source", "datasets")
+    if data.get("source", "embedded") != "embedded":
+        return
+    for field, unset in (("root", None), ("fallback", "none")):
+        if data.get(field, unset) == unset:
+            continue
+        source = said.get("data.source")
+        asked = f"contradicts {source}" if source else "needs --data-root DIR"
+        raise UserError(
+            f"{said[f'data.{field}']} {asked}: data.{field} is for datasets on disk, and data.source is 'embedded'. "
+            "Leave one of them out."
+        )
 
 
 def checked(**fields: Any) -> RunConfig:
     """A run's configuration from plain values.
 
     Raises:
-        UserError: a field is unknown or out of range.
+        UserError: a field is unknown or out of range, or training would take far too much memory.
     """
     try:
-        return RunConfig.model_validate(fields)
+        config = RunConfig.model_validate(fields)
     except ValidationError as error:
         raise UserError(explain(error, RunConfig)) from error
+    training, network = config.training, config.backbone
+    layers = 2 * network.blocks + 2
+    features = training.batch_size * training.patch_size**2 * network.width * 4 * layers
+    if features > MOST_FEATURES:
+        raise UserError(
+            f"A training step keeps about {_gib(features)} of features: training.batch_size = {training.batch_size:,} "
+            f"patches of training.patch_size = {training.patch_size} in about {layers} layers of backbone.width = "
+            f"{network.width}. At most {_gib(MOST_FEATURES)} are accepted; lower one of them."
+        )
+    return config
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the configuration file '{path}': {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"'{path}' is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise UserError(f"'{path}' holds no settings: expected sections such as 'training:' with fields below them.")
-    return data
+def _read(path: Path) -> dict[str, Any]:
+    return YamlFile(path, "configuration file", "sections such as 'training:' with fields below them", MEANT).data
 
 
 def _sections(data: Mapping[str, Any], source: str, strategies: Sequence[str]) -> Values:
@@ -255,9 +364,10 @@ def _sections(data: Mapping[str, Any], source: str, strategies: Sequence[str]) -
     return found
 
 
-def _number(text: str) -> Any:
-    """YAML reads 1e-4 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _pair(side: int) -> int:
+    """Bytes of a patch and its target in float32."""
+    return 2 * 3 * 4 * side**2
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB".replace(".0 ", " ")

@@ -34,10 +34,12 @@ def between(low: float, high: float, whole: bool = False) -> BeforeValidator:
 
     def check(value: Any) -> Any:
         ends = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        if whole:
+            ends = tuple(int(end) if isinstance(end, float) and end.is_integer() else end for end in ends)
         numbers = all(isinstance(end, int if whole else int | float) and not isinstance(end, bool) for end in ends)
         if not numbers or len(ends) != 2 or not low <= ends[0] <= ends[1] <= high:
             raise ValueError(f"a {kind} from {low:g} to {high:g} is accepted, or a range [low, high] of such numbers")
-        return ends if isinstance(value, list | tuple) else value
+        return ends if isinstance(value, list | tuple) else ends[0]
 
     return BeforeValidator(check)
 

@@ -1,11 +1,93 @@
-"""YAML files that people write: read safely, with errors that name the line."""
+"""What people write by hand: YAML files, single values and places, each read in one way wherever it stands.
 
-from collections.abc import Sequence
+Numbers are written as people write them, ``3``, ``+3``, ``1_000``, ``.5``, ``1e-3`` and ``1E5``, and ``true``,
+``false`` and ``null`` are the only words with a meaning of their own: ``no``, ``on``, ``010`` (ten), ``1:30`` and
+``2024-01-01`` are what they look like. Where text is meant, such as a name or a path, everything is text as it was
+written: a folder may be called ``2024``, ``1e5`` or ``~old``.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
+from yaml.constructor import SafeConstructor
 
 from benchmark.errors import UserError
+
+NUMBER = re.compile(r"[-+]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+WORDS = {"true": True, "false": False, "null": None, "": None}
+"""Plain words that are no text, in any of ``true``, ``True`` and ``TRUE``."""
+LARGEST = 100_000
+"""Values that a file may hold once everything it refers to (YAML's aliases) is written out."""
+
+_PLAIN, _MERGE = "plain", "tag:yaml.org,2002:merge"
+_KNOWN = {_PLAIN, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
+
+
+def number(text: str) -> int | float | None:
+    """The number that a text is, or None if it is none."""
+    if not NUMBER.fullmatch(text):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def plain(text: str) -> Any:
+    """What an unquoted text stands for where anything may stand: a number, true, false, null, or itself."""
+    if text == "~" or (text.lower() in WORDS and text in (text.lower(), text.capitalize(), text.upper())):
+        return WORDS.get(text.lower())
+    found = number(text)
+    return text if found is None else found
+
+
+def as_path(text: str | os.PathLike[str]) -> Path:
+    """The path that a person wrote: ``~`` and ``~user`` at its start are home folders, as in a shell.
+
+    Variables such as ``$HOME`` are left to the shell; a folder whose own name starts with ``~`` is ``./~name``.
+
+    Raises:
+        ValueError: it is empty, or no path can be like it.
+    """
+    written = os.fspath(text)
+    if not written.strip():
+        raise ValueError("it is empty; give a path, and '.' for the present folder")
+    if "\0" in written:
+        raise ValueError("a path holds no zero byte")
+    path = Path(os.path.expanduser(written))  # noqa: PTH111 (pathlib's fails for a user who is not there)
+    return Path.cwd() / path if str(path).startswith("~") and not written.startswith("~") else path
+
+
+def command(*words: str | Path) -> str:
+    """A command of the suite that can be pasted into a shell; paths are quoted where they need it."""
+    written = [f"./{word}" if isinstance(word, Path) and str(word)[0] in "-~" else str(word) for word in words]
+    return shlex.join(["python", "-m", "benchmark", *written])
+
+
+def value(text: str, meant: Any = Any) -> Any:
+    """A single value, as it would be read from a file.
+
+    Args:
+        text: what was written, such as ``1e-3``, ``fixed`` or ``[1, 2]``.
+        meant: the type that is wanted; where it is text, ``text`` is given back as it is.
+
+    Raises:
+        UserError: it is not valid YAML.
+    """
+    if _is_text(meant):
+        return text
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else _Builder(f"'{text}'").build(node, meant)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"'{text}' is not valid YAML.") from error
 
 
 class YamlFile:
@@ -15,25 +97,27 @@ class YamlFile:
         path: the file.
         kind: what it should be, as in ``stream file``, for errors.
         needs: what it must hold at the least, for errors.
+        meant: the types that are wanted: a pydantic model, or a mapping of keys to types. They decide what is read as
+            text; nothing else is checked.
 
     Raises:
         UserError: it cannot be read, is not valid YAML, is not a mapping, or has a key twice.
     """
 
-    def __init__(self, path: Path, kind: str, needs: str) -> None:
+    def __init__(self, path: Path, kind: str, needs: str, meant: Any = Any) -> None:
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.data = yaml.safe_load(text)
+            root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
+            if not isinstance(root, yaml.MappingNode):
+                raise UserError(f"'{path}' is no {kind}: it needs {needs}.")
+            self.data: dict[str, Any] = _Builder(str(path)).build(root, meant)
         except OSError as error:
             raise UserError(f"Cannot read the {kind} '{path}': {error.strerror}.") from error
+        except RecursionError as error:
+            raise UserError(f"'{path}' is no {kind}: it is nested without end.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"'{path}' is not valid YAML: {error}") from error
-        if not isinstance(self.data, dict) or root is None:
-            raise UserError(f"'{path}' is no {kind}: it needs {needs}.")
         self.root = root
-        self._refuse_doubles(self.root)
 
     def error(self, path: Sequence[str | int], problem: str) -> UserError:
         """An error about the value at this path of keys and places."""
@@ -55,14 +139,87 @@ class YamlFile:
             line, node = found[0]
         return line + 1
 
-    def _refuse_doubles(self, node: yaml.Node) -> None:
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes and gives no plain scalar a type; that is left to :class:`_Builder`."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way)
+        "<": [(_MERGE, re.compile("<<$"))],
+        None: [(_PLAIN, re.compile(""))],
+    }
+
+
+class _Builder:
+    """Makes plain values of YAML's nodes, guided by the types that are wanted."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.open: list[yaml.Node] = []
+        self.flat: set[yaml.Node] = set()
+        self.built = 0
+
+    def build(self, node: yaml.Node, meant: Any) -> Any:
+        self.built += 1
+        if node in self.open:
+            raise self.error(node, "a part that is within itself.")
+        if self.built > LARGEST:
+            raise self.error(node, f"more than {LARGEST:,} values.")
+        if node.tag not in _KNOWN:
+            raise self.error(node, f"the tag {node.tag} has no meaning here; leave it out.")
+        self.open.append(node)
+        built = self._content(node, meant)
+        self.open.pop()
+        return built
+
+    def error(self, node: yaml.Node, problem: str) -> UserError:
+        return UserError(f"{self.source}, line {node.start_mark.line + 1}: {problem}")
+
+    def _content(self, node: yaml.Node, meant: Any) -> Any:
         if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise UserError(f"{self.path}, line {key.start_mark.line + 1}: '{key.value}' stands twice.")
-                seen.add(key.value)
-                self._refuse_doubles(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._refuse_doubles(item)
+            if node not in self.flat:  # an alias leads here again
+                self.flat.add(node)
+                self._refuse_doubles(node)
+                SafeConstructor().flatten_mapping(node)
+            return {key.value: self.build(below, _below(meant, key.value)) for key, below in node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, _below(meant, place)) for place, item in enumerate(node.value)]
+        if node.tag != _PLAIN:
+            return node.value
+        if _is_text(meant):
+            none = NoneType in _kinds(meant) and node.value != "~" and plain(node.value) is None
+            return None if none else node.value
+        return plain(node.value)
+
+    def _refuse_doubles(self, node: yaml.MappingNode) -> None:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.error(key, "a key is a single word.")
+            if key.value in seen:
+                raise self.error(key, f"'{key.value}' stands twice.")
+            seen.add(key.value)
+
+
+def _kinds(meant: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows, such as (str, None) of ``str | None``."""
+    return (meant,) if isinstance(meant, type | Mapping) or get_origin(meant) in (list, dict) else get_args(meant)
+
+
+def _is_text(meant: Any) -> bool:
+    """Whether what stands here is text, and not read as anything else."""
+    if get_origin(meant) is Literal:
+        return all(isinstance(choice, str) for choice in get_args(meant))
+    kinds = _kinds(meant)
+    return str in kinds or any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
+
+
+def _below(meant: Any, key: str | int) -> Any:
+    """The type that is wanted of an entry of a mapping or a list."""
+    if isinstance(meant, Mapping):
+        return meant.get(key, Any)
+    for kind in _kinds(meant):
+        if get_origin(kind) in (list, dict):
+            return get_args(kind)[-1]
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
+            return kind.model_fields[str(key)].annotation
+    return Any

@@ -1,12 +1,18 @@
 """From what a command asks for to the configurations of its runs; without torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark import config
+from benchmark.config import Assignment
 from benchmark.errors import UserError, unknown
+from benchmark.files import number
 from benchmark.streams.definition import load
 from strategies import registry
+
+MOST_RUNS = 10_000
+"""More runs than this at once are taken for a mistake."""
 
 
 def plan(
@@ -17,7 +23,7 @@ def plan(
     order: str | None,
     data: str | None,
     config_file: Path | None,
-    assignments: list[str],
+    assignments: Sequence[str | Assignment],
 ) -> list[config.RunConfig]:
     """The configurations that a ``run`` command asks for, strategy by strategy and seed by seed.
 
@@ -25,20 +31,23 @@ def plan(
         UserError: a name is unknown, or a value is not accepted.
     """
     available = registry.entries()
-    chosen = list(dict.fromkeys(split_names(strategy)))
+    chosen = list(dict.fromkeys(split_names(strategy, "--strategy")))
     for name in chosen:
         if name not in available:
             raise unknown("strategy", name, available)
     defined = load(stream)
+    numbers = seeds(seed)
+    if len(chosen) * len(numbers) > MOST_RUNS:
+        raise UserError(f"{len(chosen)} strategies with {len(numbers):,} seeds each: at most {MOST_RUNS:,} runs.")
     if order is not None:
-        defined = defined.reordered(split_names(order))
+        defined = defined.reordered(split_names(order, "--order"))
     if data is not None:
-        assignments = [*assignments, f"data.source={data}"]
+        assignments = [*assignments, Assignment("data", "source", data, f"--data {data}")]
     values = config.gather(preset, config_file, assignments, list(available), chosen)
     shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
     configs = []
     for name in chosen:
-        for number in seeds(seed):
+        for one in numbers:
             configs.append(
                 config.checked(
                     strategy=name,
@@ -47,7 +56,7 @@ def plan(
                     order=defined.order,
                     tasks=[task.model_dump(mode="json") for task in defined.tasks],
                     preset=preset,
-                    seed=number,
+                    seed=one,
                     settings=values.get(name, {}),
                     **shared,
                 )
@@ -55,25 +64,42 @@ def plan(
     return configs
 
 
+def root_assignments(data_root: Path | None, fallback: str | None) -> list[Assignment]:
+    """The settings that ``--data-root`` and ``--fallback`` stand for."""
+    found = []
+    if data_root is not None:
+        said = f"--data-root {data_root}"
+        found += [Assignment("data", "source", "datasets", said), Assignment("data", "root", str(data_root), said)]
+    if fallback is not None:
+        found.append(Assignment("data", "fallback", fallback, f"--fallback {fallback}"))
+    return found
+
+
 def seeds(text: str) -> list[int]:
     """The seeds between commas, each once.
 
     Raises:
-        UserError: one is not a whole number.
+        UserError: one is not a whole number from 0.
     """
-    numbers = list(dict.fromkeys(split_names(text)))
-    if not all(number.isdecimal() for number in numbers):
+    numbers = [number(name) for name in split_names(text, "--seed")]
+    if not all(one is not None and one >= 0 and one == one // 1 for one in numbers):
         raise UserError(f"--seed {text}: expected whole numbers from 0, with commas between, such as 0,1,2.")
-    return [int(number) for number in numbers]
+    return list(dict.fromkeys(int(one) for one in numbers if one is not None))
 
 
-def split_names(text: str) -> list[str]:
+def split_names(text: str, option: str = "") -> list[str]:
     """Names between commas, in order.
+
+    Args:
+        text: the names.
+        option: the option they were given with, for errors.
 
     Raises:
         UserError: there is none.
     """
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise UserError(f"'{text}' names nothing; give one name, or several with commas between.")
+        raise UserError(
+            f"{option} '{text}'".lstrip() + " names nothing; give one name, or several with commas between."
+        )
     return names

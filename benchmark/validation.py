@@ -1,12 +1,31 @@
 """What pydantic found wrong, told so that a user can mend it."""
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from benchmark.errors import unknown
+
+
+class Closed(BaseModel):
+    """A frozen group of settings that takes no name it does not know, and no number that is none.
+
+    Whole numbers may be written as ``3.0`` or ``1e3``; a number where text is wanted is its text. Infinity, nan and
+    true or false in place of a number are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name].annotation if info.field_name else bool
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("A number is accepted, not true or false")
+        return value
 
 
 def explain(

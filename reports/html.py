@@ -232,6 +232,10 @@ def settings(result: Result) -> dict[str, list[tuple[str, str]]]:
     return {title: [(plain(k), plain(v, 300)) for k, v in flatten(values).items()] for title, values in parts.items()}
 
 
+UNSET = ("data.root", "data.cache")
+"""Places that are not named in a command where there is none; any text would be one."""
+
+
 def command(result: Result) -> str:
     """The command that makes the run again; it names every setting, so that later defaults do not matter."""
     config = result.config
@@ -241,6 +245,8 @@ def command(result: Result) -> str:
     sections = {name: config.get(name) or {} for name in ("data", "backbone", "training")}
     sections[result.strategy] = config.get("settings") or {}
     for name, value in flatten(sections).items():
+        if value is None and name in UNSET:
+            continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         lines.append(f"    --set {_quoted(f'{name}={text}')}")
     return " \\\n".join(lines)

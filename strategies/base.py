@@ -11,23 +11,21 @@ from typing import Any, ClassVar
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.models import MultiTaskModule
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from benchmark.validation import Closed
 from strategies.traits import Traits
 
 EXEMPLARS = "exemplars."
 """Start of the names of stored images in a strategy's state."""
 
 
-class Settings(BaseModel):
+class Settings(Closed):
     """Base of a strategy's settings: frozen, checked, and closed to names it does not know.
 
     Give every field a description and its range; both appear in ``list settings`` and in errors.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Strategy(SupervisedPlugin):

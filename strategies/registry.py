@@ -7,8 +7,9 @@ or module, which is imported at once.
 """
 
 import importlib.util
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from benchmark.config import SECTIONS
 from benchmark.errors import UserError, unknown
+from benchmark.files import as_path
 from benchmark.validation import explain
 from strategies.origin import content
 from strategies.traits import Traits
@@ -38,12 +41,16 @@ class Entry:
         origin: empty for built-in strategies; else the package and its version, or the file or module and a hash of its
             content and of what it imports.
         traits: what the class declares; None where it is not known before the class is imported.
+        source: of a plugin, the file or module that was given.
+        rivals: of an installed strategy, the packages that announce another of this name.
     """
 
     target: str
     summary: str
     origin: str = ""
     traits: Traits | None = None
+    source: str = ""
+    rivals: tuple[str, ...] = ()
 
 
 OWN_PARTS = Traits(needs_task_id=True, grows=True, protects_exactly=True)
@@ -111,59 +118,73 @@ _plugins: dict[str, Entry] = {}
 
 def entries() -> dict[str, Entry]:
     """Every available strategy by name; a built-in name cannot be taken by another."""
-    installed = {
-        point.name: Entry(point.value, f"installed by {point.dist.name if point.dist else 'a package'}", _origin(point))
-        for point in entry_points(group=GROUP)
-    }
-    return {**installed, **_plugins, **BUILT_IN}
+    return {**_installed(), **_plugins, **BUILT_IN}
 
 
 def add_plugin(source: str) -> list[str]:
     """Import a Python file (ending in .py) or module, and make the strategies it defines available.
 
+    The same file or module may be given again.
+
     Returns:
         The names of its strategies.
 
     Raises:
-        UserError: it cannot be imported, defines no strategy, or one that takes a built-in name.
+        UserError: it cannot be imported, defines no strategy, or one whose name cannot be used or is taken.
     """
     from strategies.base import Strategy
 
-    path = Path(source)
     is_file = source.endswith(".py")
+    path = as_path(source) if is_file else Path()
     if is_file and not path.is_file():
         raise UserError(f"--plugin {source}: there is no such file.")
-    module_name = f"continual_restoration_plugin_{path.stem}" if is_file else source
     try:
-        module = _import_file(path, module_name) if is_file else import_module(source)
+        module = _import_file(path) if is_file else import_module(source)
     except (Exception, SystemExit) as error:
         raise UserError(f"--plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
-    found = [
-        kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Strategy) and kind.__module__ == module_name
-    ]
-    named = {kind.name: kind for kind in found if hasattr(kind, "name")}
-    if not named:
+    found = {
+        kind: attribute
+        for attribute, kind in reversed(vars(module).items())  # of two names of one class, the first
+        if isinstance(kind, type)
+        and issubclass(kind, Strategy)
+        and kind.__module__ == module.__name__
+        and hasattr(kind, "name")
+    }
+    if not found:
         raise UserError(f"--plugin {source} defines no strategy: a subclass of strategies.base.Strategy with a name.")
-    for name, kind in named.items():
-        if name in BUILT_IN:
-            raise UserError(f"--plugin {source}: the name '{name}' is taken by a built-in strategy. Choose another.")
-        origin = f"{path.name if is_file else source}#{content(module_name, Path(module.__file__ or ''))}"
-        _plugins[name] = Entry(f"{module_name}:{kind.__name__}", _first_line(kind), origin, kind.traits)
-    return list(named)
+    file = getattr(module, "__file__", None)
+    home = str(Path(file).resolve()) if file else source
+    origin = f"{path.name if is_file else source}#{content(module.__name__, Path(file or ''))}"
+    added: dict[str, Entry] = {}
+    for kind, attribute in reversed(found.items()):
+        entry = Entry(f"{module.__name__}:{attribute}", _first_line(kind), origin, kind.traits, home)
+        _check_name(f"--plugin {source}: class {attribute}", kind.name, entry)
+        if kind.name in added:
+            other = added[kind.name].target.partition(":")[2]
+            raise UserError(
+                f"--plugin {source}: the classes {other} and {attribute} are both called '{kind.name}'. "
+                "Give each a name of its own."
+            )
+        added[kind.name] = entry
+    _plugins.update(added)
+    return list(added)
 
 
 def load(name: str) -> "type[Strategy]":
     """The class of a strategy.
 
     Raises:
-        UserError: no strategy has this name, or its package is broken.
+        UserError: no strategy has this name, several packages announce it, or its package is broken.
     """
     available = entries()
     if name not in available:
         raise unknown("strategy", name, available)
     entry = available[name]
+    if entry.rivals:
+        raise UserError(
+            f"Strategy '{name}' is announced by several packages: {', '.join((entry.origin, *entry.rivals))}. "
+            "Uninstall all but one."
+        )
     module, _, attribute = entry.target.partition(":")
     try:
         return getattr(import_module(module), attribute)
@@ -203,12 +224,46 @@ def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:
         raise UserError(explain(error, strategy.Settings, strategy.name)) from error
 
 
+def _installed() -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for point in dict.fromkeys(entry_points(group=GROUP)):
+        package = point.dist.name if point.dist else "a package"
+        entry = Entry(point.value, f"installed by {package}", _origin(point))
+        before = found.get(point.name)
+        if before is None or before.target == entry.target:
+            found[point.name] = before or entry
+        else:
+            found[point.name] = replace(before, rivals=(*before.rivals, entry.origin))
+    return found
+
+
+def _check_name(what: str, name: Any, entry: Entry) -> None:
+    """Refuse a plugin's strategy whose name means something else already, or could not be written in a command."""
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name)):
+        raise UserError(f"{what}: the name {name!r} cannot be used. Letters, digits, '_' and '-' are accepted.")
+    taken = ""
+    if name in BUILT_IN:
+        taken = "a built-in strategy"
+    elif name in SECTIONS:
+        taken = "a group of settings"
+    elif name in _plugins:
+        other = _plugins[name]
+        taken = "" if other.source == entry.source else f"a strategy of the plugin {other.source}"
+    elif name in (installed := _installed()) and installed[name].target != entry.target:
+        taken = f"a strategy of {installed[name].origin} ({installed[name].target})"
+    if taken:
+        raise UserError(f"{what}: the name '{name}' is taken by {taken}. Choose another.")
+
+
 def _origin(point: Any) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
-def _import_file(path: Path, name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
+def _import_file(path: Path) -> Any:
+    """Import a file under a name that no other file has."""
+    place = str(path.resolve())
+    name = f"continual_restoration_plugin_{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, place)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

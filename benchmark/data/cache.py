@@ -37,6 +37,7 @@ from benchmark.data.digests import contents
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
 from benchmark.errors import UserError
+from benchmark.files import command
 from benchmark.printing import progress
 
 FOLDER = ".cache-continual-restoration"
@@ -176,7 +177,7 @@ def load(dataset: Dataset, folder: Path, side: Side = "clean") -> Images:
     if not _finished(place, side, sources):
         state = "does not fit its files any more" if _index(place, side).exists() else "does not exist"
         raise UserError(
-            f"The cache of {dataset.name} {state}. Write it with: python -m benchmark data prepare {dataset.root}"
+            f"The cache of {dataset.name} {state}. Write it with: {command('data', 'prepare', dataset.root)}"
         )
     return Images(_pixels(place, side), tuple(sources))
 

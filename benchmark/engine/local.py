@@ -32,6 +32,9 @@ from benchmark.training import RestorationTemplate
 from strategies import registry
 from strategies.base import Strategy
 
+MOST_WEIGHTS = 2**28
+"""Weights of a network, at most; with gradients and Adam's two moments they take 4 GiB. The paper's has 446,000."""
+
 
 def execute(
     configs: Sequence[RunConfig],
@@ -175,10 +178,24 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     kind = registry.load(config.strategy)
     with blamed(config.strategy):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
+        _refuse_too_large(config)
         torch.manual_seed(torch_seed("weights", config.seed))
         backbone = config.backbone
         plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
         return strategy, strategy.adapt(plain, len(config.order))
+
+
+def _refuse_too_large(config: RunConfig) -> None:
+    """Count a network's weights before they are made."""
+    backbone = config.backbone
+    with torch.device("meta"):
+        network = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    if weights > MOST_WEIGHTS:
+        raise UserError(
+            f"backbone.width = {backbone.width} and backbone.blocks = {backbone.blocks} make a network of {weights:,} "
+            f"weights; at most {MOST_WEIGHTS:,}. Lower one of them."
+        )
 
 
 def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any, int]]:

@@ -19,25 +19,22 @@ the paper are in ``benchmark/experiments/paper``.
 """
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.config import SECTIONS, RunConfig, presets
+from benchmark.config import SECTIONS, Assignment, RunConfig, presets
 from benchmark.errors import UserError, unknown
 from benchmark.files import YamlFile
-from benchmark.planning import plan
+from benchmark.planning import MOST_RUNS, plan
 from benchmark.validation import explain
 from strategies import registry
 
 FOLDER = Path(__file__).parent / "paper"
-
-MOST_RUNS = 10_000
-"""A matrix with more runs than this is taken for a mistake."""
 
 LAYER = "table6"
 """The one table of the paper that is not made of runs: it is measured on a single layer."""
@@ -63,7 +60,9 @@ class Experiment(BaseModel):
     presets: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="settings of every run with one preset: preset → section.field → value"
     )
-    seeds: list[int] = Field(default=[0], min_length=1, description="seeds; each combination is run with every seed")
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        default=[0], min_length=1, description="seeds; each combination is run with every seed"
+    )
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,16 @@ class Choices:
 
     preset: str = "quick"
     seeds: tuple[int, ...] = ()
-    assignments: tuple[str, ...] = ()
+    assignments: tuple[str | Assignment, ...] = ()
+
+    @property
+    def settings(self) -> list[Assignment]:
+        """The assignments, read.
+
+        Raises:
+            UserError: one is not of the form ``section.field=value``.
+        """
+        return [Assignment.read(one) if isinstance(one, str) else one for one in self.assignments]
 
 
 def names() -> list[str]:
@@ -104,7 +112,7 @@ def load(path: Path) -> Experiment:
     Raises:
         UserError: the file cannot be read or says what cannot be; the line is told.
     """
-    file = YamlFile(path, "experiment file", "at least a list 'strategies'")
+    file = YamlFile(path, "experiment file", "at least a list 'strategies'", _meant())
     try:
         experiment = Experiment.model_validate({"name": path.stem, **file.data})
     except ValidationError as error:
@@ -123,7 +131,29 @@ def load(path: Path) -> Experiment:
     for key, values in experiment.vary.items():
         if not values:
             raise file.error(["vary", key], f"'{key}' has no values to try.")
+        for where in (["set"], *(["presets", preset] for preset in experiment.presets)):
+            fixed = experiment.set if where == ["set"] else experiment.presets[where[1]]
+            if key in fixed:
+                raise file.error([*where, key], f"'{key}' is varied, too; leave it out of one of them.")
     return experiment
+
+
+def strategies(experiment: Experiment) -> set[str]:
+    """The strategies that it runs, with those of the experiments that belong to it."""
+    return {*experiment.strategies, *(name for other in experiment.of for name in strategies(paper(other)))}
+
+
+def refuse_strangers(experiments: Sequence[Experiment], choices: Choices) -> None:
+    """Refuse an assignment to a strategy that none of the experiments runs; it would do nothing.
+
+    Raises:
+        UserError: there is one.
+    """
+    run = set().union(*(strategies(experiment) for experiment in experiments))
+    for one in choices.settings:
+        if one.section in registry.entries() and one.section not in run:
+            accepted = ", ".join(sorted(run)) or "none"
+            raise UserError(f"{one.said}: no run is of the strategy '{one.section}'. Strategies here: {accepted}.")
 
 
 def expand(experiment: Experiment, choices: Choices) -> list[RunConfig]:
@@ -146,16 +176,29 @@ def expand(experiment: Experiment, choices: Choices) -> list[RunConfig]:
             raise UserError(f"Experiment '{experiment.name}' has {runs} runs of {strategy}; at most {MOST_RUNS}.")
         for stream, order, *values in itertools.product(experiment.streams, orders, *mine.values()):
             chosen = fixed | dict(zip(mine, values, strict=True))
-            words = [f"{key}={json.dumps(value)}" for key, value in chosen.items()]
-            theirs = [word for word in choices.assignments if _meant_for(word, strategy)]
-            configs += plan(strategy, stream, choices.preset, seeds, order, None, None, [*words, *theirs])
+            said = f"experiment '{experiment.name}'"
+            ours = [Assignment(*key.partition(".")[::2], value, f"{key} of {said}") for key, value in chosen.items()]
+            theirs = [one for one in choices.settings if _meant_for(one.section, strategy)]
+            configs += plan(strategy, stream, choices.preset, seeds, order, None, None, [*ours, *theirs])
     return list({planned.identity: planned for planned in configs}.values())
 
 
 def _meant_for(key: str, strategy: str) -> bool:
-    """Whether a setting, or an assignment to one, is for runs of this strategy: not if it names another one."""
+    """Whether a setting, or all of a section, is for runs of this strategy: not if it names another one."""
     section = key.partition(".")[0]
     return section == strategy or section not in registry.entries()
+
+
+def _meant() -> dict[str, Any]:
+    """The types that are wanted in an experiment file."""
+    settings = {
+        f"{section}.{name}": field.annotation
+        for section, kind in SECTIONS.items()
+        for name, field in kind.model_fields.items()
+    }
+    fields = {name: field.annotation for name, field in Experiment.model_fields.items()}
+    vary = {key: GenericAlias(list, kind) for key, kind in settings.items()}
+    return fields | {"set": settings, "vary": vary, "presets": dict.fromkeys(presets(), settings)}
 
 
 def _check_settings(experiment: Experiment, file: YamlFile) -> None:

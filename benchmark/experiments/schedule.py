@@ -124,13 +124,14 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
         configs: resolved. The order is named where it is not that of the first run on the same stream, the stream and
             the seed where there are several.
     """
-    streams = {config.stream: config.order for config in reversed(configs)}
+    called = _streams(configs)
+    streams = {stream: config.order for stream, config in reversed(list(zip(called, configs, strict=True)))}
     seeds = {config.seed for config in configs}
     found = []
-    for config in configs:
+    for stream, config in zip(called, configs, strict=True):
         parts = [config.strategy]
         if len(streams) > 1:
-            parts.append(Path(config.stream).stem)
+            parts.append(stream)
         usual_training, usual_backbone = sizes(config.preset)
         kind = registry.load(config.strategy)
         usual_settings = registry.settings(kind, preset_settings(config.preset, config.strategy))
@@ -142,12 +143,27 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
         for section, values, usual in pairs:
             known = usual.model_dump(mode="json")
             parts += [f"{section}.{name}={value}" for name, value in values.items() if value != known.get(name)]
-        if config.order != streams[config.stream]:
+        if config.order != streams[stream]:
             parts.append(" → ".join(config.order))
         if len(seeds) > 1:
             parts.append(f"seed {config.seed}")
         found.append(" ".join(parts))
     return found
+
+
+def _streams(configs: Sequence[RunConfig]) -> list[str]:
+    """The name of each run's stream; those of other tasks under the same name are numbered."""
+    known: dict[str, list[dict[str, Any]]] = {}
+    names = []
+    for config in configs:
+        tasks = {task["name"]: task for task in config.tasks}
+        others = known.setdefault(config.stream, [])
+        fits = [all(other.get(name, task) == task for name, task in tasks.items()) for other in others]
+        number = [*fits, True].index(True)
+        others[number:] = others[number:] or [{}]
+        others[number].update(tasks)
+        names.append(f"{config.stream} ({number + 1})" if number else config.stream)
+    return names
 
 
 def _done(run: Run, tasks: int) -> int:

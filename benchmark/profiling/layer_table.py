@@ -7,6 +7,7 @@ from typing import get_type_hints
 import pandas as pd
 
 from benchmark.errors import UserError
+from benchmark.files import command
 from benchmark.runs import write_table
 
 
@@ -75,5 +76,5 @@ def read(path: Path) -> list[Row]:
         ]
     except (OSError, ValueError) as error:
         raise UserError(
-            f"'{path}' cannot be read: {error}. Measure it again with: python -m benchmark profile layer"
+            f"'{path}' cannot be read: {error}. Measure it again with: {command('profile', 'layer', '--out', path)}"
         ) from error

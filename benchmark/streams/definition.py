@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchmark.degradations import Degradation, make
 from benchmark.errors import UserError, unknown
-from benchmark.files import YamlFile
+from benchmark.files import YamlFile, as_path
 from benchmark.validation import explain
 
 FOLDER = Path(__file__).parent
@@ -116,6 +116,12 @@ class Stream(BaseModel):
         return self.model_copy(update={"tasks": [tasks[name] for name in order]})
 
 
+MEANT: dict[str, Any] = {"stream": str, "order": list[str]} | {
+    name: field.annotation for name, field in Stream.model_fields.items()
+}
+"""The types that are wanted in a stream file, of either kind."""
+
+
 def shipped() -> dict[str, Path]:
     """The streams that come with the suite, by name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
@@ -130,12 +136,20 @@ def load(name: str) -> Stream:
     Raises:
         UserError: there is no such stream, or its file is wrong; the line is told.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped().get(name)
+    path = shipped().get(name)
+    if path is None and name.endswith((".yaml", ".yml")):
+        path = as_path(name)
     if path is None:
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
-    file = YamlFile(path, "stream file", "a list 'tasks'")
+    file = YamlFile(path, "stream file", "a list 'tasks'", MEANT)
     if "stream" not in file.data:
-        return _stream(file)
+        stream = _stream(file)
+        original = shipped().get(stream.name)
+        if original is not None and not path.samefile(original) and stream.tasks != load(stream.name).tasks:
+            raise file.error(
+                ["name"], f"'{stream.name}' is the name of a shipped stream with other tasks. Give the file another."
+            )
+        return stream
     for key in file.data:
         if key not in ("summary", "stream", "order"):
             raise file.error([key], str(unknown("key beside 'stream'", str(key), ["summary", "stream", "order"])))

@@ -11,6 +11,9 @@ from strategies.base import Settings, Strategy, Traits
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert
 
+MOST_VALUES = 2**30
+"""Values in all memories of a network, at most, which is 4 GiB, and three times as much again in training."""
+
 
 class CMCSettings(Settings):
     """Settings of CMC."""
@@ -48,6 +51,13 @@ class CMC(Strategy):
             raise UserError(
                 f"cmc.fraction = {chosen.fraction:g} for each of {tasks} tasks is {chosen.fraction * tasks:.0%} of the "
                 f"memory. Use a fraction of at most {1 / tasks:.4g}, or set cmc.exhausted=expand."
+            )
+        rows = max(chosen.t, chosen.t_ends or 0)
+        values = rows * sum(parameter.numel() for parameter in backbone.parameters())
+        if values > MOST_VALUES:
+            raise UserError(
+                f"cmc.t = {rows} rows of memory for each weight of this network are {values:,} values; at most "
+                f"{MOST_VALUES:,}. Use fewer rows, or a smaller network."
             )
         begin = partial(
             CMCConv2d.begin_task,

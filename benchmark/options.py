@@ -1,0 +1,70 @@
+"""What options of the command line accept: places, words and numbers, each read in one way by every command.
+
+An empty value is an error that names its option. It is never taken for the current folder or for nothing. Each function
+here gives a parser for one option, which is told its name; defaults go through it, too.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark import files
+from benchmark.errors import UserError
+
+
+def words(option: str) -> Callable[[str], str]:
+    """A parser of text that is not empty."""
+
+    def text(value: str) -> str:
+        if not value.strip():
+            raise UserError(f"{option} is empty; give a value or leave it out.")
+        return value
+
+    return text
+
+
+def place(option: str, made: Literal["folder", "file"] | None = None) -> Callable[[Any], Path]:
+    """A parser of a path, with ``~`` expanded.
+
+    Args:
+        option: the option's name.
+        made: what the command will make there; what is there already must be the same, and it must be possible to
+            write. For places that are only read, readers say what they need.
+    """
+
+    def path(value: Any) -> Path:
+        try:
+            found = files.as_path(value)
+        except ValueError as error:
+            raise UserError(f"{option}: {error}.") from error
+        problem = _obstacle(found, made) if made else ""
+        if problem:
+            raise UserError(f"Cannot write to '{found}': {problem}. Choose another {made} with {option}.")
+        return found
+
+    return path
+
+
+def number(option: str, least: float, most: float, whole: bool = True) -> Callable[[Any], Any]:
+    """A parser of a number from ``least`` to ``most``, written as in any file, such as 1e-3 or 1_000."""
+
+    def parse(value: Any) -> Any:
+        found = files.number(value) if isinstance(value, str) else value
+        if found is None or not least <= found <= most or (whole and found != found // 1):
+            kind = "whole number" if whole else "number"
+            raise UserError(f"{option} {value} is not accepted: expected a {kind} from {least:,} to {most:,}.")
+        return int(found) if whole else float(found)
+
+    parse.__name__ = "integer" if whole else "float"
+    return parse
+
+
+def _obstacle(path: Path, made: str) -> str:
+    """Why a file or folder cannot be made at a path; empty if it can."""
+    if os.path.lexists(path) and path.is_dir() != (made == "folder"):
+        return f"it is not a {made}"
+    there = next((above for above in (path, *path.absolute().parents) if os.path.lexists(above)), path)
+    if there != path and not there.is_dir():
+        return f"'{there}' is not a folder"
+    return "" if os.access(there, os.W_OK) else f"'{there}' cannot be written to"
