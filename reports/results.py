@@ -459,7 +459,7 @@ def _text(values: Any) -> str:
 
 def _stream(config: dict[str, Any]) -> str:
     """The stream's name; a stream from a file is named after it, wherever the file lay."""
-    return plain(Path(str(config.get("stream"))).stem)
+    return plain(Path(str(config.get("stream"))).name.removesuffix(".yaml").removesuffix(".yml"))
 
 
 def setting(result: Result) -> dict[str, Any]:

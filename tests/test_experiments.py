@@ -277,3 +277,31 @@ def test_a_figure_of_the_paper_at_tiny_scale(command: Command, tmp_path: Path) -
     again = command(*words)
     assert "4 runs, all finished." in again.stdout
     assert again.stdout.count("kept") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("strategies: [cmc]\nset: {cmc.t: 5}\nvary: {cmc.t: [1, 2]}\n", 2),
+        ("strategies: [cmc]\nvary: {cmc.t: [1, 2]}\npresets:\n  smoke: {cmc.t: 5}\n", 4),
+        ("strategies: [cmc]\nseeds: [0, -1]\n", 2),
+    ],
+)
+def test_what_contradicts_itself_in_a_file_is_told(write: Write, text: str, line: int) -> None:
+    with pytest.raises(UserError, match=f"line {line}: "):
+        load(write(text))
+
+
+def test_streams_of_one_name_are_told_apart(write: Write, tmp_path: Path) -> None:
+    files = []
+    for folder, std in (("a", 10), ("b", 20)):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "same.v2.yaml")
+        files[-1].write_text(f"tasks: [{{name: n, degradation: noise, train: {{std: {std}}}, test: {{std: {std}}}}}]")
+    text = f"strategies: [finetune]\nstreams: ['{files[0]}', '{files[1]}']\nseeds: [0, 1]\n"
+    configs = expand(load(write(text)), Choices("smoke"))
+    names = schedule.names(configs)
+    assert len(set(names)) == len(configs) == 4
+    assert "same.v2 (2)" in names[2]
+    assert len({config.run_name for config in configs}) == 4
+    assert configs[0].run_name.startswith("finetune-same.v2-smoke-seed0-")

@@ -89,6 +89,76 @@ def test_a_bad_plugin_file_is_a_clear_error(text: str | None, expected: str, tmp
         registry.add_plugin(str(file))
 
 
+def plugin(file: Path, *classes: str, base: str = "Strategy") -> str:
+    """A plugin file of classes given as ``Class=name``; gives its path."""
+    text = "from strategies.base import Strategy\n"
+    for one in classes:
+        kind, _, name = one.partition("=")
+        text += f"\n\nclass {kind}({base}):\n    'Made for a test.'\n"
+        text += f"    name = {name!r}\n" if name else ""
+        base = kind if name else base
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return str(file)
+
+
+@pytest.fixture
+def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_plugins", {})
+
+
+@pytest.mark.usefixtures("_no_plugins")
+def test_two_classes_of_one_name_are_refused_and_both_named(tmp_path: Path) -> None:
+    for classes in (["Left=same", "Right=same"], ["Left=inherited", "Right="]):
+        with pytest.raises(UserError, match="Left and Right are both called"):
+            registry.add_plugin(plugin(tmp_path / f"p{len(classes[1])}.py", *classes))
+    assert not registry._plugins
+    source = plugin(tmp_path / "alias.py", "Left=once")
+    Path(source).write_text(Path(source).read_text() + "\n\nOther = Left\n")
+    assert registry.add_plugin(source) == ["once"]
+
+
+@pytest.mark.usefixtures("_no_plugins")
+def test_plugins_that_share_a_name_are_refused_and_both_named(tmp_path: Path) -> None:
+    first, second = plugin(tmp_path / "a/here.py", "A=shared"), plugin(tmp_path / "b/there.py", "B=shared")
+    registry.add_plugin(first)
+    registry.add_plugin(first)
+    with pytest.raises(UserError, match=r"there\.py: class B: the name 'shared' is taken by .*here\.py"):
+        registry.add_plugin(second)
+
+
+@pytest.mark.usefixtures("_no_plugins")
+def test_plugin_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
+    registry.add_plugin(plugin(tmp_path / "a/same.py", "Kind=from_a"))
+    registry.add_plugin(plugin(tmp_path / "b/same.py", "Kind=from_b"))
+    assert [registry.load(name).name for name in ("from_a", "from_b")] == ["from_a", "from_b"]
+
+
+@pytest.mark.usefixtures("_no_plugins")
+@pytest.mark.parametrize("name", ["data", "training", "a,b", "a.b", "", "a b", "../x"])
+def test_a_name_that_means_something_else_is_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(f"from strategies.base import Strategy\nclass A(Strategy):\n    'Odd.'\n    name = {name!r}\n")
+    with pytest.raises(UserError, match="class A: the name"):
+        registry.add_plugin(str(file))
+
+
+@pytest.mark.usefixtures("_no_plugins")
+def test_packages_that_share_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for package in ("one", "two"):
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            f"[{registry.GROUP}]\nboth = {package}:Kind\nonly_{package} = {package}:Kind\n"
+        )
+    with pytest.raises(UserError, match=r"'both' is announced by several packages: (one 1\.0, two|two 1\.0, one) 1\.0"):
+        registry.load("both")
+    with pytest.raises(UserError, match=r"'only_one' is taken by a strategy of one 1\.0"):
+        registry.add_plugin(plugin(tmp_path / "mine.py", "A=only_one"))
+
+
 def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_other(tmp_path: Path) -> None:
     (tmp_path / "good_package.py").write_text(EXAMPLE.read_text())
     (tmp_path / "broken_package.py").write_text("raise RuntimeError('half installed')\n")

@@ -155,3 +155,14 @@ def test_an_error_in_a_stream_file_ends_the_command(command: Command, tmp_path: 
     assert done.returncode == 2
     assert "line 3" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_takes_a_shipped_streams_name_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    copy = tmp_path / "severity.yaml"
+    copy.write_text(shipped()["severity"].read_text())
+    assert load(str(copy)) == load("severity")
+    copy.write_text("tasks: [{name: x, degradation: noise}]\n")
+    with pytest.raises(UserError, match=r"severity\.yaml, line 1: 'severity' is the name of a shipped stream"):
+        load(str(copy))
+    copy.write_text("name: mild\ntasks: [{name: x, degradation: noise}]\n")
+    assert load(str(copy)).name == "mild"
