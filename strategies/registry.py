@@ -6,6 +6,7 @@ imports neither torch nor Avalanche. Installed packages announce theirs under th
 or module, which is imported at once.
 """
 
+import hashlib
 import importlib.util
 import re
 import sys

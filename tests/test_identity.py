@@ -192,6 +192,18 @@ def test_a_plugin_counts_with_all_that_it_imports(tmp_path: Path, monkeypatch: p
     assert origin() != changed
 
 
+def test_a_plugin_is_the_same_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = set()
+    for folder in ("one", "two"):
+        monkeypatch.setattr(registry, "_plugins", {})
+        plugin = tmp_path / folder / "resting.py"
+        plugin.parent.mkdir()
+        plugin.write_text(PLUGIN.format("", "Resting", "resting"))
+        registry.add_plugin(str(plugin))
+        origins.add(registry.entries()["resting"].origin)
+    assert len(origins) == 1
+
+
 def test_a_module_counts_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "package_of_mine"
