@@ -28,6 +28,7 @@ from benchmark.backbones.dense import DenseBlock
 from benchmark.backbones.resnet import ResidualBlock
 from benchmark.errors import UserError
 from strategies.base import Settings, Strategy, Traits
+from strategies.surgery import convolutions, exchange
 
 TAPS = 9
 
@@ -114,8 +115,8 @@ def small_network(backbone: Backbone, width: int) -> Backbone:
     network = type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
     for block in list(network.body.modules()):
         if isinstance(block, ResidualBlock | DenseBlock):
-            name, conv = next((name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.Conv2d))
-            block.set_submodule(name, DeformableConv2d(conv))
+            conv = next(iter(convolutions(block).values()))
+            exchange(conv, DeformableConv2d(conv))
     return network
 
 

@@ -1,7 +1,6 @@
 """One network per task: nothing is forgotten, nothing is shared, and storage grows with every task."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.addresses import torch_seed
 from strategies.base import Strategy, TaskNetwork, Traits
+from strategies.surgery import copied
 
 
 class Independent(Strategy):
@@ -27,7 +27,7 @@ def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
 
     So after the first task, this baseline and plain training are the same network.
     """
-    network = copy.deepcopy(backbone)
+    network = copied(backbone)
     if task > 0:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("independent", seed, task))
@@ -49,7 +49,7 @@ class Switch(nn.ModuleDict):
 
 
 class SeparateNetworks(TaskNetwork):
-    """A network for each task; only the newest is trainable.
+    """A network for each task; only the one in training is trainable, and the others run in evaluation mode.
 
     Args:
         make: gives a task's untrained network.
@@ -67,6 +67,17 @@ class SeparateNetworks(TaskNetwork):
         self.backbone.requires_grad_(False)
         self.backbone[str(task)] = self.make(task)
 
+    def end_task(self) -> None:
+        """Freeze the newest network, and leave no gradient that an optimizer could still follow."""
+        self.backbone.requires_grad_(False)
+        self.backbone.zero_grad()
+        super().end_task()
+
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """All layers of a network that is not in training."""
+        return () if task == self.learning else self.backbone[str(task)].modules()
+
     def activate(self, task: int) -> None:
-        """Choose the task whose network the next forward passes use."""
+        """Choose the task whose network is used."""
+        self.active = task
         self.backbone.chosen = str(task)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from strategies.base import Strategy, TaskNetwork, Traits
-from strategies.surgery import replace_layers
+from strategies.surgery import TaskConv2d, replace_convolutions
 
 
 class Together(Strategy):
@@ -32,7 +32,7 @@ class TogetherTaskId(Together):
         return TaskBiasNetwork(backbone)
 
 
-class TaskBiasConv2d(nn.Module):
+class TaskBiasConv2d(TaskConv2d):
     """A convolution whose weight all tasks share, with a bias for each task.
 
     Args:
@@ -42,13 +42,18 @@ class TaskBiasConv2d(nn.Module):
     start: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
+        super().__init__(conv)
         assert conv.bias is not None
+        del self._parameters["bias"]
+        self.weight = conv.weight
         self.register_buffer("start", conv.bias.detach(), persistent=False)
-        conv.register_parameter("bias", None)
-        self.conv = conv
         self.biases = nn.ParameterDict()
         self.task = 0
+
+    @property
+    def bias(self) -> Tensor:  # type: ignore[override]
+        """The chosen task's bias, or what every task's starts from."""
+        return self.biases.get(str(self.task), self.start)
 
     def begin_task(self, task: int) -> None:
         """Add a bias for a task."""
@@ -56,14 +61,15 @@ class TaskBiasConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the shared weight and the chosen task's bias."""
-        return self.conv._conv_forward(x, self.conv.weight, self.biases[str(self.task)])
+        return self._conv_forward(x, self.weight, self.biases[str(self.task)])
 
 
 class TaskBiasNetwork(TaskNetwork):
     """A network of :class:`TaskBiasConv2d`; all tasks' biases stay trainable, so that tasks can be learned together.
 
     Args:
-        backbone: any network; it becomes a part of this one. Convolutions without a bias stay as they are.
+        backbone: any network; it becomes a part of this one. Convolutions without a bias, with a frozen one, and
+            subclasses of ``nn.Conv2d`` stay as they are.
 
     Raises:
         UserError: no convolution has a bias.
@@ -71,9 +77,11 @@ class TaskBiasNetwork(TaskNetwork):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone = replace_layers(
-            backbone, nn.Conv2d, lambda conv, _: conv if conv.bias is None else TaskBiasConv2d(conv)
-        )
+
+        def make(conv: nn.Conv2d, _: str) -> nn.Module:
+            return conv if conv.bias is None or not conv.bias.requires_grad else TaskBiasConv2d(conv)
+
+        self.backbone = replace_convolutions(backbone, make, taken=("bias",))
         self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, TaskBiasConv2d)]
         if not self.layers:
             raise UserError(
@@ -87,6 +95,7 @@ class TaskBiasNetwork(TaskNetwork):
             layer.begin_task(task)
 
     def activate(self, task: int) -> None:
-        """Choose the task whose biases the next forward passes use."""
+        """Choose the task whose biases are used."""
+        self.active = task
         for layer in self.layers:
             layer.task = task

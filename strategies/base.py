@@ -6,6 +6,8 @@ A strategy is one class with a name, typed settings and declared traits. It may 
 current ``experience``, ``model``, ``optimizer``, ``mbatch``, ``mb_output`` and ``loss``.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -79,8 +81,9 @@ class Strategy(SupervisedPlugin):
 class TaskNetwork(MultiTaskModule):
     """A network that is told the task of each image, as Avalanche's multi-task modules are.
 
-    Subclasses define ``backbone``, :meth:`add_task` (make room for a new task), :meth:`activate` (choose a task) and,
-    where something is to be settled after training, :meth:`end_task`.
+    Subclasses define ``backbone``, :meth:`add_task` (make room for a new task), :meth:`activate` (choose a task, and
+    note it as ``active``) and, where something is to be settled after training, :meth:`end_task`. Those that promise
+    never to change what was learned also define :meth:`standing_still`.
     Tasks are numbered by Avalanche's task labels, which count from 0 in the order of the stream.
     """
 
@@ -89,6 +92,8 @@ class TaskNetwork(MultiTaskModule):
     def __init__(self) -> None:
         super().__init__()
         self.known: list[int] = []
+        self.learning: int | None = None
+        self.active: int | None = None
 
     def adaptation(self, experience: Any) -> None:
         """Called by Avalanche before each experience: begin the tasks that are new, in training only."""
@@ -99,9 +104,11 @@ class TaskNetwork(MultiTaskModule):
                 self.begin_task(task)
 
     def begin_task(self, task: int) -> None:
-        """Make room for a task that was not seen before, and know it from now on."""
+        """Make room for a task that was not seen before, know it from now on, and make it the active one."""
         self.add_task(task)
         self.known.append(task)
+        self.learning = task
+        self.activate(task)
 
     def add_task(self, task: int) -> None:
         """Make room for a task; ``known`` holds the ones before it."""
@@ -109,35 +116,108 @@ class TaskNetwork(MultiTaskModule):
 
     def end_task(self) -> None:
         """Settle what was just learned; called after every training experience, last of all callbacks."""
+        self.learning = None
 
     def activate(self, task: int) -> None:
-        """Choose the task that the next forward passes are for."""
+        """Choose the task that the backbone is for; a forward pass of this network leaves that as it was."""
         raise NotImplementedError
 
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """Layers that a forward pass for the task must not move, though the network may be in training mode.
+
+        They run in evaluation mode: normalisation uses its running statistics and leaves them, nothing is dropped.
+        So what a settled task computes is the same in both modes, and depends on no random number.
+        """
+        return ()
+
     def forward(self, x: Tensor, task_labels: Tensor | int) -> Tensor:
-        """Restore images (N, 3, H, W), each under its own task label (N,) or all under one.
+        """Restore images (N, C, H, W), each under its own task label (N,) or all under one.
+
+        What comes out may have another size and type than what goes in, as long as all tasks agree.
 
         Raises:
-            UserError: a task was never learned.
+            UserError: a task was never learned, there are not as many labels as images, or outputs of different tasks
+                cannot be put into one tensor.
         """
-        if isinstance(task_labels, int):
-            return self.forward_single_task(x, task_labels)
+        if not isinstance(task_labels, Tensor):
+            return self.forward_single_task(x, int(task_labels))
+        if task_labels.ndim and len(task_labels) != len(x):
+            raise UserError(f"{len(task_labels)} task labels for {len(x)} images: give one for each, or one number.")
         tasks = torch.unique(task_labels).tolist()
+        if not tasks:
+            return self._restore_nothing(x)
         if len(tasks) == 1:
             return self.forward_single_task(x, tasks[0])
-        out = torch.empty_like(x)
-        for task in tasks:
-            chosen = task_labels == task
-            out[chosen] = self.forward_single_task(x[chosen], task)
-        return out
+        places = [torch.nonzero(task_labels == task).flatten() for task in tasks]
+        outputs = [self.forward_single_task(x[place], task) for place, task in zip(places, tasks, strict=True)]
+        _check_that_they_fit(tasks, places, outputs)
+        return torch.cat(outputs)[torch.cat(places).argsort()]
 
     def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
-        """Restore images (N, 3, H, W) of one task.
+        """Restore images (N, C, H, W) of one task.
 
         Raises:
             UserError: the task was never learned.
         """
-        if task_label not in self.known:
-            raise UserError(f"Task {task_label} was never learned. Learned so far: {self.known or 'none'}.")
-        self.activate(task_label)
-        return self.backbone(x)
+        with self.showing(task_label), evaluating(self.standing_still(task_label)):
+            return self.backbone(x)
+
+    @contextmanager
+    def showing(self, task: int) -> Iterator[None]:
+        """Make a task the active one for a while.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        if task not in self.known:
+            raise UserError(f"Task {task} was never learned. Learned so far: {self.known or 'none'}.")
+        before = self.active
+        try:
+            self.activate(task)
+            yield
+        finally:
+            if before is not None and before != task:
+                self.activate(before)
+
+    def _replicate_for_data_parallel(self) -> Any:
+        raise UserError(
+            f"{type(self).__name__} cannot run under nn.DataParallel, whose copies would not know their task. Train "
+            "one network in each process instead."
+        )
+
+    def _restore_nothing(self, x: Tensor) -> Tensor:
+        """What an empty batch gives, under the task that is known last; nothing can be learned from it."""
+        if not self.known:
+            raise UserError("No task was learned yet.")
+        with evaluating(self.backbone.modules()):
+            return self.forward_single_task(x, self.known[-1])
+
+
+@contextmanager
+def evaluating(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Put layers into evaluation mode, and those that were in training mode back into it."""
+    changed = [layer for layer in layers if layer.training]
+    for layer in changed:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in changed:
+            layer.training = True
+
+
+def _check_that_they_fit(tasks: list[int], places: list[Tensor], outputs: list[Any]) -> None:
+    """Outputs of different tasks can be put into one batch."""
+    for task, place, output in zip(tasks, places, outputs, strict=True):
+        if not isinstance(output, Tensor) or output.shape[:1] != (len(place),):
+            given = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise UserError(
+                f"A batch of several tasks needs a network that gives one tensor with a row for each image; for task "
+                f"{task} with {len(place)} images this one gives {given}. Restore each task's images by themselves."
+            )
+    if len({output.shape[1:] for output in outputs}) > 1:
+        told = ", ".join(f"task {task}: {tuple(output.shape[1:])}" for task, output in zip(tasks, outputs, strict=True))
+        raise UserError(
+            f"Outputs of different tasks have different shapes ({told}) and cannot be put into one batch. Restore the "
+            "images of each task by themselves."
+        )

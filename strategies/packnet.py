@@ -16,6 +16,7 @@ holds fixed weights back by their gradients alone, so that weight decay moves th
 may change is ever a parameter, and the rest lies in buffers that no optimizer reaches.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
-from strategies.surgery import replace_layers
+from strategies.surgery import TaskConv2d, convolutions, replace_convolutions
 
 FREE = -1
 MAX_TASKS = 127  # task numbers are kept as int8
@@ -70,14 +71,15 @@ class PackNet(Strategy):
             template.make_optimizer()
 
 
-class PackedConv2d(nn.Module):
+class PackedConv2d(TaskConv2d):
     """A convolution whose weights are owned by tasks, each by at most one.
 
     Args:
         conv: the convolution; its options and bias are kept, and its weights are where the first task starts.
 
     State:
-        ``memory`` like the weights, zero where free; ``owner`` int8, the task that owns a weight or -1.
+        ``memory`` like the weights, zero where free; ``owner`` int8, the task that owns a weight or -1; ``values``, the
+        weights in training; ``bias``.
     """
 
     memory: Tensor
@@ -85,13 +87,23 @@ class PackedConv2d(nn.Module):
     index: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
+        super().__init__(conv)
+        del self._parameters["weight"]
+        self.bias = conv.bias
         self.register_buffer("memory", conv.weight.detach())
         self.register_buffer("owner", torch.full_like(self.memory, FREE, dtype=torch.int8))
-        conv.register_parameter("weight", None)
-        self.conv = conv
         self.learning: int | None = None
         self.active = 0
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The active task's weights, as other parts of a network read them."""
+        return self.kernel()
+
+    @property
+    def pruned(self) -> bool:
+        """Whether the task in training has chosen the weights that it keeps."""
+        return self.learning is not None and bool(torch.any(self.owner == self.learning))
 
     def begin_task(self, task: int) -> None:
         """Make all free weights trainable: from the network's own start in the first task, from zero in later ones."""
@@ -106,6 +118,7 @@ class PackedConv2d(nn.Module):
         assert self.learning is not None
         keep = max(1, int(fraction * self.owner.numel() + 1e-6))
         largest = torch.argsort(self.values.detach().abs(), descending=True, stable=True)[:keep]
+        largest = largest.sort().values
         self.index = self.index[largest]
         self.values = nn.Parameter(self.values.detach()[largest])
         self.owner.view(-1)[self.index] = self.learning
@@ -124,7 +137,16 @@ class PackedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the active task's weights."""
-        return self.conv._conv_forward(x, self.kernel(), self.conv.bias)
+        return self._conv_forward(x, self.kernel(), self.bias)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load, also between pruning and the end of a task, where fewer weights are in training than before."""
+        if self.learning is not None and f"{prefix}values" in state_dict:
+            self.values = nn.Parameter(self.values.new_empty(len(state_dict[f"{prefix}values"])))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.learning is not None:
+            owner = self.learning if self.pruned else FREE
+            self.index = torch.nonzero(self.owner.flatten() == owner).flatten()
 
 
 class PackedNetwork(TaskNetwork):
@@ -141,49 +163,63 @@ class PackedNetwork(TaskNetwork):
     def __init__(self, backbone: nn.Module, fraction: float) -> None:
         super().__init__()
         kind = type(backbone).__name__
-        self.backbone = replace_layers(backbone, nn.Conv2d, lambda conv, _: PackedConv2d(conv))
+        if not convolutions(backbone, taken=("weight",)):
+            raise UserError(
+                f"PackNet shares out the weights of convolutions, and {kind} has no nn.Conv2d layer to be trained."
+            )
+        self.backbone = replace_convolutions(backbone, lambda conv, _: PackedConv2d(conv), taken=("weight",))
         self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, PackedConv2d)]
         self.fraction = fraction
-        self.pruned = self.later = False
-        if not self.layers:
-            raise UserError(f"PackNet shares out the weights of convolutions, and {kind} has no nn.Conv2d layer.")
-        elsewhere = [name for name, parameter in self.backbone.named_parameters() if parameter.ndim > 1]
+        self.fixed: list[nn.Module] = []
+        elsewhere = [name for name, p in self.backbone.named_parameters() if p.ndim > 1 and p.requires_grad]
         if elsewhere:
             raise UserError(
                 f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}."
             )
 
     def add_task(self, task: int) -> None:
-        """Make the free weights trainable."""
+        """Make the free weights trainable.
+
+        Raises:
+            UserError: another task is being learned.
+        """
+        if self.learning is not None:
+            raise UserError(f"PackNet learns one task at a time: end task {self.learning} before task {task} begins.")
         for layer in self.layers:
             layer.begin_task(task)
-        self.pruned = False
 
     def prune(self) -> None:
         """Keep the task's share of weights in every layer, and drop the other free ones to zero."""
         for layer in self.layers:
             layer.prune(self.fraction)
-        self.pruned = True
 
     def end_task(self) -> None:
         """Fix what the task kept, after the first one also everything outside the kernels."""
-        if not self.pruned:
+        if not any(layer.pruned for layer in self.layers):
             self.prune()
         for layer in self.layers:
             layer.end_task()
-        self.backbone.requires_grad_(False)
-        self.later = True
+        if not self.fixed:
+            self._fix_others()
+        super().end_task()
 
-    def train(self, mode: bool = True) -> "PackedNetwork":
-        """Switch between training and evaluation; running statistics move in the first task only."""
-        super().train(mode)
-        if self.later:
-            for layer in self.backbone.modules():
-                if hasattr(layer, "running_mean"):
-                    layer.eval()
-        return self
+    def _fix_others(self) -> None:
+        """Turn all parameters into buffers, as copies, so that no optimizer can reach them any more."""
+        copies: dict[Tensor, Tensor] = {}
+        for module in self.backbone.modules():
+            for name, parameter in list(module._parameters.items()):
+                if parameter is not None:
+                    delattr(module, name)
+                    module.register_buffer(name, copies.setdefault(parameter, parameter.detach().clone()))
+            if module._buffers and not isinstance(module, PackedConv2d):
+                self.fixed.append(module)
+
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """Of a fixed task all layers; in later tasks than the first, those with running statistics and the like."""
+        return self.fixed if task == self.learning else self.backbone.modules()
 
     def activate(self, task: int) -> None:
-        """Choose the task whose weights the next forward passes use."""
+        """Choose the task whose weights are used."""
+        self.active = task
         for layer in self.layers:
             layer.active = task

@@ -1,24 +1,214 @@
-"""Changing layers of a finished network."""
+"""Changing layers of a finished network, and refusing where something would be lost.
 
-from collections.abc import Callable
-from typing import TypeVar
+A layer is not taken out for another one: it stays the object it is and becomes the other one (:func:`exchange`). So
+whatever leads to it or hangs on it is kept: hooks and their handles, its training flag, attributes, lists of a parent
+that hold it, and its being used in several places.
+"""
 
-from torch import nn
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
 
-Layer = TypeVar("Layer", bound=nn.Module)
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from benchmark.errors import UserError
+
+BARE = frozenset(vars(nn.Module()))
+"""What every module has: its training flag, its hooks, and the tables of its tensors and parts."""
+CONVOLUTION = frozenset(vars(nn.Conv2d(1, 1, 1, device="meta")))
+"""What every convolution has beside."""
+TABLES = frozenset({"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"})
+STATE_HOOKS = (
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+UNWRAP = "Fold it into the weight first (torch.nn.utils.parametrize.remove_parametrizations, remove_spectral_norm, \
+remove_weight_norm or prune.remove)."
 
 
-def replace_layers(network: nn.Module, kind: type[Layer], make: Callable[[Layer, str], nn.Module]) -> nn.Module:
-    """Put ``make(layer, name)`` in the place of every layer of exactly one type, in the network itself.
+def _rewrites_weights(module: nn.Module) -> bool:
+    hooks = module._forward_pre_hooks.values()
+    return any(isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod) for hook in hooks)
 
-    A layer that is used in several places stays one layer. Subclasses are left alone, since their forward pass may be
-    another.
+
+REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
+    (
+        lambda module: isinstance(module, torch.jit.ScriptModule),
+        "is compiled by torch.jit, and its layers cannot be changed. Give the module it was made from.",
+    ),
+    (
+        lambda module: isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel),
+        "runs copies of a network, which would not know their task. Give the network itself, which is its `module`.",
+    ),
+    (
+        lambda module: "_orig_mod" in module._modules or module._compiled_call_impl is not None,
+        "is compiled by torch.compile. Give the network as it was before, and compile afterwards.",
+    ),
+    (
+        lambda module: any(is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())),
+        "has tensors without a shape yet. Let the network restore one image first.",
+    ),
+    (
+        _rewrites_weights,
+        f"has a spectral norm, a weight norm or a pruning that writes its weight anew in every pass. {UNWRAP}",
+    ),
+    (
+        lambda module: type(module).get_extra_state is not nn.Module.get_extra_state,
+        "keeps a state outside of its tensors (get_extra_state), which cannot be told apart by task. Keep it in "
+        "buffers, or replace the layer.",
+    ),
+    (
+        lambda module: any(p is not None and p._backward_hooks for p in module._parameters.values()),
+        "has a parameter with a hook on its gradient, which a task's own parameter would not have. Remove the hook.",
+    ),
+]
+"""What no strategy changes the layers of, wherever in a network it lies: (does it apply, why and what to do)."""
+
+
+class TaskConv2d(nn.Conv2d):
+    """A convolution that stands in for another one, with a weight or a bias that depends on the active task.
+
+    Subclasses say by ``weight`` and ``bias`` what a forward pass of the active task uses.
+
+    Args:
+        like: the convolution whose shape, stride, padding, padding mode, dilation and groups are kept.
     """
-    holder = nn.ModuleDict({"network": network})
-    made: dict[nn.Module, nn.Module] = {}
-    for name, layer in list(holder.named_modules(remove_duplicate=False)):
-        if type(layer) is kind:
-            if layer not in made:
-                made[layer] = make(layer, name.removeprefix("network").removeprefix("."))
-            holder.set_submodule(name, made[layer])
-    return holder["network"]
+
+    def __init__(self, like: nn.Conv2d) -> None:
+        super().__init__(**geometry(like), device="meta")
+        self.kernel_shape = like.weight.shape
+
+    def reset_parameters(self) -> None:
+        """Nothing: what a task learns is drawn as the task begins."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in ("weight", "bias"):  # older checkpoints have the plain convolution as a part of this one
+            if f"{prefix}conv.{name}" in state_dict:
+                state_dict[f"{prefix}{name}"] = state_dict.pop(f"{prefix}conv.{name}")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def geometry(conv: nn.Conv2d) -> dict[str, Any]:
+    """The arguments that make a convolution of the same shape and options, with a bias if it has one."""
+    names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
+    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A deep copy of a network.
+
+    Raises:
+        UserError: it holds something that cannot be copied.
+    """
+    try:
+        return copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"{type(network).__name__} cannot be copied: {error}") from error
+
+
+def exchange(layer: nn.Module, made: nn.Module, but: frozenset[str] = frozenset()) -> None:
+    """Make a layer, which stays the object it is, what ``made`` is; what hangs on it is kept.
+
+    Args:
+        layer: a layer of a network.
+        made: a layer that nothing else uses.
+        but: names of attributes that the layer loses.
+    """
+    kept = {
+        name: value
+        for name, value in vars(layer).items()
+        if name not in TABLES | but and (name in BARE or name not in vars(made))
+    }
+    layer.__class__ = type(made)
+    vars(layer).clear()
+    vars(layer).update(vars(made) | kept)
+
+
+def replace_convolutions(
+    network: nn.Module,
+    make: Callable[[nn.Conv2d, str], nn.Module],
+    taken: tuple[str, ...] = ("weight", "bias"),
+) -> nn.Module:
+    """Exchange every convolution for ``make(convolution, name)``, in the network itself; see :func:`convolutions`.
+
+    Raises:
+        UserError: something that hangs on a layer would be lost; no layer was changed.
+    """
+    found = convolutions(network, taken)
+    made = {name: make(conv, name) for name, conv in found.items()}
+    for name, conv in found.items():
+        clash = (vars(conv).keys() & vars(made[name]).keys()) - CONVOLUTION
+        if made[name] is not conv and clash:
+            raise UserError(
+                f"{_called(name, conv)} has attributes named {', '.join(sorted(clash))}, which "
+                f"{type(made[name]).__name__} needs for itself. Give them other names."
+            )
+    for name, conv in found.items():
+        if made[name] is not conv:
+            exchange(conv, made[name])
+    return network
+
+
+def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")) -> dict[str, nn.Conv2d]:
+    """The convolutions of a network that a strategy may exchange, by name; one that is used twice appears once.
+
+    These are its layers of exactly the type ``nn.Conv2d``. Subclasses are left alone, since their forward pass may be
+    another, and so are fixed filters (``weight.requires_grad`` is False).
+
+    Args:
+        network: any network.
+        taken: which of its parameters a convolution will lose.
+
+    Raises:
+        UserError: something that hangs on a layer would be lost, or a layer's state cannot be told apart by task.
+    """
+    places: dict[Tensor, list[str]] = defaultdict(list)
+    for name, module in network.named_modules():
+        for applies, reason in REFUSED:
+            if applies(module):
+                raise UserError(f"{_called(name, module)} {reason}")
+        for own, parameter in module.named_parameters(recurse=False):
+            places[parameter].append(f"{name}.{own}" if name else own)
+    found = {}
+    for name, module in network.named_modules():
+        if parametrize.type_before_parametrizations(module) is not nn.Conv2d:
+            continue
+        assert isinstance(module, nn.Conv2d)
+        if not any(parameter.requires_grad for parameter in module.parameters() if parameter is not module.bias):
+            continue
+        for reason in _in_the_way(module):
+            raise UserError(f"{_called(name, module)} {reason}")
+        for own in taken:
+            sharing = places.get(getattr(module, own), [])
+            if len(sharing) > 1:
+                raise UserError(
+                    f"{' and '.join(map(repr, sharing))} are one parameter, and this strategy would make them several. "
+                    "Give each layer its own, or use one layer in both places."
+                )
+        found[name] = module
+    return found
+
+
+def _in_the_way(conv: nn.Conv2d) -> Iterator[str]:
+    """Why a convolution cannot be exchanged without a loss, and what to do."""
+    more = {*conv._parameters, *conv._buffers, *conv._modules} - {"weight", "bias"}
+    if more:
+        yield f"has {', '.join(sorted(more))} beside its weight and bias, which another kind of kernel loses. {UNWRAP}"
+    if any(getattr(conv, hooks) for hooks in STATE_HOOKS):
+        yield "has a hook on its state_dict, whose tensors will be others. Remove the hook."
+    methods = sorted(name for name in vars(conv) if callable(getattr(nn.Conv2d, name, None)))
+    if methods:
+        yield f"has a {', '.join(methods)} of its own, which would pass over the new kernel. Use a subclass of Conv2d."
+
+
+def _called(name: str, module: nn.Module) -> str:
+    return f"Layer '{name}' ({type(module).__name__})" if name else f"The network ({type(module).__name__})"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmark.addresses import generator
 from benchmark.errors import UserError
+from strategies.surgery import TaskConv2d
 
 Sharing = Literal["none", "fixed", "adaptive"]
 
@@ -26,7 +27,7 @@ FREE = -1
 MAX_TASKS = 127  # task numbers are kept as int8
 
 
-class CMCConv2d(nn.Conv2d):
+class CMCConv2d(TaskConv2d):
     """An ``nn.Conv2d`` with a continual memory in place of its weight.
 
     The life of a layer is ``begin_task(0)``, training, ``end_task()``, ``begin_task(1)``, ... Which task's kernel a
@@ -48,16 +49,13 @@ class CMCConv2d(nn.Conv2d):
     memory: Tensor
     owner: Tensor
     index: Tensor
-    kernel_shape: torch.Size
 
     def __init__(self, like: nn.Conv2d, t: int, name: str = "convolution", seed: int = 0) -> None:
         if t < 1:
             raise UserError(f"t = {t}: a continual memory needs at least one row (t >= 1).")
-        super().__init__(**geometry(like), device="meta")
-        self.kernel_shape = self.weight.shape
+        super().__init__(like)
+        del self._parameters["weight"], self._parameters["bias"]
         self.has_bias = like.bias is not None
-        self.register_parameter("weight", None)
-        self.register_parameter("bias", None)
         self.name = name
         self.seed = seed
         self.initial_t = t
@@ -69,7 +67,23 @@ class CMCConv2d(nn.Conv2d):
         rows = (t, self.kernel_shape.numel())
         self.register_buffer("memory", torch.zeros(rows, dtype=like.weight.dtype, device=like.weight.device))
         self.register_buffer("owner", torch.full(rows, FREE, dtype=torch.int8, device=like.weight.device))
-        self.register_load_state_dict_post_hook(lambda layer, _: layer._cache_kernels())
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The active task's kernel, as other parts of a network read it; zero before the first task.
+
+        While the task is learned it carries a gradient; of a frozen task it is a copy.
+        """
+        if self.active == self.learning:
+            return self.kernel()
+        return self.kernel().clone() if self.learned else self.memory.new_zeros(self.kernel_shape)
+
+    @property
+    def bias(self) -> Tensor | None:  # type: ignore[override]
+        """The active task's bias, like :attr:`weight`; None for a convolution without one."""
+        if not self.has_bias or self.active == self.learning:
+            return self.current_bias()
+        return self._learned("bias", self.active).clone() if self.learned else self.memory.new_zeros(self.out_channels)
 
     @property
     def t(self) -> int:
@@ -248,8 +262,11 @@ class CMCConv2d(nn.Conv2d):
     def _learned(self, kind: str, task: int) -> Tensor:
         return self.get_buffer(f"{kind}_{task}")
 
-    def _cache_kernels(self) -> None:
-        """Estimate the kernels of all learned tasks anew, after the state was loaded."""
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Load, and find out anew what follows from the state: which entries are in training, and all kernels."""
+        super()._load_from_state_dict(*args)
+        if self.learning is not None:
+            self.index = torch.nonzero(self.owner.flatten() == self.learning).flatten()
         for task in range(self.learned):
             self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
 
@@ -260,9 +277,3 @@ def _sum(terms: Iterator[Tensor]) -> Tensor:
     for term in terms:
         total = total + term
     return total
-
-
-def geometry(conv: nn.Conv2d) -> dict[str, Any]:
-    """The arguments that make a convolution of the same shape and options."""
-    names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
-    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
