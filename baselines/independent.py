@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.addresses import torch_seed
 from strategies.base import Strategy, TaskNetwork, Traits
-from strategies.surgery import copied
+from strategies.surgery import copied, tensors_in_use
 
 
 class Independent(Strategy):
@@ -76,6 +76,12 @@ class SeparateNetworks(TaskNetwork):
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of a network that is not in training."""
         return () if task == self.learning else self.backbone[str(task)].modules()
+
+    def owned(self, task: int) -> dict[str, Tensor]:
+        """Copies of all tensors of the task's network, by name."""
+        with self.showing(task):
+            network = self.backbone[str(task)]
+            return {name: tensor.detach().clone() for name, tensor in tensors_in_use(network).items()}
 
     def activate(self, task: int) -> None:
         """Choose the task whose network is used."""

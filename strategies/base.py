@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from benchmark.validation import Closed
+from strategies.surgery import tensors_in_use
 from strategies.traits import Traits
 
 EXEMPLARS = "exemplars."
@@ -178,6 +179,18 @@ class TaskNetwork(MultiTaskModule):
         finally:
             if before is not None and before != task:
                 self.activate(before)
+
+    def owned(self, task: int) -> dict[str, Tensor]:
+        """Copies of all tensors on which what the task computes depends, by name; equal ones give equal outputs.
+
+        Convolutions with a weight or a bias of the task appear with these as they are used, and not with what they are
+        made from. Networks that hold other tensors of several tasks side by side define this themselves.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        with self.showing(task):
+            return {name: tensor.detach().clone() for name, tensor in tensors_in_use(self.backbone).items()}
 
     def _replicate_for_data_parallel(self) -> Any:
         raise UserError(

@@ -54,7 +54,7 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
         "is compiled by torch.compile. Give the network as it was before, and compile afterwards.",
     ),
     (
-        lambda module: any(is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())),
+        lambda module: any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False)))),
         "has tensors without a shape yet. Let the network restore one image first.",
     ),
     (
@@ -67,7 +67,7 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
         "buffers, or replace the layer.",
     ),
     (
-        lambda module: any(p is not None and p._backward_hooks for p in module._parameters.values()),
+        lambda module: any(parameter._backward_hooks for parameter in module.parameters(recurse=False)),
         "has a parameter with a hook on its gradient, which a task's own parameter would not have. Remove the hook.",
     ),
 ]
@@ -101,6 +101,17 @@ def geometry(conv: nn.Conv2d) -> dict[str, Any]:
     """The arguments that make a convolution of the same shape and options, with a bias if it has one."""
     names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
     return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+
+
+def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; of a convolution that depends on the active task, its weight and bias alone."""
+    if isinstance(module, TaskConv2d):
+        return {"weight": module.weight} | ({} if module.bias is None else {"bias": module.bias})
+    own = {**module._parameters, **module._buffers}
+    tensors = {name: tensor for name, tensor in own.items() if tensor is not None}
+    for part, child in module.named_children():
+        tensors |= {f"{part}.{name}": tensor for name, tensor in tensors_in_use(child).items()}
+    return tensors
 
 
 def copied(network: nn.Module) -> nn.Module:

@@ -133,9 +133,13 @@ class CMCConv2d(TaskConv2d):
             exhausted: what to do when too few entries are free.
 
         Raises:
-            UserError: too little memory is free, or there are too many tasks.
+            UserError: too little memory is free, there are too many tasks, or one is being learned.
         """
         task = self.learned
+        if self.learning is not None:
+            raise UserError(
+                f"Layer '{self.name}' is learning task {task}: call end_task() before the next begin_task()."
+            )
         if task >= MAX_TASKS:
             raise UserError(f"Layer '{self.name}' holds at most {MAX_TASKS} tasks. Use a shorter stream.")
         need = self.need(fraction)

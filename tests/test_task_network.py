@@ -1,0 +1,191 @@
+"""What every network that is told the task does: batches of several tasks, and what a task owns."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from baselines.deform import Deform, DeformSettings
+from baselines.independent import Independent
+from baselines.together import TaskBiasNetwork
+from benchmark.backbones.resnet import ResNet
+from benchmark.errors import UserError
+from strategies.base import Settings, TaskNetwork
+from strategies.cmc.layer import CMCConv2d
+from strategies.cmc.network import CMCNetwork, convert
+from strategies.packnet import PackedNetwork
+
+LABELS = torch.tensor([1, 0, 1, 0, 0])
+
+
+class Scaling(TaskNetwork):
+    """The least that a network of tasks can be; its tasks may give different outputs."""
+
+    def __init__(self, *sizes: int, gives: type = Tensor) -> None:
+        super().__init__()
+        self.backbone = nn.Identity()
+        self.sizes, self.gives = sizes, gives
+
+    def add_task(self, task: int) -> None: ...
+
+    def activate(self, task: int) -> None:
+        side = self.sizes[task]
+        self.backbone = nn.AdaptiveAvgPool2d(side) if self.gives is Tensor else Listed()
+
+
+class Listed(nn.Module):
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x, x]
+
+
+def convs(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.PReLU(), *layers)
+
+
+def network(strategy: str, plain: nn.Module, tasks: int = 2) -> TaskNetwork:
+    """A network that has learned some tasks by random steps; the tasks of together_task_id stay in training."""
+    made: TaskNetwork
+    if strategy == "cmc":
+        made = CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin_task, fraction=0.2, start=1.0))
+    elif strategy == "packnet":
+        made = PackedNetwork(plain, 0.2)
+    elif strategy == "together_task_id":
+        made = TaskBiasNetwork(plain)
+    else:
+        made = Independent(Settings()).adapt(plain, tasks)  # type: ignore[assignment]
+    made.train()
+    for task in range(tasks):
+        made.begin_task(task)
+        with torch.no_grad():
+            for parameter in made.parameters():
+                if parameter.requires_grad:
+                    parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(task))
+        made.end_task()
+    return made
+
+
+STRATEGIES = ["cmc", "packnet", "together_task_id", "independent"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("last", "shape"),
+    [
+        (nn.Conv2d(6, 1, 3, padding=1), (1, 8, 10)),
+        (nn.Conv2d(6, 5, 3, stride=2, padding=1), (5, 4, 5)),
+        (nn.Sequential(nn.Conv2d(6, 18, 3), nn.PixelShuffle(3)), (2, 18, 24)),
+        (nn.Sequential(nn.Conv2d(6, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), (4,)),
+    ],
+    ids=["grey", "strided", "shuffled", "flat"],
+)
+def test_a_batch_of_several_tasks_gives_what_each_gives_by_itself(
+    strategy: str, last: nn.Module, shape: tuple[int, ...]
+) -> None:
+    made = network(strategy, convs(last))
+    images = torch.rand(5, 3, 8, 10)
+    mixed = made(images, LABELS)
+    assert mixed.shape == (5, *shape)
+    for place, task in enumerate(LABELS.tolist()):
+        torch.testing.assert_close(mixed[place : place + 1], made(images[place : place + 1], task))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert made(images, LABELS).dtype == torch.bfloat16
+
+
+def test_gradients_of_a_mixed_batch_are_those_of_its_parts() -> None:
+    made = network("together_task_id", convs(nn.Conv2d(6, 12, 3, padding=1), nn.PixelShuffle(2)))
+    images = torch.rand(5, 3, 8, 8, requires_grad=True)
+    made(images, LABELS).square().sum().backward()
+    mixed = [images.grad, *(parameter.grad.clone() for parameter in made.parameters())]
+    made.zero_grad()
+    images.grad = None
+    sum(made(image[None], task).square().sum() for image, task in zip(images, LABELS.tolist(), strict=True)).backward()
+    apart = [images.grad, *(parameter.grad for parameter in made.parameters())]
+    for one, other in zip(mixed, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_empty_batch_gives_an_empty_batch_of_outputs_and_moves_nothing(strategy: str) -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.PixelShuffle(2))
+    made = network(strategy, plain)
+    made.begin_task(2)
+    made.train()
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    assert made(torch.rand(0, 3, 8, 8), torch.empty(0, dtype=torch.long)).shape == (0, 2, 16, 16)
+    assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_outputs_that_make_no_batch_are_clear_errors() -> None:
+    images = torch.rand(5, 3, 8, 8)
+    sizes, lists = Scaling(2, 3), Scaling(2, 2, gives=list)
+    for made in (sizes, lists):
+        made.begin_task(0)
+        made.begin_task(1)
+    assert sizes(images, LABELS * 0).shape == (5, 3, 2, 2)
+    with pytest.raises(UserError, match=r"task 0: \(3, 2, 2\), task 1: \(3, 3, 3\)"):
+        sizes(images, LABELS)
+    with pytest.raises(UserError, match="gives a list"):
+        lists(images, LABELS)
+    with pytest.raises(UserError, match="5 task labels for 2 images"):
+        sizes(images[:2], LABELS)
+    with pytest.raises(UserError, match="Task 6 was never learned"):
+        sizes(images, LABELS + 6)
+    with pytest.raises(UserError, match="No task"):
+        Scaling()(images[:0], LABELS[:0])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_forward_pass_leaves_the_active_task_as_it_was(strategy: str) -> None:
+    made = network(strategy, convs(nn.Conv2d(6, 3, 3)))
+    image = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(made(image, 0), made(image, 1))
+        for task in (0, 1):
+            made.activate(task)
+            made(image, 1 - task)
+            assert torch.equal(made.backbone(image), made(image, task))
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "independent"])
+def test_what_a_task_owns_stays_and_decides_its_output(strategy: str) -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.PReLU(), nn.Conv2d(4, 3, 3))
+    made = network(strategy, plain, tasks=2)
+    names = {"0.weight", "2.weight", "3.weight", "3.bias"}
+    names |= {f"1.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
+    image = torch.rand(1, 3, 8, 8)
+    owned = [made.owned(task) for task in range(2)]
+    with torch.no_grad():
+        for task in range(2):
+            assert set(owned[task]) == names
+            twin = nn.Sequential(
+                nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.PReLU(), nn.Conv2d(4, 3, 3)
+            ).eval()
+            twin.load_state_dict(owned[task])
+            assert torch.equal(twin(image), made(image, task))
+    made.begin_task(2)
+    for parameter in made.parameters():
+        if parameter.requires_grad:
+            parameter.data += 1
+    made(torch.rand(4, 3, 8, 8), 2)
+    assert any(not torch.equal(tensor, owned[1][name]) for name, tensor in made.owned(2).items())
+    made.end_task()
+    for task in range(2):
+        again = made.owned(task)
+        assert set(again) == names
+        assert all(torch.equal(tensor, owned[task][name]) for name, tensor in again.items())
+
+
+def test_of_tasks_with_biases_of_their_own_each_owns_its_bias_and_the_common_weights() -> None:
+    made = network("together_task_id", ResNet(width=4, blocks=1))
+    one, other = made.owned(0), made.owned(1)
+    assert set(one) == set(ResNet(width=4, blocks=1).state_dict())
+    assert {name for name in one if not torch.equal(one[name], other[name])} == {n for n in one if n.endswith("bias")}
+
+
+def test_a_small_network_with_deformable_layers_owns_its_offsets() -> None:
+    made = Deform(DeformSettings(), seed=1).adapt(ResNet(width=8, blocks=1), 2)
+    assert isinstance(made, TaskNetwork)
+    made.begin_task(0)
+    made.begin_task(1)
+    assert set(made.owned(1)) == set(made.backbone["1"].state_dict())
