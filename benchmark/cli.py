@@ -307,7 +307,7 @@ def tune(
         done = execute(configs, out, reporter)
     frame = tuning.write(table, list(zip(trials, done, strict=True)))
     shown = Table(*frame.columns, box=None, header_style="bold", pad_edge=False)
-    for row in frame.itertuples(index=False):
+    for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False):
         shown.add_row(*[str(value) for value in row])
     console.print(shown)
 

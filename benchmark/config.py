@@ -180,8 +180,8 @@ class RunConfig(Section):
 
     @property
     def run_name(self) -> str:
-        """The name of the run's directory."""
-        return f"{self.strategy}-{self.stream}-{self.preset}-seed{self.seed}-{self.identity}"
+        """The name of the run's directory; a long name of a stream file is cut, as file names end at 255 bytes."""
+        return f"{self.strategy}-{self.stream[:40]}-{self.preset}-seed{self.seed}-{self.identity}"
 
 
 SECTIONS: dict[str, type[Section]] = {"training": Training, "data": Data, "backbone": Backbone}

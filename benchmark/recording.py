@@ -51,10 +51,10 @@ class Recorder(SupervisedPlugin):
 
     def load(self, after: int) -> None:
         """Take up the rows of the first ``after`` tasks of an interrupted run."""
-        self.metrics = _rows(self.run.metrics.query("after <= @after"))
-        self.outputs = _rows(self.run.outputs.query("after <= @after"))
-        self.ledger = _rows(self.run.ledger.query("after <= @after"))
-        self.curves = _rows(self.run.curves.query("after <= @after"))
+        self.metrics, self.outputs, self.ledger, self.curves = (
+            [row for row in self.run.rows(f"{name}.csv") if row["after"] <= after]
+            for name in ("metrics", "outputs", "ledger", "curves")
+        )
 
     def measure_inputs(self) -> None:
         """Measure and keep the degraded test images themselves, to which every output is compared."""
@@ -262,10 +262,6 @@ def _measured(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
     """The four measures of one image as they are recorded, which is as they count: every one is finite."""
     measured = metrics.measure(output, clean)
     return measured | {name: float(metrics.counted(measured[name])) for name in ("psnr", "psnr_y")}
-
-
-def _rows(frame: Any) -> list[dict[str, Any]]:
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def _eight_bit(image: Tensor) -> np.ndarray:

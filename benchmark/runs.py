@@ -6,7 +6,7 @@ without torch::
 
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
-        environment.json    versions, machine, threads
+        environment.json    versions, machine, threads; the number of this format (see benchmark.formats)
         status.json         state, tasks done, seconds per task, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement (see METRICS)
@@ -14,56 +14,100 @@ without torch::
         outputs.csv         one row per test image and evaluation (see OUTPUTS)
         ledger.csv          what each strategy stores and computes (see LEDGER)
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
-        images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png
+        images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png; other names than
+                            these are spelled so that no two share a file (see benchmark.names)
 
 ``learned`` is the output right after the task was learned, ``final`` the output after the last task of the
 stream; all four show the same crop.
 """
 
 import json
-import math
 import os
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from benchmark import processes
+from benchmark import formats, processes
 from benchmark.errors import UserError
+from benchmark.names import file_name
+from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, Values, rows_of
 
-METRICS = ["after", "after_task", "place", "task", "subject", "metric", "value", "unit", "images", "protocol"]
-"""Columns of ``metrics.csv``.
+METRICS = Schema(
+    columns=(
+        Column("after", INTEGER, "tasks learned so far: 0 before training, 1 to T after each task"),
+        Column("after_task", TEXT, "the task learned last; empty when ``after`` is 0"),
+        Column("place", INTEGER, "1-based place of the evaluated task in the stream"),
+        Column("task", TEXT, "name of the evaluated task"),
+        Column(
+            "subject",
+            TEXT,
+            "``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the "
+            "test images) or ``validation`` (the network's on the validation images, by which settings are tuned)",
+        ),
+        Column(
+            "metric",
+            TEXT,
+            "psnr, ssim, psnr_y, ssim_y; or outputs_changed: test outputs of this task that are no longer "
+            "bit-identical to those recorded right after it was learned (for after > place)",
+        ),
+        Column("value", NUMBER, "the mean over the test images, or a count"),
+        Column("unit", TEXT, "dB, empty (SSIM) or count"),
+        Column("images", INTEGER, "how many test images"),
+        Column("protocol", TEXT, "how the metric was computed"),
+    ),
+    key=("after", "place", "subject", "metric"),
+)
+"""``metrics.csv``: one row per measurement."""
 
-after       tasks learned so far: 0 before training, 1 to T after each task
-after_task  the task learned last (empty when ``after`` is 0)
-place       1-based place of the evaluated task in the stream
-task        name of the evaluated task
-subject     ``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the
-            test images) or ``validation`` (the network's on the validation images, by which settings are tuned)
-metric      psnr, ssim, psnr_y, ssim_y; or outputs_changed: test outputs of this task that are no longer
-            bit-identical to those recorded right after it was learned (for after > place)
-value, unit the mean over ``images`` test images; dB, empty (SSIM) or count
-protocol    how the metric was computed
-"""
+CURVES = Schema(
+    columns=(
+        Column("after", INTEGER, "tasks that will have been learned when this training ends"),
+        Column("place", INTEGER, "1-based place of the task in the stream"),
+        Column("task", TEXT, "its name"),
+        Column("epoch", INTEGER, "0 is the network as it comes to the task, before its first update"),
+        Column("update", INTEGER, "batch updates so far in this training"),
+        Column("loss", NUMBER, "mean training loss of the epoch; missing in epoch 0", optional=True),
+        Column("psnr", NUMBER, "dB on the validation images after it"),
+        Column("learning_rate", NUMBER, "Adam's, after it"),
+    ),
+    key=("after", "place", "epoch"),
+)
+"""``curves.csv``: one row per epoch; a strategy that trains several tasks together has rows for each of them."""
 
-CURVES = ["after", "place", "task", "epoch", "update", "loss", "psnr", "learning_rate"]
-"""Columns of ``curves.csv``: mean training loss of an epoch and PSNR in dB on the validation images after it.
+OUTPUTS = Schema(
+    columns=(
+        Column("after", INTEGER, "tasks learned so far"),
+        Column("place", INTEGER, "1-based place of the task in the stream"),
+        Column("task", TEXT, "its name"),
+        Column("image", TEXT, "name of the test image"),
+        Column("sha256", TEXT, "taken over the raw float32 output"),
+        Column("psnr", NUMBER, "dB, RGB"),
+        Column("ssim", NUMBER, "RGB"),
+        Column("psnr_y", NUMBER, "dB, luma"),
+        Column("ssim_y", NUMBER, "luma"),
+    ),
+    key=("after", "place", "image"),
+)
+"""``outputs.csv``: one row per test image and evaluation."""
 
-``after`` is the number of tasks that will have been learned when this training ends; a strategy that trains several
-tasks together has rows for each of them. Epoch 0 is the network as it comes to the task, before its first update; its
-loss is empty."""
-
-OUTPUTS = ["after", "place", "task", "image", "sha256", "psnr", "ssim", "psnr_y", "ssim_y"]
-"""Columns of ``outputs.csv``: one test image after ``after`` tasks; ``sha256`` is taken over the raw float32 output."""
-
-LEDGER = ["after", "task", "quantity", "value", "unit"]
-"""Columns of ``ledger.csv``: what is stored and computed after each task.
+LEDGER = Schema(
+    columns=(
+        Column("after", INTEGER, "tasks learned so far"),
+        Column("task", TEXT, "the task learned last"),
+        Column("quantity", TEXT, "which one, as below"),
+        Column("value", NUMBER, "how much of it"),
+        Column("unit", TEXT, "count, B (bytes) or MAC"),
+    ),
+    key=("after", "quantity"),
+)
+"""``ledger.csv``: what is stored and computed after each task.
 
 trainable_parameters  numbers that may change as the task's training begins
 task_parameters       numbers that may change as it ends, after any pruning: what the task trained and keeps
@@ -73,6 +117,9 @@ data_bytes            training images of learned tasks, as 8-bit RGB, that the s
                       keep beside the checkpoint; images that tasks share count once
 macs_per_pixel        multiply-accumulates of a restored pixel
 """
+
+TABLES = {"metrics.csv": METRICS, "curves.csv": CURVES, "outputs.csv": OUTPUTS, "ledger.csv": LEDGER}
+"""The tables of a run directory by their file."""
 
 LAYER_PROFILE = "layer-profile.csv"
 """Beside the run directories: what a layer costs (:mod:`benchmark.profiling`), of which a report makes Table 6."""
@@ -87,11 +134,16 @@ IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 
 
 def write_text(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed. Text is written as UTF-8."""
+    """Write a file whole or not at all: to a temporary name beside it, then renamed.
+
+    Text is written as UTF-8; what names of files hold that is none, as the bytes it is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        temporary.write_bytes(
+            content.encode("utf-8", errors="surrogateescape") if isinstance(content, str) else content
+        )
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -103,16 +155,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV, atomically; floats keep every digit, so equal runs give equal bytes."""
-
-    def text(value: Any) -> str:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        return repr(float(value)) if isinstance(value, float) else str(value)
-
-    frame = pd.DataFrame([[text(row.get(column)) for column in columns] for row in rows], columns=list(columns))
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], schema: Schema) -> None:
+    """Write rows as CSV, atomically; numbers keep every digit, so equal runs give equal bytes."""
+    write_text(path, schema.text(rows))
 
 
 def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
@@ -159,7 +204,7 @@ class Run:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_json(path / "environment.json", environment)
+            write_json(path / "environment.json", {"format": formats.FORMAT, **environment})
             write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         except OSError as error:
             raise UserError(
@@ -171,6 +216,15 @@ class Run:
     def name(self) -> str:
         """The directory's name."""
         return self.path.name
+
+    @cached_property
+    def format(self) -> int:
+        """The number of the directory's format.
+
+        Raises:
+            UserError: it is newer than this version of the suite.
+        """
+        return formats.number(self._parsed("environment.json", json.loads), str(self.path))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -205,22 +259,26 @@ class Run:
     @property
     def metrics(self) -> pd.DataFrame:
         """The measurements (METRICS)."""
-        return self._table("metrics.csv", METRICS)
+        return self._frame("metrics.csv")
 
     @property
     def curves(self) -> pd.DataFrame:
         """The training curves (CURVES)."""
-        return self._table("curves.csv", CURVES)
+        return self._frame("curves.csv")
 
     @property
     def outputs(self) -> pd.DataFrame:
         """The single test images (OUTPUTS)."""
-        return self._table("outputs.csv", OUTPUTS)
+        return self._frame("outputs.csv")
 
     @property
     def ledger(self) -> pd.DataFrame:
         """What is stored and computed (LEDGER)."""
-        return self._table("ledger.csv", LEDGER)
+        return self._frame("ledger.csv")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of one of TABLES, equal to those that were written: an ``int`` is an ``int`` again."""
+        return rows_of(self._table(name))
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -231,11 +289,24 @@ class Run:
             for after, peak in self.status.get("peak_memory", {}).items()
             if peak is not None
         ]
-        return pd.concat([self.ledger, pd.DataFrame(rows, columns=LEDGER)], ignore_index=True) if rows else self.ledger
+        return pd.concat([self.ledger, LEDGER.frame_of(rows)], ignore_index=True) if rows else self.ledger
 
     def image(self, task: str, image: str, kind: str) -> Path:
-        """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS."""
-        return self.path / "images" / f"{slug(task)}--{slug(image)}--{kind}.png"
+        """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS.
+
+        In format 1 several images may have shared a file. It cannot be told whose picture it holds, so it is none's.
+        """
+        names = formats.slug(task), formats.slug(image)
+        if self.format > 1 or self._shared[names] > 1:
+            names = file_name(task), file_name(image)
+        return self.path / "images" / f"{'--'.join(names)}--{kind}.png"
+
+    @cached_property
+    def _shared(self) -> Counter[tuple[str, str]]:
+        """How many test images have a file name in format 1."""
+        outputs = self._table("outputs.csv")
+        named = set(zip(outputs["task"], outputs["image"], strict=True))
+        return Counter((formats.slug(task), formats.slug(image)) for task, image in named)
 
     def checkpoint(self, after: int) -> Path:
         """Where the network and the strategy's state after ``after`` tasks are kept."""
@@ -246,9 +317,12 @@ class Run:
         write_json(self.path / "status.json", {**self.status, **changes, "updated": now()})
 
     def _read(self, name: str, parse: Any) -> dict[str, Any]:
+        return formats.upgrade(self.format, name, self._parsed(name, parse))
+
+    def _parsed(self, name: str, parse: Any) -> dict[str, Any]:
         path = self.path / name
         try:
-            data = parse(path.read_text(encoding="utf-8"))
+            data = parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
         except (ValueError, yaml.YAMLError) as error:
@@ -257,20 +331,18 @@ class Run:
             raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
         return data
 
-    def _table(self, name: str, columns: list[str]) -> pd.DataFrame:
-        path = self.path / name
+    def _frame(self, name: str) -> pd.DataFrame:
+        return TABLES[name].frame(self._table(name))
+
+    def _table(self, name: str) -> Values:
+        schema, path = TABLES[name], self.path / name
         if not path.exists():
-            return pd.DataFrame(columns=columns)
-        try:
-            frame = pd.read_csv(path, keep_default_na=True)
-        except (ValueError, OSError) as error:
-            raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            raise UserError(
-                f"'{path}' lacks the columns {', '.join(missing)}. Was it edited? Delete the run and repeat it."
-            )
-        return frame
+            return {column: [] for column in schema.names}
+        return schema.read(
+            path,
+            mend="Restore the file, or delete the run and repeat it.",
+            upgrade=partial(formats.upgrade, self.format, name),
+        )
 
 
 def find_runs(paths: Sequence[Path]) -> list[Run]:
@@ -309,11 +381,6 @@ def _run_directories(path: Path) -> Iterator[Path]:
         if "config.yaml" in files and "environment.json" in files:
             folders.clear()
             yield Path(root)
-
-
-def slug(name: str) -> str:
-    """A name as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") or "unnamed"
 
 
 def now() -> str:

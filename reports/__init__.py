@@ -27,6 +27,7 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         UserError: there is no run at the paths, or ``out`` cannot be written to, or holds files of somebody else's.
     """
     from benchmark.profiling.layer_table import read
+    from benchmark.tables import frame_text
     from reports import exports, figures, folder, frames, html, scorecard, sequences, versus
     from reports.families import families
     from reports.pareto import pareto
@@ -39,7 +40,7 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
     collection = Collection([], []) if layer and not paths else collect(paths)
     rows = read(layer) if layer else []
     styles = looks(collection.labels)
-    files: dict[str, str | bytes] = {"tables/runs.csv": frames.runs(collection).to_csv(index=False)}
+    files: dict[str, str | bytes] = {"tables/runs.csv": frame_text(frames.runs(collection))}
 
     def add(drawings: Mapping[str, figures.Drawing]) -> None:
         for drawing in drawings.values():
@@ -63,8 +64,8 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         files |= exports.files(cost.table, cost.name)
         shown.add(cost.name)
     for name in sorted(shown):
-        files[f"tables/published-{name}.csv"] = frames.printed(load(name)).to_csv(index=False)
-    files["tables/scorecard.csv"] = scorecard.frame(scored).to_csv(index=False)
+        files[f"tables/published-{name}.csv"] = frame_text(frames.printed(load(name)))
+    files["tables/scorecard.csv"] = frame_text(scorecard.frame(scored))
 
     sections = []
     for group in collection.groups:
@@ -88,7 +89,7 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         }
         for name, frame in named.items():
             if len(frame):
-                files[f"tables/{group.key}-{name}.csv"] = frame.to_csv(index=False)
+                files[f"tables/{group.key}-{name}.csv"] = frame_text(frame)
         add(drawings)
         if group.entries:
             files |= exports.documents(section.comparison, f"{group.key}-comparison")

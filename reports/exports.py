@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from benchmark.tables import frame_text
 from reports.tables import Cell, Table
 
 _LATEX = {
@@ -50,7 +51,7 @@ def frame(table: Table) -> pd.DataFrame:
             columns[f"{name} level with best"] = [cell.level for cell in cells]
     if table.note:
         columns["note"] = [table.note] * len(table.rows)
-    return pd.DataFrame(columns)
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
 
 
 def markdown(table: Table) -> str:
@@ -90,7 +91,7 @@ def latex(table: Table, name: str) -> str:
             r"\begin{table*}",
             r"\centering",
             rf"\caption{{{_tex(' '.join(part for part in (table.caption + '.', table.note) if part))}}}",
-            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', name)}}}",
+            rf"\label{{tab:{name}}}",
             r"\resizebox{\ifdim\width>\textwidth \textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
@@ -108,7 +109,7 @@ def latex(table: Table, name: str) -> str:
 def files(table: Table, name: str) -> dict[str, str]:
     """The table in all formats: path beside the page → content."""
     return {
-        f"tables/{name}.csv": frame(table).to_csv(index=False),
+        f"tables/{name}.csv": frame_text(frame(table)),
         **documents(table, name),
     }
 

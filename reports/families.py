@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.config import preset_settings
-from benchmark.runs import slug
-from reports.results import Collection, Entry, Result, entries, revision, setting, tasks
+from benchmark.names import file_name
+from reports.results import PAPER, Collection, Entry, Result, distinct, entries, revision, setting, tasks
 
 FOUR_TASKS = ["derain", "denoise", "deblock", "deblur"]
 """The paper's order."""
@@ -100,12 +100,12 @@ def families(collection: Collection) -> list[Family]:
                 known = {name: value for name, value in setting(result).items() if name != "stream"}
                 apart.setdefault(json.dumps(known, sort_keys=True, default=str), []).append(result)
     presets = [setting(results[0])["preset"] for results in apart.values()]
+    keys = distinct([f"{PAPER}{file_name(preset)}" for preset in presets])
     found = []
-    for place, (preset, results) in enumerate(zip(presets, apart.values(), strict=True)):
+    for place, (key, preset, results) in enumerate(zip(keys, presets, apart.values(), strict=True)):
         number = presets[: place + 1].count(preset)
         more = f" ({number})" if number > 1 else ""
-        key = slug(preset) + (f"-{number}" if number > 1 else "")
-        found.append(Family(f"paper-{key}", f"preset {preset}{more}", preset, results))
+        found.append(Family(key, f"preset {preset}{more}", preset, results))
     return found
 
 

@@ -5,11 +5,62 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmark.runs import CURVES
+from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema
 from reports.published import Published
 from reports.results import Collection, Group, Result, mean
+from strategies.traits import WORDS
 
-MATRIX = ["label", "strategy", "seed", "run", "after", "after_task", "place", "task", "psnr", "ssim", "gain", "change"]
-"""Columns of the tidy matrix."""
+_RUN = (
+    Column("label", TEXT, "the configuration's name in the report"),
+    Column("seed", INTEGER, "the run's seed"),
+    Column("run", TEXT, "name of the run directory"),
+)
+
+MATRIX = Schema(
+    (
+        _RUN[0],
+        Column("strategy", TEXT, "the strategy's name"),
+        *_RUN[1:],
+        Column("after", INTEGER, "tasks learned so far"),
+        Column("after_task", TEXT, "the task learned last"),
+        Column("place", INTEGER, "1-based place of the evaluated task in the stream"),
+        Column("task", TEXT, "its name"),
+        Column("psnr", NUMBER, "dB"),
+        Column("ssim", NUMBER, "", optional=True),
+        Column("gain", NUMBER, "dB over the degraded input", optional=True),
+        Column("change", NUMBER, "dB relative to the moment the task was learned; missing before that", optional=True),
+    )
+)
+"""The tidy matrix."""
+
+TRAINING = Schema((*_RUN, *CURVES.columns))
+"""The training curves of several runs."""
+
+COSTS = Schema(
+    (
+        *_RUN,
+        Column("quantity", TEXT, "as in the ledger"),
+        Column("value", NUMBER, "after the last task the run learned"),
+        Column("unit", TEXT, "count, B (bytes) or MAC"),
+    )
+)
+"""What each run stores and computes."""
+
+RUNS = Schema(
+    (
+        Column("run", TEXT, "name of the run directory"),
+        Column("group", TEXT, "key of the group it belongs to; empty where it cannot be read"),
+        Column("label", TEXT, "the configuration's name in the report"),
+        Column("seed", INTEGER, "the run's seed", optional=True),
+        Column("state", TEXT, "finished, or what became of it"),
+        Column("tasks measured", INTEGER, "tasks after which it was measured", optional=True),
+        Column("tasks", INTEGER, "tasks of the stream", optional=True),
+        Column("updated", TEXT, "when it was last at work"),
+        Column("error", TEXT, "what ended it"),
+    )
+)
+"""Every run directory."""
 
 
 def matrix(group: Group) -> pd.DataFrame:
@@ -20,7 +71,7 @@ def matrix(group: Group) -> pd.DataFrame:
     """
     rows = []
     for label, result in _labelled(group):
-        change = result.change
+        change, order = result.change, [str(task) for task in result.config["order"]]
         for i, j in np.argwhere(~np.isnan(result.psnr)):
             rows.append(
                 {
@@ -29,16 +80,16 @@ def matrix(group: Group) -> pd.DataFrame:
                     "seed": result.seed,
                     "run": result.run.name,
                     "after": i + 1,
-                    "after_task": group.order[i],
+                    "after_task": order[i],
                     "place": j + 1,
-                    "task": group.order[j],
+                    "task": order[j],
                     "psnr": result.psnr[i, j],
                     "ssim": result.ssim[i, j],
                     "gain": result.psnr[i, j] - result.input_psnr[j],
                     "change": change[i, j],
                 }
             )
-    return pd.DataFrame(rows, columns=MATRIX)
+    return MATRIX.frame_of(rows)
 
 
 def curves(group: Group) -> pd.DataFrame:
@@ -47,14 +98,10 @@ def curves(group: Group) -> pd.DataFrame:
     for label, result in _labelled(group):
         frame = result.run.curves
         if len(frame):
-            frame.insert(0, "label", label)
-            frame.insert(1, "seed", result.seed)
-            frame.insert(2, "run", result.run.name)
-            for column in ("after", "place", "epoch", "update", "psnr"):
-                frame[column] = pd.to_numeric(frame[column], errors="coerce")
+            frame = frame.assign(label=label, seed=result.seed, run=result.run.name)[TRAINING.names]
             frame = frame[frame["after"] == frame.groupby("place")["after"].transform("min")]
             frames.append(frame[frame["place"].between(1, len(group.order))])
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["label", "seed", "run", "psnr"])
+    return pd.concat(frames, ignore_index=True) if frames else TRAINING.frame_of([])
 
 
 def comparison(group: Group) -> pd.DataFrame:
@@ -93,7 +140,7 @@ def comparison(group: Group) -> pd.DataFrame:
                 "stored with data": float(entry.mean("kept_bytes")),
             }
         )
-    return pd.DataFrame(rows)
+    return _comparison(_distinct(group.order)).frame_of(rows)
 
 
 def costs(group: Group) -> pd.DataFrame:
@@ -103,7 +150,7 @@ def costs(group: Group) -> pd.DataFrame:
         for label, result in _labelled(group)
         for name, (value, unit) in result.costs.items()
     ]
-    return pd.DataFrame(rows, columns=["label", "seed", "run", "quantity", "value", "unit"])
+    return COSTS.frame_of(rows)
 
 
 def runs(collection: Collection) -> pd.DataFrame:
@@ -126,13 +173,56 @@ def runs(collection: Collection) -> pd.DataFrame:
                 }
             )
     rows += [{"run": bad.run.name, "state": "unreadable", "error": bad.reason} for bad in collection.unreadable]
-    columns = ["run", "group", "label", "seed", "state", "tasks measured", "tasks", "updated", "error"]
-    return pd.DataFrame(rows, columns=columns)
+    return RUNS.frame_of(rows)
 
 
 def printed(table: Published) -> pd.DataFrame:
-    """A table of the paper, as printed."""
-    return pd.DataFrame(table.rows, columns=table.columns)
+    """A table of the paper, as printed: texts."""
+    return pd.DataFrame(table.rows, columns=table.columns, dtype=object)
+
+
+def _comparison(tasks: list[str]) -> Schema:
+    """The columns of :func:`comparison`; all but the label are missing where there is nothing to tell."""
+
+    def number(name: str, meaning: str) -> Column:
+        return Column(name, NUMBER, meaning, optional=True)
+
+    def each(name: str, meaning: str) -> list[Column]:
+        return [number(f"{task} {name}", f"{task}: {meaning}") for task in tasks]
+
+    overall = {
+        "mean psnr": "dB, mean over the tasks",
+        "mean forgetting": "dB lost on a task since its best moment, mean over all tasks but the last",
+        "backward transfer": "dB by which later tasks changed earlier ones",
+        "forward transfer": "dB over the degraded input on tasks not learned yet",
+    }
+    pairs = {
+        name: [number(name, meaning), number(f"{name} std", "its standard deviation over seeds")]
+        for name, meaning in overall.items()
+    }
+    mean_psnr, spread = pairs.pop("mean psnr")
+    return Schema(
+        (
+            Column("label", TEXT, "the configuration's name in the report"),
+            *each("psnr", "dB after the whole stream"),
+            *each("ssim", "SSIM after the whole stream"),
+            mean_psnr,
+            Column("strategy", TEXT, "the strategy's name"),
+            Column("seeds", INTEGER, "runs behind the means", optional=True),
+            *(Column(words, TEXT, f"the strategy's {name}: yes, no or unknown") for name, words in WORDS.items()),
+            *each("psnr std", "standard deviation over seeds"),
+            *each("gain", "dB over the degraded input"),
+            *each("forgetting", "dB lost since its best moment"),
+            spread,
+            *(column for pair in pairs.values() for column in pair),
+            Column("outputs changed", INTEGER, "test outputs no longer bit-identical", optional=True),
+            Column("outputs compared", INTEGER, "of how many", optional=True),
+            number("trained per task", "numbers that a task trained and keeps, mean over the tasks"),
+            number("trained per task in plain backbones", "the same as a multiple of the plain backbone's"),
+            number("stored parameters", "mean over seeds"),
+            number("stored with data", "bytes of the checkpoint and of the training images that are needed again"),
+        )
+    )
 
 
 def _labelled(group: Group) -> Iterator[tuple[str, Result]]:
@@ -148,5 +238,9 @@ def _per_task(group: Group, name: str, values: np.ndarray) -> dict[str, float]:
 
 
 def _distinct(order: list[str]) -> list[str]:
-    """Task names as column names: a task that comes again is numbered by its place."""
-    return [task if order.count(task) == 1 else f"{task} at place {place}" for place, task in enumerate(order, 1)]
+    """Task names as column names: a task that comes again, or is called like the mean, is told by its place."""
+    clear = [order.count(task) == 1 and task != "mean" for task in order]
+    return [
+        task if once else f"{task} at place {place}"
+        for place, (task, once) in enumerate(zip(order, clear, strict=True), 1)
+    ]

@@ -209,7 +209,9 @@ def page(
     bare = template.render(content, album=pictures.Album())
     scenes = [scene for part in parts for scene in sequences.scenes(part.family)]
     scenes += [scene for section in sections for scene in pictures.scenes(section.group)]
-    return template.render(content, album=pictures.album(scenes, LARGEST - len(bare.encode()))).lstrip()
+    return template.render(
+        content, album=pictures.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))
+    ).lstrip()
 
 
 def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
@@ -219,7 +221,8 @@ def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
         name = PurePosixPath(path)
         inside = ""
         if isinstance(content, str) and name.parts[0] == "tables" and len(content) <= LARGEST_INSIDE:
-            inside = f"data:text/plain;charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"
+            data = base64.b64encode(content.encode(errors="surrogateescape")).decode()
+            inside = f"data:text/plain;charset=utf-8;base64,{data}"
         link = Link(FORMATS[name.suffix], name.name, path, inside)
         found.setdefault(name.stem, []).append(link)
     return found

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.metrics import psnr
@@ -154,7 +153,7 @@ def scenes(group: Group) -> list[Scene]:
     """
     runs = {entry.label: entry.results[0].run for entry in group.entries}
     images = kept_images(list(runs.values()))
-    tasks = list(dict.fromkeys(group.order))
+    tasks = [str(task) for task in group.results[0].config["order"]] if group.results else []
     return [
         Scene(group.key, task, image, runs, (rank, place))
         for place, task in enumerate(tasks)
@@ -202,10 +201,12 @@ def _coloured(values: npt.NDArray[np.float64]) -> Pixels:
 
 def kept_images(runs: Sequence[Run]) -> dict[str, list[str]]:
     """For each task the names of the images of which one of the runs kept pictures."""
-    outputs = pd.concat([run.outputs[["task", "image"]] for run in runs]) if runs else pd.DataFrame()
-    named = outputs.dropna().astype(str).drop_duplicates()
+    named: dict[tuple[str, str], None] = {}
+    for run in runs:
+        outputs = run.outputs
+        named.update(dict.fromkeys(zip(outputs["task"], outputs["image"], strict=True)))
     images: dict[str, list[str]] = {}
-    for task, image in named.itertuples(index=False):
+    for task, image in named:
         if any(run.image(task, image, "clean").is_file() for run in runs):
             images.setdefault(task, []).append(image)
     return images

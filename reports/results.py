@@ -19,7 +19,8 @@ import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.metrics import backward_transfer, counted, forgetting, forward_transfer
-from benchmark.runs import Run, find_runs, slug
+from benchmark.names import file_name
+from benchmark.runs import Run, find_runs
 from reports.labels import labels
 from reports.text import plain
 from strategies.registry import BUILT_IN
@@ -40,6 +41,9 @@ EMBEDDED = "embedded"
 
 PEAKS = ("peak_memory",)
 """Quantities of the ledger whose largest value over the tasks counts, not the last."""
+
+PAPER = "paper-"
+"""How the keys of what belongs to the paper begin; that of a group never does, whatever its stream is called."""
 
 CONFIGURATION = ("strategy", "backbone", "training", "settings", "plugin")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
@@ -359,9 +363,7 @@ def read(run: Run) -> Result:
 
 def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
     int(config.get("seed", 0))
-    metrics = run.metrics.copy()
-    for column in ("after", "place", "value", "images"):
-        metrics[column] = pd.to_numeric(metrics[column])
+    metrics = run.metrics
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
         raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
     decibels = metrics["metric"].isin(["psnr", "psnr_y"])
@@ -380,7 +382,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         input_ssim=_row(inputs, "ssim", tasks),
         changed=(int(changed["value"].sum()), int(changed["images"].sum())) if len(changed) else None,
         costs=_costs(run.costs),
-        protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"].dropna()})),
+        protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         task_parameters=_task_parameters(run.ledger),
@@ -398,7 +400,7 @@ def _traits(status: dict[str, Any], strategy: str) -> Traits | None:
 
 def _task_parameters(ledger: pd.DataFrame) -> float:
     """Older runs say only what was trainable as a task began; if that never shrank, nothing was pruned of it."""
-    values = {name: pd.to_numeric(rows["value"]) for name, rows in ledger.groupby("quantity")}
+    values = {name: rows["value"] for name, rows in ledger.groupby("quantity")}
     begun = values.get("trainable_parameters", pd.Series(dtype=float))
     kept = values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
     return float(kept.mean())
@@ -441,14 +443,11 @@ def _row(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
 
 def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:
     """The last row of each quantity, by the number of tasks learned; the largest of PEAKS."""
-    ledger = ledger.assign(after=pd.to_numeric(ledger["after"]), value=pd.to_numeric(ledger["value"]))
     ledger = ledger.assign(peak=ledger["value"].where(ledger["quantity"].isin(PEAKS), 0))
-    ledger = ledger.dropna(subset="value").sort_values(["peak", "after"], kind="stable")
-    last = ledger.groupby("quantity", sort=False).last()
-    units = last["unit"].fillna("").astype(str)
+    last = ledger.sort_values(["peak", "after"], kind="stable").groupby("quantity", sort=False).last()
     return {
         plain(name): (float(value), plain(unit))
-        for name, value, unit in zip(last.index, last["value"], units, strict=True)
+        for name, value, unit in zip(last.index, last["value"], last["unit"], strict=True)
     }
 
 
@@ -515,16 +514,11 @@ def _groups(results: Sequence[Result]) -> list[Group]:
     ranked = sorted(zip(names, apart.values(), strict=True), key=lambda pair: (first[pair[0]], -len(pair[1])))
     groups: list[Group] = []
     seen: Counter[tuple[str, str]] = Counter()
-    taken: set[str] = set()
-    for name, members in ranked:
+    names_of_files = [file_name(f"{stream}-{preset}") for (stream, preset), _ in ranked]
+    keys = distinct([f"stream-{name}" if name.startswith(PAPER) else name for name in names_of_files])
+    for key, (name, members) in zip(keys, ranked, strict=True):
         stream, preset = name
         seen[name] += 1
-        base = key = slug(f"{stream}-{preset}")
-        number = 1
-        while key in taken:
-            number += 1
-            key = f"{base}-{number}"
-        taken.add(key)
         told = next((member for member in members if member.config.get("sources")), members[0])
         groups.append(
             Group(
@@ -540,6 +534,18 @@ def _groups(results: Sequence[Result]) -> list[Group]:
             )
         )
     return groups
+
+
+def distinct(keys: Sequence[str]) -> list[str]:
+    """The keys, those that come again with a number behind them; none is given twice."""
+    taken: dict[str, None] = {}
+    for base in keys:
+        key, number = base, 1
+        while key in taken:
+            number += 1
+            key = f"{base}-{number}"
+        taken[key] = None
+    return list(taken)
 
 
 def entries(results: Sequence[Result]) -> list[Entry]:

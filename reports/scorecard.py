@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.profiling.layer_table import Row
+from benchmark.tables import TEXT, Column, Schema
 from reports.families import DEFAULTS, FOUR_TASKS, NOISE_LEVELS, Family
 from reports.results import Array, Entry
 from reports.seeds import paired, significance
@@ -21,8 +22,20 @@ FRACTIONS = (0.2, 0.1, 0.05, 0.025, 0.0125)
 EQUAL = 0.005
 """dB; two PSNRs that are nearer are printed alike, and neither is called better."""
 
-COLUMNS = ["claim", "verdict", "measured", "paper", "source", "preset", "images", "seeds", "key"]
-"""Columns of ``scorecard.csv``."""
+COLUMNS = Schema(
+    (
+        Column("claim", TEXT, "the claim, with the rule by which it is judged"),
+        Column("verdict", TEXT, "HOLDS, FAILS or UNMEASURED"),
+        Column("measured", TEXT, "our figures in words"),
+        Column("paper", TEXT, "the paper's own figures"),
+        Column("source", TEXT, "where the paper makes it"),
+        Column("preset", TEXT, "the preset's name"),
+        Column("images", TEXT, "the sources of the test images"),
+        Column("seeds", TEXT, "the seeds, with blanks between"),
+        Column("key", TEXT, "the claim's short name"),
+    )
+)
+"""``scorecard.csv``: one row per family and claim."""
 
 Finding = tuple[bool | None, str, Sequence[Entry]]
 """Whether a claim holds (None where it was not measured), the figures in words, and the runs they come from."""
@@ -99,8 +112,9 @@ def frame(scored: Sequence[tuple[Family, Sequence[Verdict]]]) -> pd.DataFrame:
         for verdict in verdicts:
             claim = verdict.claim
             about = [claim.source, family.preset, ", ".join(images), " ".join(str(seed) for seed in verdict.seeds)]
-            rows.append([claim.text, verdict.state, verdict.measured, claim.paper, *about, claim.key])
-    return pd.DataFrame(rows, columns=COLUMNS)
+            values = [claim.text, verdict.state, verdict.measured, claim.paper, *about, claim.key]
+            rows.append(dict(zip(COLUMNS.names, values, strict=True)))
+    return COLUMNS.frame_of(rows)
 
 
 def _verdict(claim: Claim, finding: Finding) -> Verdict:

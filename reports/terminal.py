@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from benchmark.runs import Run
 from reports.labels import flatten
@@ -66,9 +65,9 @@ def _cell(result: Result, i: int, j: int) -> "Text":
 
 def show_scorecard(path: Path, console: "Console") -> None:
     """Print what became of the paper's claims, from a report's scorecard.csv; those not measured are counted."""
-    from reports.scorecard import FAILS, HOLDS, UNMEASURED
+    from reports.scorecard import COLUMNS, FAILS, HOLDS, UNMEASURED
 
-    scored = pd.read_csv(path, keep_default_na=False)
+    scored = COLUMNS.frame(COLUMNS.read(path, "Write the report again."))
     colours = {HOLDS: "green", FAILS: "yellow"}
     for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
         table = _table(f"The paper's claims, preset {preset}", "claim", "verdict", "measured")

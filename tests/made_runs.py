@@ -87,7 +87,7 @@ def made_run(
 def _metrics(order: list[str], done: int, keeps: bool, shift: float) -> list[dict[str, Any]]:
     rows = []
     for j, task in enumerate(order):
-        place = {"place": j + 1, "task": task, "images": len(IMAGES), "protocol": PROTOCOL}
+        place = {"place": j + 1, "task": task, "images": len(IMAGES), "unit": "", "protocol": PROTOCOL}
         rows.append({"after": 0, **place, "subject": "input", "metric": "psnr", "value": INPUTS[j], "unit": "dB"})
         rows.append({"after": 0, **place, "subject": "input", "metric": "ssim", "value": INPUTS[j] / 40})
         for i in range(done):
@@ -127,6 +127,9 @@ def _outputs(order: list[str], done: int, keeps: bool, shift: float) -> list[dic
             "image": image,
             "sha256": "0" * 64,
             "psnr": psnr(i, j, keeps, shift),
+            "ssim": psnr(i, j, keeps, shift) / 40,
+            "psnr_y": psnr(i, j, keeps, shift) + 1.0,
+            "ssim_y": psnr(i, j, keeps, shift) / 40,
         }
         for i in range(done)
         for j, task in enumerate(order)

@@ -18,6 +18,7 @@ from benchmark.progress import Reporter, duration
 from benchmark.recording import Recorder
 from benchmark.runs import Run, find_runs, write_table
 from benchmark.streams.build import build
+from benchmark.tables import NUMBER, Column, Schema
 from benchmark.training import RestorationTemplate, learning_rate
 
 FILES = ["metrics.csv", "curves.csv", "outputs.csv", "ledger.csv", "config.yaml"]
@@ -212,10 +213,11 @@ def test_learning_rates_follow_the_papers_schedule_and_the_cosine() -> None:
 
 def test_tables_are_written_whole_and_keep_every_digit(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    write_table(path, [{"a": 0.1 + 0.2, "b": None}], ["a", "b"])
+    schema = Schema((Column("a", NUMBER, ""), Column("b", NUMBER, "", optional=True)))
+    write_table(path, [{"a": 0.1 + 0.2, "b": None}], schema)
     assert path.read_text() == "a,b\n0.30000000000000004,\n"
     with pytest.raises(KeyError):
-        write_table(path, _breaks(), ["a", "b"])
+        write_table(path, _breaks(), schema)
     assert path.read_text() == "a,b\n0.30000000000000004,\n"
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
 

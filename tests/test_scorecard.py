@@ -335,7 +335,7 @@ def test_without_its_measurement_the_claim_about_a_layer_is_open() -> None:
 def test_the_scorecard_as_a_table() -> None:
     family = Family("paper-quick", "preset quick", "quick", list(pair(0.05, HELPS)))
     frame = scorecard.frame([(family, judge(family))])
-    assert list(frame.columns) == scorecard.COLUMNS
+    assert list(frame.columns) == scorecard.COLUMNS.names
     row = frame.set_index("key").loc["sharing-helps"]
     assert row["verdict"] == HOLDS
     assert row["preset"] == "quick"

@@ -291,7 +291,7 @@ def _place(dataset: Dataset, folder: Path) -> Path:
     where = os.path.relpath(dataset.root.resolve(), folder.resolve())
     identity = f"{dataset.family}\n{dataset.name}\n{dataset.layout}\n{where}"
     key = hashlib.sha256(identity.encode(errors="surrogateescape"))
-    return folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', dataset.name)}-{key.hexdigest()[:8]}"
+    return folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', dataset.name)[:100]}-{key.hexdigest()[:8]}"
 
 
 def _pixels(place: Path, side: Side) -> Path:

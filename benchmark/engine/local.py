@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from benchmark.config import Revisions, RunConfig
 from benchmark.data.sources import prepare as prepare_sources
 from benchmark.engine.endings import blamed, recorded, told
 from benchmark.errors import UserError
+from benchmark.formats import FORMAT
 from benchmark.progress import Reporter, duration
 from benchmark.provenance import suite
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
@@ -91,7 +93,9 @@ def _execute(
     choose_algorithms(device, config.training.deterministic)
     strategy, model = prepare(config)
     benchmark = build(config)
-    finished = 0 if force else _tasks_on_disk(path)
+    finished = 0 if force else _tasks_on_disk(path, reporter)
+    if not finished:
+        shutil.rmtree(path / "images", ignore_errors=True)
     run = Run.create(path, config.model_dump(mode="json"), environment(device))
     recorder = Recorder(run, benchmark, reporter)
     template = RestorationTemplate(
@@ -105,8 +109,8 @@ def _execute(
     )
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
-    seconds: list[float] = run.status.get("seconds_per_task", []) if finished else []
-    peaks: dict[str, int | None] = run.status.get("peak_memory", {}) if finished else {}
+    seconds: list[float] = run.status.get("seconds_per_task", [])[:finished]
+    peaks = {after: peak for after, peak in run.status.get("peak_memory", {}).items() if int(after) <= finished}
     with recorded(run, config.strategy):
         run.update_status(
             state="running",
@@ -289,10 +293,16 @@ def _after(experience: Any) -> int:
     return max(experience.task_labels) + 1
 
 
-def _tasks_on_disk(path: Path) -> int:
-    """How many tasks of an unfinished run are complete: measured, and kept in a checkpoint."""
+def _tasks_on_disk(path: Path, reporter: Reporter) -> int:
+    """How many tasks of an unfinished run are complete: measured, and kept in a checkpoint.
+
+    None of a directory of an earlier format: this version would not have kept the same of them.
+    """
     run = Run(path)
     if not (path / "status.json").exists():
         return 0
     done = int(run.status.get("tasks_done", 0))
+    if done and run.format < FORMAT:
+        reporter.say(f"{run.name}: was begun in format {run.format} by an earlier version; it begins again")
+        return 0
     return done if done and run.checkpoint(done).exists() else 0

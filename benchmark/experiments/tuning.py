@@ -4,6 +4,7 @@
 over all tasks after the last one, so that learning and not forgetting count alike; test images play no part.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,21 @@ import yaml
 
 from benchmark.errors import UserError, unknown
 from benchmark.runs import Run, refuse_other, write_table
+from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
 
 GRID = Path(__file__).with_name("tuning.yaml")
 
-COLUMNS = ["strategy", "setting", "value", "seed", "score"]
+COLUMNS = Schema(
+    columns=(
+        Column("strategy", TEXT, "the strategy's name"),
+        Column("setting", TEXT, "which of its settings"),
+        Column("value", TEXT, "what was tried, as ``--set`` takes it"),
+        Column("seed", INTEGER, "of the run"),
+        Column("score", NUMBER, "dB, the mean of the columns that follow, one for each task"),
+    ),
+    key=("strategy", "setting", "value", "seed"),
+)
+"""Columns of the table of what was tried, before those of the tasks."""
 
 
 def grid(strategies: Sequence[str] | None = None) -> list[tuple[str, str, Any]]:
@@ -44,7 +56,7 @@ def check_table(path: Path) -> None:
     Raises:
         UserError: another file stands at the path.
     """
-    refuse_other(path, COLUMNS, "--table")
+    refuse_other(path, COLUMNS.names, "--table")
 
 
 def score(run: Run) -> dict[str, float]:
@@ -64,23 +76,42 @@ def write(path: Path, tried: Sequence[tuple[tuple[str, str, Any], Run]]) -> pd.D
     """Write one row for each run, best first within a strategy; rows of other strategies are kept.
 
     Returns:
-        The table: COLUMNS, then one column for each task.
+        The table: COLUMNS, then one column for each task; nan where a strategy was not tried on a task.
+
+    Raises:
+        UserError: a run is not finished, or the table that is there cannot be read.
     """
-    rows = []
-    tasks: list[str] = []
+    rows: list[dict[str, Any]] = []
     for (strategy, setting, value), run in tried:
-        scores = score(run)
-        tasks = list(scores)
-        mean = sum(scores.values()) / len(scores)
+        scores = {_column(task): round(psnr, 3) for task, psnr in score(run).items()}
         rows.append(
-            {"strategy": strategy, "setting": setting, "value": value, "seed": run.config["seed"], "score": mean}
-            | scores
+            {
+                "strategy": strategy,
+                "setting": setting,
+                "value": value if isinstance(value, str) else json.dumps(value),
+                "seed": run.config["seed"],
+                "score": round(sum(score(run).values()) / len(scores), 3),
+                **scores,
+            }
         )
-    frame = pd.DataFrame(rows).round(3)
-    if path.exists():
-        before = pd.read_csv(path)
-        frame = pd.concat([before[~before["strategy"].isin(frame["strategy"])], frame], ignore_index=True)
-    frame = frame.sort_values(["strategy", "score"], ascending=[True, False], kind="stable")
-    columns = [*COLUMNS, *tasks]
-    write_table(path, [dict(zip(columns, row, strict=True)) for row in frame[columns].to_numpy().tolist()], columns)
-    return frame
+    if path.exists() and (names := headings(path)):
+        schema = _schema(names)
+        before = rows_of(schema.read(path, "Restore the table, or write to another one with --table."))
+        again = {row["strategy"] for row in rows}
+        rows = [row for row in before if row["strategy"] not in again] + rows
+    rows.sort(key=lambda row: (row["strategy"], -row["score"]))
+    schema = _schema([name for row in rows for name in row])
+    write_table(path, rows, schema)
+    return schema.frame_of(rows)
+
+
+def _schema(names: Sequence[str]) -> Schema:
+    """COLUMNS, and every further name as a task."""
+    tasks = [name for name in dict.fromkeys(names) if name not in COLUMNS.names]
+    scores = (Column(task, NUMBER, "dB on the task's validation images after the last task", True) for task in tasks)
+    return Schema((*COLUMNS.columns, *scores), COLUMNS.key)
+
+
+def _column(task: str) -> str:
+    """The column of a task, which may be called like one of COLUMNS."""
+    return f"task {task}" if task in COLUMNS.names else task

@@ -141,7 +141,7 @@ def profile(
     Raises:
         UserError: something else stands at the path.
     """
-    refuse_other(path, COLUMNS, "--out")
+    refuse_other(path, COLUMNS.names, "--out")
     rows = measure(channels, size, repeats, console=console)
     write(rows, path)
     return rows

@@ -1,35 +1,54 @@
 """The measured cost of a layer as a CSV file; without torch, so that reports can read it."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
-from typing import get_type_hints
-
-import pandas as pd
 
 from benchmark.errors import UserError
 from benchmark.files import command
 from benchmark.runs import write_table
+from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
+
+COLUMNS = Schema(
+    columns=(
+        Column(
+            "method",
+            TEXT,
+            "``base`` (a plain convolution), ``Type-1`` (larger kernels), ``Type-2`` (more layers), ``CMC-n``",
+        ),
+        Column("variant", TEXT, "which of the method's, in words"),
+        Column("trainable_parameters", INTEGER, "numbers that can be trained over the layer's life"),
+        Column("kernel_parameters", INTEGER, "numbers in the kernels that a forward pass convolves with"),
+        Column(
+            "peak_memory",
+            NUMBER,
+            "bytes held at once in a forward pass; on the CPU by the whole process, missing where it is not told",
+            optional=True,
+        ),
+        Column("gmac", NUMBER, "multiply-accumulates of a forward pass, in billions"),
+        Column("milliseconds", NUMBER, "median time of a forward pass"),
+        Column(
+            "ratio",
+            NUMBER,
+            "the time as a multiple of a plain convolution's, median over the repeats of each one's ratio",
+        ),
+        Column("base_ratio", NUMBER, "the same as a multiple of the method's first variant"),
+        Column("channels", INTEGER, "into and out of the layer"),
+        Column("size", INTEGER, "height and width of the features in pixels"),
+        Column("repeats", INTEGER, "how often it was timed"),
+        Column("device", TEXT, "what it was measured on"),
+        Column("threads", INTEGER, "how many of the CPU's threads took part"),
+    ),
+    key=("method", "variant"),
+)
+"""Columns of the file."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to build a layer (paper, section 4.4.5, Table 6).
+    """One way to build a layer (paper, section 4.4.5, Table 6), measured; COLUMNS says what each figure is.
 
-    Args:
-        method: ``base`` (a plain convolution), ``Type-1`` (larger kernels), ``Type-2`` (more layers) or ``CMC-n``.
-        variant: which of the method's, in words.
-        trainable_parameters: numbers that can be trained over the layer's life.
-        kernel_parameters: numbers in the kernels that a forward pass convolves with.
-        peak_memory: bytes held at once in a forward pass; on the CPU by the whole process, nan where it is not told.
-        gmac: multiply-accumulates of a forward pass, in billions.
-        milliseconds: median time of a forward pass.
-        ratio: the time as a multiple of a plain convolution's, median over the repeats of each one's own ratio.
-        base_ratio: the same as a multiple of the method's first variant.
-        channels: into and out of the layer.
-        size: height and width of the features in pixels.
-        repeats: how often it was timed.
-        device: what it was measured on.
-        threads: how many of the CPU's threads took part.
+    ``peak_memory`` is nan where it is not told.
     """
 
     method: str
@@ -48,9 +67,6 @@ class Row:
     threads: int
 
 
-COLUMNS = [field.name for field in fields(Row)]
-
-
 def write(rows: list[Row], path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
     write_table(path, [asdict(row) for row in rows], COLUMNS)
@@ -62,19 +78,9 @@ def read(path: Path) -> list[Row]:
     Raises:
         UserError: it cannot be read, or says what cannot be.
     """
-    kinds = get_type_hints(Row)
-    try:
-        frame = pd.read_csv(path)
-        missing = [column for column in COLUMNS if column not in frame.columns]
-        if missing:
-            raise ValueError(f"it lacks the columns {', '.join(missing)}")
-        if frame.empty:
-            raise ValueError("it has no rows")
-        return [
-            Row(**{name: kinds[name](value) for name, value in zip(COLUMNS, values, strict=True)})
-            for values in frame[COLUMNS].itertuples(index=False)
-        ]
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"'{path}' cannot be read: {error}. Measure it again with: {command('profile', 'layer', '--out', path)}"
-        ) from error
+    mend = f"Measure it again with: {command('profile', 'layer', '--out', path)}"
+    rows = rows_of(COLUMNS.read(path, mend))
+    if not rows:
+        raise UserError(f"'{path}' cannot be read: it has no rows. {mend}")
+    numbers = [column.name for column in COLUMNS.columns if column.kind is NUMBER]
+    return [Row(**row | {name: nan if row[name] is None else float(row[name]) for name in numbers}) for row in rows]

@@ -38,7 +38,7 @@ for (const compare of document.querySelectorAll(".compare")) {
   const [degraded, restored, clean] = compare.querySelectorAll(".captions p");
   const offer = (select, names) => {
     const chosen = select.value;
-    select.replaceChildren(...[...new Set(names)].map((name) => new Option(name)));
+    select.replaceChildren(...[...new Set(names)].map((name) => new Option(name, name)));
     if (names.includes(chosen)) select.value = chosen;
   };
   const choose = () => {

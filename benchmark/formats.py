@@ -1,0 +1,63 @@
+"""The format of a run directory: its number, and how directories of earlier formats are read.
+
+The number stands as ``format`` in ``environment.json``; directories without one are of format 1. An older directory is
+brought to the present format in memory, file by file, and stays as it is on disk; a newer one is refused. Whatever is
+added to the configuration, the record or a table gets its value for older runs here, in one function for one file::
+
+    def _tables_since_3(cells: Cells) -> Cells:
+        rows = len(next(iter(cells.values())))
+        return {**cells, "device": ["cpu"] * rows}
+
+    UPGRADES = {..., 2: {"ledger.csv": _tables_since_3}}
+
+What each format is:
+
+1   No number. Pictures are named by :func:`slug`, so that those of several names may share a file.
+2   Pictures are named by :func:`benchmark.names.file_name`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmark.errors import UserError
+
+FORMAT = 2
+"""What this version writes."""
+
+UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}}
+"""Format → file → what brings its content to the next format: a mapping for YAML and JSON; for a table the cells of
+each of its columns as text (:data:`benchmark.tables.Cells`)."""
+
+
+def number(environment: Mapping[str, Any], where: str) -> int:
+    """The format of a run directory.
+
+    Args:
+        environment: the content of its ``environment.json``.
+        where: the directory, for errors.
+
+    Raises:
+        UserError: this version cannot read it.
+    """
+    given = environment.get("format", 1)
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise UserError(f"'{where}' says that its format is {given!r}; a whole number from 1 to {FORMAT} was expected.")
+    if given > FORMAT:
+        raise UserError(
+            f"'{where}' has format {given}, and this version of the suite reads formats up to {FORMAT}. "
+            f"Use a version that reads format {given}."
+        )
+    return given
+
+
+def upgrade(given: int, file: str, content: Any) -> Any:
+    """The content of a file of a run directory of some format, as it would stand in one of the present format."""
+    for step in range(given, FORMAT):
+        content = UPGRADES[step].get(file, lambda same: same)(content)
+    return content
+
+
+def slug(name: str) -> str:
+    """A name as a part of a picture's file name in format 1; several names may have the same."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") or "unnamed"
