@@ -18,6 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.errors import UserError
@@ -85,14 +86,7 @@ class Schema:
 
     def frame(self, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
         """Columns as a frame: ``object`` for text, ``float64`` for numbers, ``int64`` (``Int64``: some missing)."""
-        kinds = {
-            column.name: "object" if column.kind is TEXT else "float64" if column.kind is NUMBER else "int64"
-            for column in self.columns
-        }
-        for column in self.columns:
-            if column.kind is INTEGER and column.optional:
-                kinds[column.name] = "Int64"
-        return pd.DataFrame({name: pd.Series(values[name], dtype=kind) for name, kind in kinds.items()})
+        return pd.DataFrame({column.name: _array(column, values[column.name]) for column in self.columns})
 
     def frame_of(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """Rows as a frame of these columns; see :meth:`frame`."""
@@ -170,6 +164,14 @@ class _Damage(Exception):
         self.row = row
 
 
+def _array(column: Column, values: Sequence[Any]) -> Any:
+    if column.kind is TEXT:
+        return pd.Index(values, dtype=object)
+    if column.kind is INTEGER and column.optional:
+        return pd.array(values, dtype="Int64")
+    return np.array(values, dtype=np.int64 if column.kind is INTEGER else np.float64)
+
+
 def _as(kind: Kind, value: Any) -> Any:
     if kind is TEXT:
         return str(value) if _known(value) else ""
@@ -224,7 +226,7 @@ def _parsed(column: Column, cells: list[str]) -> list[Any]:
         return cells
     try:
         if set("".join(cells)) <= set(column.kind.value):
-            return [_number(column, cell) for cell in cells]
+            return [float(cell) if "." in cell else _number(column, cell) for cell in cells]
     except (ValueError, OverflowError):
         pass  # found and told below
     row = next(row for row, cell in enumerate(cells) if not _fits(column, cell))
