@@ -44,9 +44,10 @@ def number(environment: Mapping[str, Any], where: str) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise UserError(f"'{where}' says that its format is {given!r}; a whole number from 1 to {FORMAT} was expected.")
     if given > FORMAT:
+        by = f", written by version {environment['suite']} of the suite" if environment.get("suite") else ""
         raise UserError(
-            f"'{where}' has format {given}, and this version of the suite reads formats up to {FORMAT}. "
-            f"Use a version that reads format {given}."
+            f"'{where}' has format {given}{by}; this version reads formats up to {FORMAT}. "
+            f"Use a version of the suite that reads format {given}."
         )
     return given
 

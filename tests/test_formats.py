@@ -12,7 +12,7 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
-from benchmark import formats
+from benchmark import formats, runs
 from benchmark.engine.local import execute, resolve
 from benchmark.errors import UserError
 from benchmark.planning import plan
@@ -88,13 +88,14 @@ def test_what_a_new_run_says_of_its_format(tmp_path: Path) -> None:
 def test_a_newer_run_is_refused_with_what_is_needed(given: int, command: Command, tmp_path: Path) -> None:
     made_run(tmp_path / "runs")
     run = made_run(tmp_path / "runs", seed=1)
-    claim(run, given)
+    claim(run, given, suite="7.1.0")
     (bad,) = collect([tmp_path / "runs"]).unreadable
     assert f"format {given}" in bad.reason
     assert f"up to {formats.FORMAT}" in bad.reason
-    for property in ("config", "status", "metrics", "outputs"):
+    assert "version 7.1.0" in bad.reason
+    for part in ("config", "status", "metrics", "outputs"):
         with pytest.raises(UserError, match=f"reads format {given}"):
-            getattr(Run(run.path), property)
+            getattr(Run(run.path), part)
     shown = command("show", str(run.path))
     assert shown.returncode == 2
     assert "Traceback" not in shown.stderr
@@ -124,7 +125,7 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
     recent = made_run(tmp_path / "recent")
     monkeypatch.setattr(formats, "FORMAT", 3)
     monkeypatch.setattr(formats, "UPGRADES", upgrades)
-    monkeypatch.setitem(__import__("benchmark.runs").runs.TABLES, "ledger.csv", schema)
+    monkeypatch.setitem(runs.TABLES, "ledger.csv", schema)
     assert set(old.ledger["counted_by"]) == {"hand"}
     assert old.config["origin"] == "unknown"
     assert read(old).finished
@@ -153,7 +154,7 @@ def test_a_newer_run_is_never_written_to(tmp_path: Path) -> None:
     claim(run, formats.FORMAT + 1)
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     for force in (False, True):
-        with pytest.raises(UserError, match="Use a version that reads format"):
+        with pytest.raises(UserError, match="Use a version of the suite that reads format"):
             smoke(tmp_path, force)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
@@ -167,7 +168,7 @@ def smoke(folder: Path, force: bool = False) -> tuple[Run, str]:
     return run, said.getvalue()
 
 
-def claim(run: Run, given: object) -> None:
-    """Have a run say that it is of some format."""
+def claim(run: Run, given: object, **more: object) -> None:
+    """Have a run say that it is of some format, and more."""
     path = run.path / "environment.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": given}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": given, **more}))

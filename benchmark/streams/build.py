@@ -4,6 +4,7 @@ The benchmark has three streams, ``train``, ``valid`` and ``test``, with one exp
 (degraded, clean, task label); images are float32 tensors (3, H, W).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from benchmark.data import sources
 from benchmark.data.patches import Patches, patches, test_pair
 from benchmark.data.sources import Pictures
 from benchmark.degradations import Degradation, unit
+from benchmark.errors import UserError
 from benchmark.streams.definition import Task
 
 Pair = tuple[Tensor, Tensor]
@@ -153,7 +155,7 @@ def build(config: RunConfig) -> Benchmark:
     """Make the benchmark of a run.
 
     Raises:
-        UserError: an image is too small for the patch size, or images are missing.
+        UserError: an image is too small for the patch size, images are missing, or two test images have one name.
     """
     tasks = [Task.model_validate(task) for task in config.tasks]
     training = config.training
@@ -165,7 +167,9 @@ def build(config: RunConfig) -> Benchmark:
         drawn = patches(learned.clean, learned.degraded, task.degrade("train"), training.patch_size, learned.names)
         train.append(TrainingPatches(drawn, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))
-        test.append(TestImages(sources.test_pictures(origins, config.data), task.degrade("test"), task.inputs))
+        tested = sources.test_pictures(origins, config.data)
+        _refuse_doubles(tested, task)
+        test.append(TestImages(tested, task.degrade("test"), task.inputs))
     sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
     streams = {
         name: [_labelled(dataset, ConstantSequence(label, len(dataset))) for label, dataset in enumerate(datasets)]
@@ -176,6 +180,16 @@ def build(config: RunConfig) -> Benchmark:
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
     return Benchmark(tasks, scenario, train, test, images)
+
+
+def _refuse_doubles(pictures: Pictures, task: Task) -> None:
+    """Results are known by the names of the test images; of two with one name, one would be lost."""
+    twice = sorted(name for name, times in Counter(pictures.names).items() if times > 1)
+    if twice:
+        raise UserError(
+            f"Task '{task.name}' has several test images that are called {', '.join(map(repr, twice))}; a file's "
+            "ending is no part of its name. Rename or remove all but one."
+        )
 
 
 def _labelled(dataset: Dataset[Pair], labels: Sequence[int]) -> Any:
