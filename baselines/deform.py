@@ -49,6 +49,7 @@ class Deform(Strategy):
     """A smaller network of its own for every task, with deformable convolutions (section 4.3)."""
 
     name = "deform"
+    relative_cost = 2.5
     Settings = DeformSettings
     traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
     settings: DeformSettings

@@ -7,7 +7,7 @@ without torch::
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
         environment.json    versions, machine, threads; the number of this format (see benchmark.formats)
-        status.json         state, tasks done, seconds per task, the process that writes, what ended it early
+        status.json         state, tasks done, seconds to start and per task, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement (see METRICS)
         curves.csv          one row per epoch of training (see CURVES)
@@ -255,6 +255,18 @@ class Run:
     def finished(self) -> bool:
         """Whether every task of the stream was learned and measured."""
         return self.status.get("state") == "finished"
+
+    @property
+    def tasks_done(self) -> int:
+        """How many tasks are complete: learned, measured, and kept in a checkpoint from which the run goes on.
+
+        None of an unfinished run of an earlier format: this version would not have kept the same of them.
+        """
+        status = self.status
+        done = int(status.get("tasks_done", 0))
+        if status.get("state") == "finished":
+            return done
+        return done if done and self.checkpoint(done).exists() and self.format == formats.FORMAT else 0
 
     @property
     def metrics(self) -> pd.DataFrame:

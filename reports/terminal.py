@@ -90,7 +90,7 @@ def _status(result: Result) -> "Text":
     status = result.run.status
     parts = [f"{result.state}, {result.learned} of {len(result.psnr)} tasks measured"]
     seconds = _seconds(status)
-    if seconds:
+    if seconds is not None:
         parts.append(duration(seconds))
     if result.finished:
         parts.append(f"mean forgetting {fixed(result.mean_forgetting)} dB")
@@ -101,11 +101,12 @@ def _status(result: Result) -> "Text":
     return _text("; ".join(parts), "green" if result.finished else "yellow")
 
 
-def _seconds(status: Mapping[str, Any]) -> float:
-    """The seconds of all tasks together, however the status holds them; 0 when it does not."""
+def _seconds(status: Mapping[str, Any]) -> float | None:
+    """The seconds of all tasks together, however the status holds them; None when it does not."""
     seconds = status.get("seconds")
     values = seconds.values() if isinstance(seconds, dict) else seconds if isinstance(seconds, list) else [seconds]
-    return float(sum(value for value in values if isinstance(value, int | float)))
+    known = [value for value in values if isinstance(value, int | float)]
+    return float(sum(known)) if known else None
 
 
 def _table(title: str, *columns: str) -> "Table":

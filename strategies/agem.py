@@ -25,6 +25,7 @@ class AGEM(Rehearsal):
     """
 
     name = "agem"
+    relative_cost = 2.5
 
     def __init__(self, settings: RehearsalSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)

@@ -45,6 +45,8 @@ class Strategy(SupervisedPlugin):
     that is derived from another one counts from 1, and the changes of both are counted."""
     Settings: ClassVar[type[Settings]] = Settings
     traits: ClassVar[Traits] = Traits()
+    relative_cost: ClassVar[float] = 1.0
+    """An update's time in updates of the plain network, roughly; for the time that is foretold, nothing else."""
 
     def __init__(self, settings: Any, seed: int = 0) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ class LwF(Strategy):
     """
 
     name = "lwf"
+    relative_cost = 1.3
     Settings = LwFSettings
     settings: LwFSettings
     teacher: nn.Module | None = None

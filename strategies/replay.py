@@ -20,6 +20,7 @@ class Replay(Rehearsal):
     """
 
     name = "replay"
+    relative_cost = 2.5
 
     def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Join stored patches to the batch."""

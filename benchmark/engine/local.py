@@ -89,12 +89,14 @@ def execute(
 def _execute(
     config: RunConfig, path: Path, reporter: Reporter, force: bool, plugins: Sequence[SupervisedPlugin]
 ) -> Run:
+    arrived = time.monotonic()
     device = choose_device(config.training.device)
     choose_algorithms(device, config.training.deterministic)
     strategy, model = prepare(config)
     benchmark = build(config)
-    finished = 0 if force else _tasks_on_disk(path, reporter)
+    finished = 0 if force else Run(path).tasks_done
     if not finished:
+        _tell_older(Run(path), reporter)
         shutil.rmtree(path / "images", ignore_errors=True)
     run = Run.create(path, config.model_dump(mode="json"), environment(device))
     recorder = Recorder(run, benchmark, reporter)
@@ -131,6 +133,7 @@ def _execute(
             reporter.say(f"{run.name}: goes on after {finished} of {tasks} tasks")
         else:
             recorder.measure_inputs()
+        run.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
         for experience, budget in rounds:
             after = _after(experience)
             if after <= finished:
@@ -144,10 +147,10 @@ def _execute(
             recorder.measure_outputs(template, after)
             recorder.measure_cost(template, strategy, after)
             save_checkpoint(run.checkpoint(after), template.model, strategy)
-            seconds.append(round(time.monotonic() - began, 1))
+            seconds.append(round(time.monotonic() - began, 3))
             peaks[str(after)] = ledger.peak_memory(device)
             run.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
-        run.update_status(state="finished", seconds=round(sum(seconds), 1))
+        run.update_status(state="finished", seconds=round(sum(seconds), 3))
     reporter.say(f"{run.name}: finished in {duration(sum(seconds))}")
     return run
 
@@ -293,16 +296,7 @@ def _after(experience: Any) -> int:
     return max(experience.task_labels) + 1
 
 
-def _tasks_on_disk(path: Path, reporter: Reporter) -> int:
-    """How many tasks of an unfinished run are complete: measured, and kept in a checkpoint.
-
-    None of a directory of an earlier format: this version would not have kept the same of them.
-    """
-    run = Run(path)
-    if not (path / "status.json").exists():
-        return 0
-    done = int(run.status.get("tasks_done", 0))
-    if done and run.format < FORMAT:
+def _tell_older(run: Run, reporter: Reporter) -> None:
+    """Say that an unfinished run of an earlier format begins again."""
+    if (run.path / "environment.json").exists() and run.format < FORMAT:
         reporter.say(f"{run.name}: was begun in format {run.format} by an earlier version; it begins again")
-        return 0
-    return done if done and run.checkpoint(done).exists() else 0

@@ -11,17 +11,42 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.config import RunConfig, preset_settings, sizes
+from benchmark.config import RunConfig, Training, preset_settings, sizes
 from benchmark.errors import UserError
 from benchmark.progress import duration
 from benchmark.runs import Run, locate
 from strategies import registry
 
-OVERHEAD = 1.5
-"""A task takes about this many times as long as the plain network's steps: validation, tests, the strategy itself."""
 
-LEAST = 3.0
-"""Seconds that a task takes however short its training: its tests and what is written."""
+@dataclass(frozen=True)
+class Parts:
+    """What the parts of a run of the plain network take, in seconds.
+
+    Args:
+        start: from nothing to the first task: the network, the benchmark, the degraded test images measured.
+        update: one batch update, with the patches drawn for it.
+        validation: once through the validation images of a task.
+        test: once through the test images of a task, every output measured.
+    """
+
+    start: float
+    update: float
+    validation: float
+    test: float
+
+    def task(self, training: Training, tasks: int, relative_cost: float = 1.0) -> float:
+        """Seconds from the beginning of one task to its checkpoint.
+
+        The validation images of the task are restored before the first epoch and after each; once it is learned, the
+        test and the validation images of every task are.
+
+        Args:
+            training: how long a task is trained.
+            tasks: how many tasks the stream has.
+            relative_cost: an update of the strategy, in updates of the plain network.
+        """
+        validations = training.epochs + 1 + tasks
+        return relative_cost * training.updates * self.update + validations * self.validation + tasks * self.test
 
 
 @dataclass(frozen=True)
@@ -32,66 +57,70 @@ class Planned:
         config: what to run, resolved.
         run: its directory, there or not.
         done: how many of its tasks are finished.
+        finished: whether the run is.
+        seconds_to_start: how long it is expected to take until its first task begins.
         seconds_per_task: how long one of its tasks is expected to take.
     """
 
     config: RunConfig
     run: Run
     done: int
+    finished: bool
+    seconds_to_start: float
     seconds_per_task: float
 
     @property
     def seconds_left(self) -> float:
-        """How long what is missing is expected to take."""
-        return self.seconds_per_task * (len(self.config.order) - self.done)
+        """How long what is missing is expected to take; 0 if the run is finished."""
+        left = len(self.config.order) - self.done
+        return 0.0 if self.finished else self.seconds_to_start + self.seconds_per_task * left
 
     @property
     def state(self) -> str:
         """In words: finished, how much of it is, or missing."""
-        tasks = len(self.config.order)
-        if self.done == tasks:
+        if self.finished:
             return "finished"
-        return f"{self.done} of {tasks} tasks" if self.done else "missing"
+        return f"{self.done} of {len(self.config.order)} tasks" if self.done else "missing"
 
 
-Step = Callable[[RunConfig], float]
-"""Seconds of a training step of a configuration's plain network."""
+Measure = Callable[[RunConfig], Parts]
+"""Seconds of the parts of a configuration's run, with the plain network."""
 
 
-def schedule(configs: Sequence[RunConfig], out: Path, step: Step | None = None) -> list[Planned]:
+def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure | None = None) -> list[Planned]:
     """What is done of some runs and how long the others will take.
 
-    A task is expected to take as long as the tasks of a finished run below ``out`` with the same network and training,
-    if possible of the same strategy; where there is none, what the steps of its plain network take, measured now, and
-    half as much again.
+    A task is expected to take as long as the tasks of a finished run below ``out`` with the same network, training
+    and images, if possible of the same strategy; where there is none, what its updates, validations and tests take,
+    measured now with the plain network.
 
     Args:
         configs: the runs, resolved; equal ones count once.
         out: folder for the run directories.
-        step: how to measure a step; by default on this machine, now.
+        measure: how to measure the parts of a run; by default on this machine, now.
     """
-    measure = step or _step_seconds
     known = locate(out)
     past = _past([Run(path) for path in known.values()])
-    steps: dict[str, float] = {}
+    measured: dict[str, Parts] = {}
     planned = []
     for config in {config.identity: config for config in configs}.values():
         run = Run(known.get(config.identity, out / config.run_name))
-        done = _done(run, len(config.order))
         kinds = _kinds(config.model_dump(mode="json"))
-        seconds = next((past[kind] for kind in kinds if kind in past), None)
-        if seconds is None and done < len(config.order):
-            network = f"{config.backbone} {config.training}"
-            if network not in steps:
-                steps[network] = measure(config)
-            seconds = LEAST + OVERHEAD * steps[network] * config.training.updates
-        planned.append(Planned(config, run, done, seconds or 0.0))
+        start, task = next((past[kind] for kind in kinds if kind in past), (0.0, 0.0))
+        if not run.finished and not task:
+            work = _measured_alike(config)
+            if work not in measured:
+                measured[work] = (measure or _measure)(config)
+            parts = measured[work]
+            relative = registry.load(config.strategy).relative_cost
+            start, task = parts.start, parts.task(config.training, len(config.order), relative)
+        planned.append(Planned(config, run, run.tasks_done, run.finished, start, task))
     return planned
 
 
 def summary(planned: Sequence[Planned]) -> str:
     """How many runs are finished, and how long the others will take."""
-    left = [one for one in planned if one.seconds_left]
+    left = [one for one in planned if not one.finished]
     if not left:
         return f"{len(planned)} runs, all finished."
     seconds = sum(one.seconds_left for one in left)
@@ -110,7 +139,7 @@ def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], cons
     for column in ("identity", "state", "expected", "run", "for"):
         table.add_column(column, no_wrap=column in ("identity", "state", "expected"))
     for one, name in zip(planned, names([one.config for one in planned]), strict=True):
-        left = duration(one.seconds_left) if one.seconds_left else ""
+        left = "" if one.finished else duration(one.seconds_left)
         identity = one.config.identity
         table.add_row(identity, one.state, left, name, " ".join(needed.get(identity, ())))
     console.print(table)
@@ -166,30 +195,34 @@ def _streams(configs: Sequence[RunConfig]) -> list[str]:
     return names
 
 
-def _done(run: Run, tasks: int) -> int:
-    if not (run.path / "status.json").exists():
-        return 0
-    return tasks if run.finished else int(run.status.get("tasks_done", 0))
-
-
 def _kinds(config: Mapping[str, Any]) -> list[str]:
     """What the time of a task depends on, with the strategy and without."""
-    work = f"{config['backbone']} {config['training']}"
+    work = f"{config['backbone']} {config['training']} {config['data']}"
     return [f"{config['strategy']} {work}", work]
 
 
-def _past(runs: Sequence[Run]) -> dict[str, float]:
-    """Median seconds of a task over the finished runs of each kind."""
-    seconds: dict[str, list[float]] = {}
+def _measured_alike(config: RunConfig) -> str:
+    """What the parts of a run depend on: the network, a batch, the images."""
+    training = config.training
+    sizes = (training.batch_size, training.patch_size, training.device)
+    tasks = sorted(str(task) for task in config.tasks)
+    return f"{config.backbone} {sizes} {config.data} {tasks}"
+
+
+def _past(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
+    """Median seconds until the first task, and of a task, over the finished runs of each kind that tell them."""
+    seconds: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
         with suppress(UserError, KeyError):  # a damaged run tells nothing; the report names it
-            if run.finished and isinstance(run.status.get("seconds"), int | float):
+            status = run.status
+            start, whole = (status.get(name, 0.0) for name in ("seconds_to_start", "seconds"))
+            if run.finished and isinstance(start, int | float) and isinstance(whole, int | float) and whole > 0:
                 for kind in _kinds(run.config):
-                    seconds.setdefault(kind, []).append(run.status["seconds"] / len(run.config["order"]))
-    return {kind: median(values) for kind, values in seconds.items()}
+                    seconds.setdefault(kind, []).append((start, whole / len(run.config["order"])))
+    return {kind: tuple(median(values) for values in zip(*pairs, strict=True)) for kind, pairs in seconds.items()}
 
 
-def _step_seconds(config: RunConfig) -> float:
-    from benchmark.data.profile import step_milliseconds
+def _measure(config: RunConfig) -> Parts:
+    from benchmark.experiments.cost import measure
 
-    return step_milliseconds(config.training, config.backbone) / 1000
+    return measure(config)

@@ -1,0 +1,108 @@
+"""What the parts of a run take on this machine, measured as they are in training."""
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from avalanche.benchmarks import benchmark_from_datasets
+from avalanche.core import SupervisedPlugin
+
+from benchmark import metrics
+from benchmark.config import RunConfig
+from benchmark.degradations import eight_bit
+from benchmark.engine.local import choose_device, prepare
+from benchmark.experiments.schedule import Parts
+from benchmark.profiling import clock
+from benchmark.streams.build import build
+from benchmark.training import RestorationTemplate
+
+PLAIN = "finetune"
+"""The strategy that is measured; what another one's update costs beside it is the other's ``relative_cost``."""
+MOST_UPDATES = 100
+ENOUGH_PIXELS = 2**20
+"""Pixels after which no further image is restored; the time of the rest follows from their number of pixels."""
+
+
+def measure(config: RunConfig, patience: float = 1.0) -> Parts:
+    """Measure the parts of a run on its own images, with the plain network; nothing is written.
+
+    Args:
+        config: the run, resolved.
+        patience: seconds after which no further update is begun; two are timed in any case.
+    """
+    training = config.training.model_copy(update={"epochs": 1, "updates_per_epoch": MOST_UPDATES})
+    plain = config.model_copy(update={"strategy": PLAIN, "plugin": "", "settings": {}, "training": training})
+    build(plain)  # what is decoded or generated once is there from now on, as it is for all runs but the first
+    began = clock.now()
+    strategy, model = prepare(plain)
+    benchmark = build(plain)
+    building = clock.since(began)
+    stopwatch = _Stopwatch(patience)
+    template = RestorationTemplate(
+        model=model,
+        strategy=strategy,
+        training=training,
+        device=choose_device(training.device),
+        workers=config.data.workers,
+        tile=config.data.tile,
+        plugins=(stopwatch,),
+    )
+    with suppress(_EnoughTimed):
+        template.learn(benchmark.scenario.train_stream[0])
+    tests, validations = benchmark.scenario.test_stream, benchmark.scenario.valid_stream
+    restored, measured = _per_pixel(template, tests[0])
+    pixels = float(np.mean([_pixels(experience) for experience in tests]))
+    validated = float(np.mean([_pixels(experience) for experience in validations]))
+    return Parts(
+        start=building + len(config.order) * measured * pixels,
+        update=float(np.median(np.diff(stopwatch.times))),
+        validation=sum(_per_pixel(template, validations[0], psnr_alone=True)) * validated,
+        test=(restored + measured) * pixels,
+    )
+
+
+class _EnoughTimed(Exception):
+    """Ends a training that was begun for its timing alone."""
+
+
+class _Stopwatch(SupervisedPlugin):
+    """Notes when each update is over; ends the training once ``patience`` seconds are, after three updates or more."""
+
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self.patience = patience
+        self.times: list[float] = []
+
+    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Wait for the update to be done, on a GPU, too, as a run does for its loss."""
+        template.loss.item()
+        self.times.append(clock.now())
+        if len(self.times) > 2 and self.times[-1] - self.times[0] > self.patience:
+            raise _EnoughTimed
+
+
+def _per_pixel(template: RestorationTemplate, experience: Any, psnr_alone: bool = False) -> tuple[float, float]:
+    """Seconds a pixel to restore the images of an experience, and to measure the outputs."""
+    images = experience.dataset
+    count, pixels = 0, 0
+    while count < len(images) and pixels < ENOUGH_PIXELS:
+        pixels += images[count][0][0].numel()
+        count += 1
+    some = benchmark_from_datasets(test=[images.subset(range(count))]).test_stream[0]
+    some.task_label, some.task_labels = experience.task_label, experience.task_labels
+    began = clock.now()
+    outputs = template.outputs(some)
+    restoring = clock.since(began)
+    began = clock.now()
+    for output, clean in outputs:
+        restored, true = output.permute(1, 2, 0).numpy(), eight_bit(clean.permute(1, 2, 0).numpy())
+        if psnr_alone:
+            metrics.psnr(eight_bit(restored), true)
+        else:
+            metrics.measure(restored, true)
+    return restoring / pixels, clock.since(began) / pixels
+
+
+def _pixels(experience: Any) -> float:
+    """Pixels of all images of an experience, if all are of the size of the first."""
+    return len(experience.dataset) * experience.dataset[0][0][0].numel()
