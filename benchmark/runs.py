@@ -7,7 +7,7 @@ without torch::
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
         environment.json    versions, machine, threads; the number of this format (see benchmark.formats)
-        status.json         state, tasks done, seconds to start and per task, the process that writes, what ended it early
+        status.json         state, tasks done, seconds they took, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement (see METRICS)
         curves.csv          one row per epoch of training (see CURVES)

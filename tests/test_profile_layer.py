@@ -1,5 +1,6 @@
 """What a layer costs: counts against hand-computed ones, the file, and the real command on small features."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, Command
+from rich.console import Console
 
+from benchmark.config import Backbone, Training
+from benchmark.data.profile import step_milliseconds
 from benchmark.errors import UserError
-from benchmark.profiling import layer, layer_table
+from benchmark.profiling import clock, layer, layer_table
 from benchmark.profiling.layer_table import Row
+from benchmark.progress import duration
 
 CHANNELS, SIZE = 8, 10
 KERNEL = CHANNELS * CHANNELS * 9
@@ -69,6 +74,26 @@ def test_ratios_are_to_the_plain_convolution_and_to_the_methods_first(rows: dict
     assert all(row.milliseconds > 0 for row in rows.values())
 
 
+def test_how_long_it_takes_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With passes that take as long as they compute, and one of the plain layer a second: counted by hand."""
+    cost = {variant.name: layer.gmac(variant.make(CHANNELS), CHANNELS, SIZE) for variant in layer.VARIANTS}
+    passes = sum(cost.values()) / cost["3×3 kernel"] + 1  # the plain layer is in the table twice
+    told = layer.expected_seconds(1000.0, CHANNELS, SIZE, repeats=3)
+    assert told == pytest.approx(passes * (3 + 1 + 1))
+    printed = io.StringIO()
+    monkeypatch.setattr(layer, "_peak_memory", lambda *_: float("nan"))
+    monkeypatch.setattr(layer, "_milliseconds", lambda *_: 1000.0)
+    layer.measure(CHANNELS, SIZE, repeats=3, device="cpu", console=Console(file=printed, width=100))
+    assert printed.getvalue().startswith(f"11 layers, each timed 3 times: about {duration(told)}.")
+
+
+def test_a_clock_that_stands_still_divides_nothing_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 5.0)
+    monkeypatch.setattr(layer, "_peak_memory", lambda *_: float("nan"))
+    assert {row.ratio for row in layer.measure(CHANNELS, SIZE, repeats=2, device="cpu")} == {1.0}
+    assert step_milliseconds(Training(batch_size=1, patch_size=8), Backbone(width=1, blocks=0)) > 0
+
+
 def test_the_file_holds_every_digit(rows: dict[str, Row], tmp_path: Path) -> None:
     path = tmp_path / "layer.csv"
     given = [replace(row, peak_memory=1e9 / 3) for row in rows.values()]
@@ -104,7 +129,7 @@ def test_the_command_and_the_table_in_a_report(command: Command, smoke_runs: Pat
     """Memory is measured in processes of their own; Table 6 then stands in a report on runs beside the file."""
     path = tmp_path / "layer-profile.csv"
     words = ["--size", "16", "--channels", "4", "--repeats", "1", "--out", str(path)]
-    done = command("profile", "layer", *words, timeout=600)
+    done = command("profile", "layer", *words)
     assert done.returncode == 0, done.stderr
     assert "CMC-20" in done.stdout
     measured = layer_table.read(path)

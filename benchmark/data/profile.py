@@ -2,7 +2,6 @@
 
 import itertools
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import open_rgb
 from benchmark.data.patches import PatchSource
 from benchmark.degradations import Degradation, make
+from benchmark.profiling import clock
 
 _SIDE = 1414
 """Side in pixels of the pictures, 2 megapixels as in DIV2K."""
@@ -112,13 +112,13 @@ def step_milliseconds(training: config.Training, backbone: config.Backbone, pati
     images = torch.rand(training.batch_size, 3, training.patch_size, training.patch_size)
     images = images.contiguous(memory_format=torch.channels_last)
     times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < 3 or (time.perf_counter() - began < patience and len(times) < 100):
-        start = time.perf_counter()
+    began = clock.now()
+    while len(times) < 3 or (clock.since(began) < patience and len(times) < 100):
+        start = clock.now()
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(network(images), images).backward()
         optimizer.step()
-        times.append((time.perf_counter() - start) * 1000)
+        times.append(clock.since(start) * 1000)
     return float(np.median(times[1:]))  # the first step also allocates
 
 
@@ -176,12 +176,12 @@ def _measure(
         decoded=decoded_ms,
         cached=cached_ms,
         ratio=float(np.median(times[:, 0] / times[:, 1])),
-        share=batch_size * cached_ms / step_ms if step_ms else None,
+        share=batch_size * cached_ms / step_ms if step_ms is not None else None,
     )
 
 
 def _milliseconds(source: PatchSource, patches: int, keys: "itertools.count[int]") -> float:
-    start = time.perf_counter()
+    start = clock.now()
     for _ in range(patches):
         source.draw(generator("profile", next(keys)))
-    return (time.perf_counter() - start) * 1000 / patches
+    return clock.since(start) * 1000 / patches

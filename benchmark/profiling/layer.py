@@ -9,7 +9,6 @@ last row shows.
 import math
 import multiprocessing
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import ledger
+from benchmark.profiling import clock
 from benchmark.profiling.layer_table import COLUMNS, Row, write
+from benchmark.progress import duration
 from benchmark.runs import refuse_other
 from strategies.cmc.layer import CMCConv2d
 
@@ -102,6 +103,10 @@ def measure(
     layers = [variant.make(channels).to(place).eval() for variant in VARIANTS]
     features = torch.rand(1, channels, size, size, device=place)
     times = np.zeros((repeats, len(layers)))
+    if console is not None:
+        _milliseconds(layers[0], features)  # the first pass also allocates
+        seconds = expected_seconds(_milliseconds(layers[0], features), channels, size, repeats)
+        console.print(f"{len(layers)} layers, each timed {repeats} times: about {duration(seconds)}.", highlight=False)
     for layer in layers:
         _milliseconds(layer, features)
     steps = [(r, i if r % 2 == 0 else len(layers) - 1 - i) for r in range(repeats) for i in range(len(layers))]
@@ -147,6 +152,19 @@ def profile(
     return rows
 
 
+def expected_seconds(plain: float, channels: int, size: int, repeats: int) -> float:
+    """How long :func:`measure` will take: passes of every variant, each as long as it multiplies and accumulates.
+
+    Args:
+        plain: milliseconds of a forward pass of the first variant.
+        channels: into and out of the layer.
+        size: height and width of the features in pixels.
+        repeats: how often each is timed; one more pass comes before, and one for its memory.
+    """
+    macs = [gmac(variant.make(channels), channels, size) for variant in VARIANTS]
+    return plain / 1000 * sum(macs) / macs[0] * (repeats + 2)
+
+
 def render(rows: list[Row], console: Console) -> None:
     """Print the rows as a table; the parameters of the kernels, too, stand in the file alone."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -190,11 +208,11 @@ def gmac(layer: nn.Module, channels: int, size: int) -> float:
 
 def _milliseconds(layer: nn.Module, features: torch.Tensor) -> float:
     _synchronise(features.device)
-    start = time.perf_counter()
+    start = clock.now()
     with torch.inference_mode():
         layer(features)
     _synchronise(features.device)
-    return (time.perf_counter() - start) * 1000
+    return clock.since(start) * 1000
 
 
 def _synchronise(device: torch.device) -> None:
