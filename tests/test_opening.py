@@ -1,6 +1,5 @@
 import os
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -120,14 +119,13 @@ class TestConversions:
 
 
 class TestRefused:
-    def test_a_huge_header_before_it_is_decoded(self, tmp_path):
+    def test_a_huge_header_before_it_is_decoded(self, tmp_path, monkeypatch):
         path = tmp_path / "bomb.png"
         path.write_bytes(png(50_000, 50_000, 8, 2, b"\0" * 1000))
-        start = time.perf_counter()
+        monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
         for look in (open_rgb, size):
             with pytest.raises(UserError, match=r"bomb\.png' claims 50000×50000 pixels; at most 100 megapixels"):
                 look(path)
-        assert time.perf_counter() - start < 0.5
 
     def test_the_limit_itself_is_allowed(self, tmp_path, pixels, monkeypatch):
         path = write(tmp_path / "a.png", pixels)
