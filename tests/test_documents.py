@@ -187,16 +187,8 @@ def test_commands_are_found_wherever_they_are_printed() -> None:
 
 
 @pytest.mark.parametrize(("where", "code"), snippets("python"), ids=lambda value: value.split("\n")[0])
-def test_a_python_snippet_runs_as_it_stands(where: str, code: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=SURROUNDINGS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{where}\n{done.stderr}"
+def test_a_python_snippet_runs_as_it_stands(where: str, code: str) -> None:
+    exec(compile(code, where, "exec"), {"__name__": "snippet"})
 
 
 @pytest.mark.parametrize(("where", "content"), snippets("yaml"), ids=lambda value: value.split("\n")[0])
