@@ -12,8 +12,9 @@ from benchmark.backbones.resnet import ResNet
 from benchmark.errors import UserError
 from strategies.cmc.layer import FREE, CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert, fold
+from strategies.cmc.strategy import CMC, CMCSettings
 
-SHARINGS = ["none", "fixed", "adaptive"]
+SHARINGS = ["none", "copy", "fixed", "adaptive"]
 
 
 def layer(t: int = 3, like: nn.Conv2d | None = None, name: str = "layer") -> CMCConv2d:
@@ -38,7 +39,7 @@ def reference_kernel(conv: CMCConv2d, task: int, sharing: str) -> np.ndarray:
         memory[owner == task] = conv.values.detach().numpy()
     kernel = np.zeros(conv.m)
     for i in range(task + 1):
-        if i < task and sharing == "none":
+        if i < task and sharing in ("none", "copy"):
             continue
         if i == task:
             vector = conv.vector if task == conv.learning else conv.get_buffer(f"vector_{task}")
@@ -211,6 +212,90 @@ def test_expansion_changes_no_earlier_output_and_makes_room() -> None:
     for task in (0, 1):
         conv.activate(task)
         assert torch.equal(conv(image), outputs[task])
+
+
+class TestStartFromACopy:
+    """With ``sharing="copy"`` a task starts from the last kernel and bias, and shares nothing."""
+
+    @pytest.mark.parametrize("fraction", [0.25, 0.2, 0.05, 0.0125])
+    def test_it_is_the_last_kernel_where_the_task_owns_an_entry_and_zero_elsewhere(self, fraction: float) -> None:
+        conv = layer(t=5, like=nn.Conv2d(12, 16, 3, padding=1))
+        learn(conv, fraction)
+        for task in (1, 2, 3):
+            before = conv._learned("kernel", task - 1).numpy()
+            conv.begin_task(fraction, sharing="copy")
+            owned = (conv.owner == task).numpy()
+            assert owned.sum() == conv.need(fraction)
+            start = conv.kernel().detach().numpy().ravel()
+            np.testing.assert_allclose(start, np.where(owned.any(0), before, 0), rtol=1e-12)
+            assert torch.equal(conv.task_bias, conv.get_buffer(f"bias_{task - 1}"))
+            carried = (start != 0).sum() / (before != 0).sum()
+            assert carried > (0.7 if fraction == 0.25 else 0.88)
+            assert carried > 1 - (1 - fraction) ** 5, "more than entries drawn without regard to the kernel would carry"
+            with torch.no_grad():
+                conv.values.add_(0.1)
+                conv.vector.mul_(1.1)
+            conv.end_task()
+
+    def test_the_parts_of_a_weight_with_several_entries_are_equal(self) -> None:
+        conv = layer(t=4)
+        learn(conv, 0.25)
+        conv.begin_task(0.75, sharing="copy")
+        before = conv._learned("kernel", 0)
+        for value, place in zip(conv.values, conv.index, strict=True):
+            weight = int(place) % conv.m
+            parts = int((conv.owner[:, weight] == 1).sum())
+            torch.testing.assert_close(value.detach(), before[weight] / parts)
+
+    @pytest.mark.parametrize("more", [{}, {"exhausted": "expand"}], ids=["room", "expand"])
+    def test_what_it_has_learned_needs_nothing_of_earlier_tasks(self, more: dict[str, str]) -> None:
+        conv = layer(t=3)
+        image = torch.randn(1, 4, 8, 8, dtype=torch.float64)
+        fraction = 0.5 if more else 0.25
+        outputs = []
+        for task in range(3):
+            learn(conv, fraction, sharing="copy", **more)
+            outputs.append(conv(image).clone())
+            for earlier in range(task):
+                conv.activate(earlier)
+                assert torch.equal(conv(image), outputs[earlier])
+        assert conv.t == (5 if more else 3)
+        for task in (2, 1):
+            state = copy.deepcopy(conv.state_dict())
+            state["memory"][state["owner"] != task] = 0
+            for name in ("vector", "bias"):
+                state[f"{name}_{task - 1}"].zero_()
+            twin = copy.deepcopy(conv)
+            twin.load_state_dict(state)
+            twin.activate(task)
+            assert torch.equal(twin(image), outputs[task])
+
+    def test_nothing_to_copy_is_no_error(self) -> None:
+        conv = layer(t=1)
+        learn(conv, 0.5)
+        conv.begin_task(0.5, sharing="copy")
+        assert not conv.kernel().any()
+
+    @pytest.mark.parametrize(
+        ("settings", "tasks", "words"),
+        [
+            ({"start": 0.5}, 2, r"cmc\.start = 0\.5 beside cmc\.sharing = copy"),
+            ({"t": 3}, 4, "4 tasks do not fit into 3 rows"),
+            ({"t": 6, "t_ends": 2}, 3, "3 tasks do not fit into 2 rows"),
+        ],
+    )
+    def test_what_makes_no_copy_is_refused(self, settings: dict[str, object], tasks: int, words: str) -> None:
+        strategy = CMC(CMCSettings(sharing="copy", **settings))
+        with pytest.raises(UserError, match=words):
+            strategy.adapt(ResNet(4, 1), tasks)
+
+    def test_larger_ends_have_room_for_it(self) -> None:
+        network = CMC(CMCSettings(sharing="copy", t=4, t_ends=8, fraction=0.25)).adapt(ResNet(4, 1), 4)
+        for task in range(4):
+            network.begin_task(task)
+            network.end_task()
+        assert [conv.t for conv in network.layers] == [8, 4, 4, 8]
+        assert all(conv.free == 0 for conv in network.layers)
 
 
 def test_what_is_free_is_zero_and_owned_by_nobody() -> None:

@@ -98,7 +98,14 @@ def test_results_do_not_depend_on_data_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "assignments", [[], ["cmc.sharing=adaptive"], ["cmc.sharing=none"], ["cmc.fraction=0.8", "cmc.exhausted=expand"]]
+    "assignments",
+    [
+        [],
+        ["cmc.sharing=adaptive"],
+        ["cmc.sharing=none"],
+        ["cmc.sharing=copy"],
+        ["cmc.fraction=0.8", "cmc.exhausted=expand"],
+    ],
 )
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_never_stopped(
     assignments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

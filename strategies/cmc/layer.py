@@ -21,7 +21,7 @@ from benchmark.addresses import generator
 from benchmark.errors import UserError
 from strategies.surgery import TaskConv2d
 
-Sharing = Literal["none", "fixed", "adaptive"]
+Sharing = Literal["none", "copy", "fixed", "adaptive"]
 
 FREE = -1
 MAX_TASKS = 127  # task numbers are kept as int8
@@ -127,9 +127,11 @@ class CMCConv2d(TaskConv2d):
         Args:
             fraction: share of all entries that the task owns, in (0, 1].
             sharing: what the kernel takes from earlier tasks: ``none`` of it; their kernels as they are, ``fixed``
-                (Eq. 4); or ``adaptive``, new vectors over the frozen memory, started from theirs (an extension).
+                (Eq. 4); ``adaptive``, new vectors over the frozen memory, started from theirs (an extension); or
+                ``copy``, a start alone (a control): the task's own entries hold a copy of the last kernel, see
+                :meth:`_copy_of`, and nothing else enters into the kernel. All but ``none`` start from the last bias.
             start: every element of ``T_n`` at the start. By default 1 where the kernel starts from nothing, as for
-                the first task, and 0 where it starts from what earlier tasks know.
+                the first task, and 0 where it starts from what earlier tasks know. Always 1 for a copy.
             exhausted: what to do when too few entries are free.
 
         Raises:
@@ -152,26 +154,30 @@ class CMCConv2d(TaskConv2d):
             )
         draw = generator("cmc", self.seed, self.name, task)
         free = torch.nonzero(self.owner.flatten() == FREE).flatten().cpu().numpy()
-        index = torch.from_numpy(np.sort(draw.choice(free, size=need, replace=False, shuffle=False)))
+        copies = task > 0 and sharing == "copy"
+        inherits = task > 0 and sharing in ("fixed", "adaptive")
+        if copies:
+            index, values = self._copy_of(self._learned("kernel", task - 1), free, need, draw)
+        else:
+            index = torch.from_numpy(np.sort(draw.choice(free, size=need, replace=False, shuffle=False)))
+            # The first kernel gets the variance of a default nn.Conv2d, 1 / (3 · fan_in), with T_1 = 1.
+            fan_in = self.kernel_shape[1:].numel()
+            owned_per_weight = need / self.m
+            values = torch.from_numpy(draw.standard_normal(need) / np.sqrt(3 * fan_in * owned_per_weight))
         self.owner.view(-1)[index] = task
 
-        # The first kernel gets the variance of a default nn.Conv2d, 1 / (3 · fan_in), with T_1 = 1.
-        fan_in = self.kernel_shape[1:].numel()
-        owned_per_weight = need / self.m
-        values = draw.standard_normal(need) / np.sqrt(3 * fan_in * owned_per_weight)
-
-        inherits = task > 0 and sharing != "none"
-        vector = torch.full((self.t,), (0.0 if inherits else 1.0) if start is None or task == 0 else start)
+        own = 0.0 if inherits else 1.0
+        vector = torch.full((self.t,), own if start is None or task == 0 or copies else start)
         self.sharing = sharing
         self.inherits.append(inherits)
         self.learning = self.active = task
         self.register_buffer("index", index.to(self.memory.device), persistent=False)
-        self.values = nn.Parameter(torch.from_numpy(values).to(self.memory))
+        self.values = nn.Parameter(values.to(self.memory))
         self.vector = nn.Parameter(vector.to(self.memory))
         if sharing == "adaptive" and task > 0:
             self.reuse = nn.Parameter(torch.stack([self._padded(self._learned("vector", i)) for i in range(task)]))
         if self.has_bias:
-            bias = self._learned("bias", task - 1).clone() if inherits else self._fresh_bias(draw)
+            bias = self._learned("bias", task - 1).clone() if inherits or copies else self._fresh_bias(draw)
             self.task_bias = nn.Parameter(bias.to(self.memory))
 
     def end_task(self) -> None:
@@ -247,6 +253,31 @@ class CMCConv2d(TaskConv2d):
         if not self.inherits[task]:
             return own
         return self._learned("kernel", task - 1) + own
+
+    def _copy_of(self, kernel: Tensor, free: np.ndarray, need: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Entries for a task that starts from a copy of a kernel, and their values with ``T = 1``.
+
+        Every weight that is not zero gets one free entry, if its t entries are not all taken; what is left over of the
+        task's share goes anywhere, at random. Entries of one weight have equal parts of it (the least squares solution
+        of least norm), so that the kernel is exact at weights with an entry, and zero elsewhere. Entries drawn without
+        regard to the kernel would meet only 1 - (1 - p)^t of its weights, p being the share.
+
+        Args:
+            kernel: (m,) the kernel to start from.
+            free: flat places in the memory, in ascending order.
+            need: how many of them the task takes.
+            draw: the task's random numbers.
+
+        Returns:
+            (need,) flat places in ascending order, and (need,) values.
+        """
+        shuffled = draw.permutation(free)
+        _, first = np.unique(shuffled % self.m, return_index=True)
+        carries = np.zeros(len(shuffled), bool)
+        carries[first] = (kernel != 0).cpu().numpy()[shuffled[first] % self.m]
+        index = torch.from_numpy(np.sort(np.concatenate([shuffled[carries], shuffled[~carries]])[:need]))
+        weights = (index % self.m).to(kernel.device)
+        return index, kernel[weights] / torch.bincount(weights, minlength=self.m)[weights]
 
     def _fire(self, vector: Tensor, rows: Tensor) -> Tensor:
         """``T · (M ⊙ H)`` for one task: (t,) and (t, m) or (t · m,) give (m,)."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmark.errors import UserError
 from strategies.base import Settings, Strategy, Traits
-from strategies.cmc.layer import CMCConv2d
+from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert
 
 MOST_VALUES = 2**30
@@ -23,15 +23,16 @@ class CMCSettings(Settings):
     t_ends: int | None = Field(
         None, ge=1, le=1000, description="rows in the first and the last convolution, if not t (10 in Table 5)"
     )
-    sharing: Literal["none", "fixed", "adaptive"] = Field(
+    sharing: Sharing = Field(
         "fixed",
-        description="what a task takes from earlier ones: nothing; their kernels (Eq. 4); or new vectors over theirs",
+        description="what a task takes from earlier ones: nothing; a copy of the last kernel, to start from; their "
+        "kernels (Eq. 4); or new vectors over theirs",
     )
     start: float | None = Field(
         None,
         ge=-10,
         le=10,
-        description="T_n at the start of tasks after the first; by default 0 with sharing and 1 without",
+        description="T_n at the start of tasks after the first; by default 0 with sharing and 1 without (or of a copy)",
     )
     exhausted: Literal["error", "expand"] = Field("error", description="what to do when too little memory is free")
 
@@ -59,6 +60,8 @@ class CMC(Strategy):
                 f"cmc.t = {rows} rows of memory for each weight of this network are {values:,} values; at most "
                 f"{MOST_VALUES:,}. Use fewer rows, or a smaller network."
             )
+        if chosen.sharing == "copy":
+            _refuse_lost_copies(chosen, tasks)
         begin = partial(
             CMCConv2d.begin_task,
             fraction=chosen.fraction,
@@ -67,3 +70,18 @@ class CMC(Strategy):
             exhausted=chosen.exhausted,
         )
         return CMCNetwork(convert(backbone, chosen.t, chosen.t_ends, self.seed), begin)
+
+
+def _refuse_lost_copies(chosen: CMCSettings, tasks: int) -> None:
+    """Raise an error where tasks would start from much less than a copy of the kernel before."""
+    if chosen.start is not None:
+        raise UserError(
+            f"cmc.start = {chosen.start:g} beside cmc.sharing = copy: T_n is 1 where a task starts from a copy. Leave "
+            "cmc.start out, or use another sharing."
+        )
+    rows = min(chosen.t, chosen.t_ends or chosen.t)
+    if rows < tasks:
+        raise UserError(
+            f"cmc.sharing = copy takes an entry of the same weights with every task, and {tasks} tasks do not fit into "
+            f"{rows} row{'s' if rows > 1 else ''} of memory. Use at least {tasks} rows (cmc.t, cmc.t_ends)."
+        )
