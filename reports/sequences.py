@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reports.control import COMPARES, control, curve
 from reports.families import FOUR_TASKS, Family
 from reports.figures import WIDTH, Drawing, drawing
 from reports.pictures import Scene, Shown, error_map, kept_images, look
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WITH, WITHOUT = "with sharing", "without sharing"
+WITH, WITHOUT, COPY = "with sharing", "without sharing", "a copy to start from"
 
-COLOURS = dict(zip((WITH, WITHOUT), SERIES, strict=False))
+COLOURS = dict(zip((WITH, WITHOUT, COPY), SERIES, strict=False))
+DASHES = {WITH: (1, 0), WITHOUT: (4, 1.5), COPY: (1, 1)}
+
+CONTROL = (
+    "Dotted, and not in the paper: a control, which starts from a copy of the last kernel and bias and shares nothing "
+    "afterwards."
+)
 
 SHARES = (0.05, 0.0125)
 """Shares of the memory in Figure 4."""
@@ -35,42 +42,58 @@ def beside(family: Family) -> dict[str, Drawing]:
 
 
 def last_task(family: Family) -> Drawing | None:
-    """Figure 4: validation PSNR after each epoch of the last task, one panel for each share of the memory."""
+    """Figure 4: validation PSNR after each epoch of the last task, one panel for each share of the memory.
+
+    Where the control was run (:mod:`reports.control`), its curve stands beside the paper's two.
+    """
     task = FOUR_TASKS[-1]
     found: dict[float, dict[str, Array]] = {}
     for share in SHARES:
         pair = {
             name: family.find(fraction=share, sharing=sharing) for name, sharing in ((WITH, "fixed"), (WITHOUT, "none"))
         }
-        curves = {name: _curve(entry) for name, entry in pair.items() if entry is not None}
-        if len(curves) == 2 and all(len(curve) for curve in curves.values()):
-            found[share] = curves
+        curves = {name: values for name, entry in pair.items() if entry is not None and len(values := curve(entry))}
+        if len(curves) < 2:
+            continue
+        found[share] = curves
+        copied = control(family, fraction=share)
+        if copied is not None and len(values := curve(copied)):
+            found[share][COPY] = values
     if not found:
         return None
-    gaps = {share: float(curves[WITH][0] - curves[WITHOUT][0]) for share, curves in found.items()}
+    gaps = {
+        share: {name: float(values[0] - curves[WITHOUT][0]) for name, values in curves.items()}
+        for share, curves in found.items()
+    }
+    controls = any(COPY in curves for curves in found.values())
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
         for axis, (share, curves) in zip(axes, found.items(), strict=True):
-            for name, dashes in ((WITH, (1, 0)), (WITHOUT, (4, 1.5))):
-                curve = curves[name]
-                epochs = np.arange(1, len(curve) + 1)
-                axis.plot(epochs, curve, color=COLOURS[name], dashes=dashes, marker="o", markersize=3, label=name)
-            longest = max(len(curve) for curve in curves.values())
+            for name, values in curves.items():
+                epochs = np.arange(1, len(values) + 1)
+                style = {"color": COLOURS[name], "dashes": DASHES[name]}
+                axis.plot(epochs, values, marker="o", markersize=3, label=name, **style)
+            longest = max(len(values) for values in curves.values())
             axis.set_xlim(1 - 0.24 * longest, longest + 0.04 * longest)
             axis.set_xticks(sorted({1, *range(4, longest + 1, max(4, longest // 20 * 4))}))
             _gap(axis, float(curves[WITHOUT][0]), float(curves[WITH][0]))
             axis.set_title(f"{100 * share:g} % of the memory for each task")
             axis.set_xlabel(f"epoch of {task}")
         axes[0].set_ylabel("validation PSNR (dB)")
-        axes[-1].legend(loc="lower right")
+        max(axes[::-1], key=lambda axis: len(axis.lines)).legend(loc="lower right")
 
     return drawing(
         f"{family.key}-figure4",
         "Figure 4: the last task, epoch by epoch",
         f"PSNR on the validation images after each epoch of {task}, the last of four tasks, with the knowledge of the "
-        "three before and without it. The arrow marks the gap after the first epoch.",
-        "; ".join(f"{100 * share:g} %: gap {fixed(gap, sign=True)} dB" for share, gap in gaps.items()),
+        f"three before and without it. The arrow marks the gap after the first epoch. {COMPARES}"
+        + (f" {CONTROL}" if controls else ""),
+        "; ".join(
+            f"{100 * share:g} %: gap {fixed(gap[WITH], sign=True)} dB"
+            + (f", from a copy {fixed(gap[COPY], sign=True)} dB" if COPY in gap else "")
+            for share, gap in gaps.items()
+        ),
         (WIDTH if len(found) > 1 else WIDTH / 2, 3.0),
         draw,
     )
@@ -176,18 +199,6 @@ def _scene(axes: np.ndarray, scene: Scene, shown: Shown) -> None:
         above.set_title(f"{label}{value}", fontsize=8, fontweight="normal")
         if label != "clean":
             error.imshow(error_map(picture[part], shown.clean[part]), interpolation="nearest")
-
-
-def _curve(entry: Entry) -> Array:
-    """(E,) validation PSNR of the last task after each of its epochs from 1 on, the mean over seeds."""
-    curves = []
-    for result in entry.results:
-        frame = result.run.curves
-        place = len(result.config["order"])
-        rows = frame[(frame["place"] == place) & (frame["after"] == place) & (frame["epoch"] > 0)]
-        curves.append(rows.sort_values("epoch")["psnr"].to_numpy(float))
-    shortest = min(len(curve) for curve in curves)
-    return np.array(np.mean([curve[:shortest] for curve in curves], axis=0))
 
 
 def _by_place(entries: list[Entry], task: str, statistic: str) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.profiling.layer_table import Row
+from reports import control
 from reports.families import Family
 from reports.published import Published, load
 from reports.results import Entry
@@ -16,6 +17,9 @@ from strategies.registry import BUILT_IN
 from strategies.traits import WORDS, answers
 
 HERE, PRINTED = "measured here", "printed in the paper"
+
+SHARING = "Knowledge Sharing"
+"""The heading under which tables of the paper say with and without."""
 
 EXPERIMENTS = [
     ["derain", "denoise", "deblock", "deblur"],
@@ -129,8 +133,12 @@ def _configurations(name: str, paper: Published, family: Family) -> Table | None
     first = len(columns) - len(tasks) - len(heads)
     tested = [("final_psnr", [(first + place, place) for place in range(len(tasks))])]
     rows = mark(columns, rows, found, told if methods else _blocks(rows, own), tested)
-    note = facts(family.title, [entry for entry in found if entry is not None])
-    return Table(_caption(paper), columns, rows, note=f"{note} {KNOWLEDGE}" if methods else note)
+    sentences = [facts(family.title, [entry for entry in found if entry is not None])]
+    if methods:
+        sentences.append(KNOWLEDGE)
+    if SHARING in own:
+        sentences.append(control.note(family, paper.stream, paper.ours))
+    return Table(_caption(paper), columns, rows, note=" ".join(sentences))
 
 
 def _told(entry: Entry | None, wanted: Mapping[str, Any]) -> str:
@@ -141,9 +149,9 @@ def _told(entry: Entry | None, wanted: Mapping[str, Any]) -> str:
 
 def _blocks(rows: Sequence[list[Cell]], own: Sequence[str]) -> list[tuple[str, ...]]:
     """What a row has in common with those it is compared with: all but the sharing, where that is a column."""
-    if "Knowledge Sharing" not in own:
+    if SHARING not in own:
         return [()] * len(rows)
-    others = [index for index, head in enumerate(own) if head != "Knowledge Sharing"]
+    others = [index for index, head in enumerate(own) if head != SHARING]
     return [tuple(row[index].text for index in others) for row in rows]
 
 

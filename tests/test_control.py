@@ -1,0 +1,77 @@
+"""The control for what sharing of knowledge brings: where its figures stand, and where they must not."""
+
+from pathlib import Path
+
+import pytest
+from made_runs import LEARNED, ORDER, made_run
+
+from reports import exports, sequences, versus
+from reports.families import Family, families
+from reports.results import collect
+from reports.scorecard import judge
+
+CMC = {"fraction": 0.05, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
+SHIFTS = {"fixed": 1.0, "none": 0.0, "copy": 0.75}
+
+
+def family_of(folder: Path, *sharings: str) -> Family:
+    """Runs at 5 % with these kinds of sharing, that differ by SHIFTS in dB; the last task starts 2 dB lower."""
+    for sharing in sharings:
+        made_run(folder / "runs", shift=SHIFTS[sharing], settings=CMC | {"sharing": sharing})
+    (found,) = families(collect([folder / "runs"]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def with_control(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return family_of(tmp_path_factory.mktemp("control"), "fixed", "none", "copy")
+
+
+def table_1(family: Family) -> versus.Versus:
+    return next(one for one in versus.beside(family) if one.name == "table1")
+
+
+def test_table_1_tells_what_it_compares_and_the_controls_figures(with_control: Family) -> None:
+    note = table_1(with_control).table.note
+    assert "includes that of the start" in note
+    final = [f"{task} {psnr + 0.75:.2f}" for task, psnr in zip(ORDER, LEARNED, strict=True)]
+    assert f"5 %: {', '.join(final)}; 22.75 after the first epoch of deblur (with sharing 23.00, without 22.00)" in note
+
+
+def test_the_control_is_no_row_of_the_paper(with_control: Family, tmp_path: Path) -> None:
+    frame = exports.frame(table_1(with_control).table)
+    ours = frame[frame["derain (measured here)"] != "–"]
+    measured = dict(zip(ours["Knowledge Sharing"], ours["derain (measured here)"].astype(float), strict=True))
+    assert measured == pytest.approx({"✓": LEARNED[0] + 1.0, "✗": LEARNED[0]})
+    assert with_control.find(fraction=0.05).results[0].config["settings"]["sharing"] == "fixed", (
+        "what is asked for without a word on sharing"
+    )
+    alone = family_of(tmp_path, "copy")
+    assert not versus.beside(alone)
+    assert sequences.last_task(alone) is None
+
+
+def test_it_changes_no_verdict(with_control: Family, tmp_path: Path) -> None:
+    without = family_of(tmp_path, "fixed", "none")
+    for one, other in zip(judge(with_control), judge(without), strict=True):
+        if one.claim.key != "never-changes":
+            assert (one.state, one.measured) == (other.state, other.measured)
+
+
+def test_figure_4_has_its_curve_where_it_was_run(with_control: Family, tmp_path: Path) -> None:
+    drawn = sequences.last_task(with_control)
+    assert drawn is not None
+    assert "includes that of the start" in drawn.caption
+    assert "copy of the last kernel" in drawn.caption
+    assert drawn.description == "5 %: gap +1.00 dB, from a copy +0.75 dB"
+    plain = sequences.last_task(family_of(tmp_path, "fixed", "none"))
+    assert plain is not None
+    assert "includes that of the start" in plain.caption
+    assert "copy" not in plain.caption
+    assert plain.description == "5 %: gap +1.00 dB"
+
+
+def test_without_the_control_the_note_still_tells_what_is_compared(tmp_path: Path) -> None:
+    note = table_1(family_of(tmp_path, "fixed", "none")).table.note
+    assert "includes that of the start" in note
+    assert "cmc.sharing=copy" not in note
