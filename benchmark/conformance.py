@@ -34,7 +34,7 @@ from strategies.base import Strategy, TaskNetwork
 LEAST_UPDATES = 100
 """Updates of a task below which nothing can be expected to be learned; shorter presets are lengthened to it."""
 
-RESULTS = ("metrics.csv", "curves.csv", "outputs.csv", "ledger.csv")
+RESULTS = ("metrics.csv", "curves.csv", "outputs.csv", "owned.csv", "ledger.csv")
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,20 @@ def _keeps_no_data(config: RunConfig) -> Finding:
 
 
 def _protects(run: Run, declared: bool) -> Finding:
-    changed = run.metrics.query("metric == 'outputs_changed'")
-    count, compared = int(changed["value"].sum()), int(changed["images"].sum())
+    """By the outputs; what became of the tensors of a network that is told the task is a part of the answer."""
+    count, compared = _changed(run, "outputs_changed")
+    tensors, owned = _changed(run, "owned_changed")
+    proof = f", and {tensors} of {owned} tensors that they depend on" if owned else ""
     return Finding(
         "it declares truly whether outputs of old tasks stay bit-identical",
         not compared or declared == (count == 0),
-        f"declared protects_exactly={declared}; {count} of {compared} outputs changed",
+        f"declared protects_exactly={declared}; {count} of {compared} outputs changed{proof}",
     )
+
+
+def _changed(run: Run, metric: str) -> tuple[int, int]:
+    rows = run.metrics.query("metric == @metric")
+    return int(rows["value"].sum()), int(rows["images"].sum())
 
 
 def _grows(run: Run, declared: bool) -> Finding:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from benchmark.errors import UserError
 from benchmark.progress import Reporter
 from benchmark.runs import Run
 from benchmark.streams.build import Benchmark
-from strategies.base import Strategy
+from strategies.base import Strategy, TaskNetwork
+
+OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 
 UNITS = {"psnr": "dB", "ssim": "", "psnr_y": "dB", "ssim_y": ""}
 PICTURE = 256
@@ -45,15 +48,16 @@ class Recorder(SupervisedPlugin):
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.outputs: list[dict[str, Any]] = []
+        self.owned: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
         self.losses: list[float] = []
         self.trained = 0
 
     def load(self, after: int) -> None:
         """Take up the rows of the first ``after`` tasks of an interrupted run."""
-        self.metrics, self.outputs, self.ledger, self.curves = (
+        self.metrics, self.outputs, self.owned, self.ledger, self.curves = (
             [row for row in self.run.rows(f"{name}.csv") if row["after"] <= after]
-            for name in ("metrics", "outputs", "ledger", "curves")
+            for name in ("metrics", "outputs", "owned", "ledger", "curves")
         )
 
     def measure_inputs(self) -> None:
@@ -69,7 +73,13 @@ class Recorder(SupervisedPlugin):
         self._write()
 
     def measure_outputs(self, template: Any, after: int) -> None:
-        """Measure the network on every task of the stream, seen or not, after ``after`` tasks."""
+        """Measure the network on every task of the stream, seen or not, after ``after`` tasks.
+
+        Of a network that is told the task, what each learned task owns is compared with what it owned when it was
+        learned, too.
+        """
+        if isinstance(template.model, TaskNetwork):
+            self._compare_owned(template.model, after)
         for place, images in enumerate(self.benchmark.test, 1):
             values = []
             changed = compared = 0
@@ -206,6 +216,22 @@ class Recorder(SupervisedPlugin):
                 {"after": after, "task": task, "quantity": quantity, "value": float(value), "unit": unit}
             )
 
+    def _compare_owned(self, network: TaskNetwork, after: int) -> None:
+        """Note what tasks own that were just learned, and how much of it has changed of those learned before."""
+        for place in sorted(label + 1 for label in network.known):
+            task = self.benchmark.tasks[place - 1].name
+            found = tensor_digests(network.owned(place - 1))
+            recorded = {row["tensor"]: row["sha256"] for row in self.owned if row["place"] == place}
+            if recorded:
+                compared = recorded.keys() | found.keys()
+                changed = sum(recorded.get(name) != found.get(name) for name in compared)
+                self._add(after, place, "owned", "owned_changed", changed, "count", len(compared), OWNED_PROTOCOL)
+            elif not any(row["after"] >= row["place"] == place for row in self.outputs):
+                self.owned += [
+                    {"after": after, "place": place, "task": task, "tensor": name, "sha256": digest}
+                    for name, digest in found.items()
+                ]
+
     def _digest_when_learned(self, place: int, image: str) -> str | None:
         """Of the first measurement since the task was learned, or None if this is to be the first."""
         for row in self.outputs:
@@ -226,7 +252,19 @@ class Recorder(SupervisedPlugin):
     def _write(self) -> None:
         runs.write_table(self.run.path / "metrics.csv", self.metrics, runs.METRICS)
         runs.write_table(self.run.path / "outputs.csv", self.outputs, runs.OUTPUTS)
+        runs.write_table(self.run.path / "owned.csv", self.owned, runs.OWNED)
         runs.write_table(self.run.path / "ledger.csv", self.ledger, runs.LEDGER)
+
+
+def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """SHA-256 of each tensor's type, shape and bytes, in the order of names."""
+    digests = {}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        told = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        digests[name] = told.hexdigest()
+    return digests
 
 
 def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ without torch::
         metrics.csv         one row per measurement (see METRICS)
         curves.csv          one row per epoch of training (see CURVES)
         outputs.csv         one row per test image and evaluation (see OUTPUTS)
+        owned.csv           of networks that are told the task, one row per tensor of a learned task (see OWNED)
         ledger.csv          what each strategy stores and computes (see LEDGER)
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
         images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png; other names than
@@ -49,17 +50,19 @@ METRICS = Schema(
             "subject",
             TEXT,
             "``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the "
-            "test images) or ``validation`` (the network's on the validation images, by which settings are tuned)",
+            "test images), ``validation`` (the network's on the validation images, by which settings are tuned) or "
+            "``owned`` (the tensors on which the network's output under the task's label depends)",
         ),
         Column(
             "metric",
             TEXT,
-            "psnr, ssim, psnr_y, ssim_y; or outputs_changed: test outputs of this task that are no longer "
-            "bit-identical to those recorded right after it was learned (for after > place)",
+            "psnr, ssim, psnr_y, ssim_y; outputs_changed: test outputs of this task that are no longer bit-identical "
+            "to those recorded right after it was learned (for after > place); or owned_changed: the same of the "
+            "tensors in owned.csv, where the network is told the task. Runs from before this was recorded lack it",
         ),
         Column("value", NUMBER, "the mean over the test images, or a count"),
         Column("unit", TEXT, "dB, empty (SSIM) or count"),
-        Column("images", INTEGER, "how many test images"),
+        Column("images", INTEGER, "how many test images; of owned_changed how many tensors"),
         Column("protocol", TEXT, "how the metric was computed"),
     ),
     key=("after", "place", "subject", "metric"),
@@ -97,6 +100,22 @@ OUTPUTS = Schema(
 )
 """``outputs.csv``: one row per test image and evaluation."""
 
+OWNED = Schema(
+    columns=(
+        Column("after", INTEGER, "tasks learned as it was recorded, which is right after this one"),
+        Column("place", INTEGER, "1-based place of the task in the stream"),
+        Column("task", TEXT, "its name"),
+        Column("tensor", TEXT, "name of a tensor on which the network's output for the task depends"),
+        Column("sha256", TEXT, "taken over its type, shape and bytes"),
+    ),
+    key=("place", "tensor"),
+)
+"""``owned.csv``: what every task owned when it was learned (:meth:`strategies.base.TaskNetwork.owned`).
+
+If nothing of it has changed since, no output under the task's label has, whatever the image. Networks that are not told
+the task have no rows.
+"""
+
 LEDGER = Schema(
     columns=(
         Column("after", INTEGER, "tasks learned so far"),
@@ -118,7 +137,13 @@ data_bytes            training images of learned tasks, as 8-bit RGB, that the s
 macs_per_pixel        multiply-accumulates of a restored pixel
 """
 
-TABLES = {"metrics.csv": METRICS, "curves.csv": CURVES, "outputs.csv": OUTPUTS, "ledger.csv": LEDGER}
+TABLES = {
+    "metrics.csv": METRICS,
+    "curves.csv": CURVES,
+    "outputs.csv": OUTPUTS,
+    "owned.csv": OWNED,
+    "ledger.csv": LEDGER,
+}
 """The tables of a run directory by their file."""
 
 LAYER_PROFILE = "layer-profile.csv"

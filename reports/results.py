@@ -89,6 +89,7 @@ class Result:
         input_ssim: (T,), their SSIM.
         changed: how many test outputs of earlier tasks the last task changed, and how many were compared;
             None when that was not measured.
+        owned: the same of the tensors on which those outputs depend, of networks that are told the task.
         costs: the ledger after the last task learned, of PEAKS the largest value so far: quantity to (value, unit).
         protocols: how the metrics were computed, in words.
         sources: for each task, where its images come from.
@@ -111,6 +112,7 @@ class Result:
     traits: Traits | None = None
     task_parameters: float = float("nan")
     backbone_parameters: float = float("nan")
+    owned: tuple[int, int] | None = None
 
     @property
     def strategy(self) -> str:
@@ -243,8 +245,12 @@ class Entry:
     @property
     def changed(self) -> tuple[int, int] | None:
         """Changed and compared outputs, over all seeds; None when a seed lacks the measurement."""
-        counts = [result.changed for result in self.results if result.changed is not None]
-        return (sum(c for c, _ in counts), sum(n for _, n in counts)) if len(counts) == len(self.results) else None
+        return added([result.changed for result in self.results])
+
+    @property
+    def owned(self) -> tuple[int, int] | None:
+        """The same of the tensors on which those outputs depend."""
+        return added([result.owned for result in self.results])
 
 
 @dataclass(frozen=True)
@@ -329,6 +335,12 @@ def mean(values: Array) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
+def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """Changed and compared over several runs; None when a run lacks the measurement."""
+    known = [count for count in counts if count is not None]
+    return (sum(c for c, _ in known), sum(n for _, n in known)) if len(known) == len(counts) else None
+
+
 def collect(paths: Sequence[Path]) -> Collection:
     """Read every run at or below the paths, and sort them into comparable groups.
 
@@ -371,7 +383,6 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     quality = metrics[metrics["metric"].isin(["psnr", "ssim"])]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
-    changed = outputs[(outputs["metric"] == "outputs_changed") & (outputs["after"] == tasks)]
     return Result(
         run=run,
         config=_completed(config),
@@ -380,14 +391,21 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         ssim=_matrix(outputs, "ssim", tasks),
         input_psnr=_row(inputs, "psnr", tasks),
         input_ssim=_row(inputs, "ssim", tasks),
-        changed=(int(changed["value"].sum()), int(changed["images"].sum())) if len(changed) else None,
+        changed=_changed(metrics, "outputs_changed", tasks),
         costs=_costs(run.costs),
         protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         task_parameters=_task_parameters(run.ledger),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
+        owned=_changed(metrics, "owned_changed", tasks),
     )
+
+
+def _changed(metrics: pd.DataFrame, metric: str, tasks: int) -> tuple[int, int] | None:
+    """How many the last task changed, and how many were compared; None where nothing was."""
+    rows = metrics[(metrics["metric"] == metric) & (metrics["after"] == tasks)]
+    return (int(rows["value"].sum()), int(rows["images"].sum())) if len(rows) else None
 
 
 def _traits(status: dict[str, Any], strategy: str) -> Traits | None:

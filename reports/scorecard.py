@@ -229,7 +229,12 @@ def _never_changes(family: Family) -> Finding:
     changed = sum(result.changed[0] for result in results if result.changed)
     runs = f"{len(results)} run{'s' if len(results) > 1 else ''} of CMC"
     text = f"{count(changed)} of {count(compared)} outputs on test images of earlier tasks changed, over {runs}"
-    return changed == 0, text, [Entry("cmc", results)]
+    hashed = [result.owned for result in results if result.owned is not None]
+    tensors, owned = sum(count for count, _ in hashed), sum(total for _, total in hashed)
+    if hashed:
+        text += f"; and {count(tensors)} of {count(owned)} tensors on which such outputs depend"
+        text += f", in the {len(hashed)} where they were compared" if len(hashed) < len(results) else ""
+    return changed == 0 and tensors == 0, text, [Entry("cmc", results)]
 
 
 def _mas_forgets(family: Family) -> Finding:

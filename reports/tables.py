@@ -12,6 +12,12 @@ from reports.seeds import FEWEST, LEVEL, facts, paired, significance
 from reports.text import NOTHING, count, fixed, plain, quantity
 from strategies.traits import WORDS
 
+EVIDENCE = (
+    "Outputs changed: compared by hashes, on the test images and each under its own task's label, which is evidence on "
+    "these images. Where the tensors on which a task's output depends are compared, too, 0 of them changed is proof, "
+    "for any image under that label."
+)
+
 CAPACITY = (
     "Trained per task: parameters that a task trains and keeps after any pruning, as a multiple of the plain network's."
 )
@@ -135,7 +141,8 @@ def comparison(group: Group) -> Table:
         Column(
             "outputs changed",
             "",
-            "outputs on test images of earlier tasks that are no longer bit-identical after the last task",
+            "outputs on test images of earlier tasks that are no longer bit-identical after the last task, and below "
+            "it the tensors on which they depend",
             best=0,
         ),
     ]
@@ -156,6 +163,8 @@ def comparison(group: Group) -> Table:
     sentences = [facts(f"preset {group.preset}", group.entries), CAPACITY]
     if len(set(told)) > 1:
         sentences.append(KNOWLEDGE)
+    if any(entry.owned for entry in group.entries):
+        sentences.append(EVIDENCE)
     return Table(
         caption=f"After the whole stream: {group.title}",
         columns=columns,
@@ -183,7 +192,8 @@ def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
     stored = float(np.mean([result.cost("stored_parameters") for result in entry.results]))
     row.append(Cell(count(stored), _sortable(stored)))
     changed = entry.changed
-    row.append(Cell(f"{changed[0]} of {changed[1]}", changed[0]) if changed else Cell(NOTHING))
+    below = f"{entry.owned[0]} of {entry.owned[1]} tensors" if entry.owned else ""
+    row.append(Cell(f"{changed[0]} of {changed[1]}", changed[0], below) if changed else Cell(NOTHING))
     return row
 
 

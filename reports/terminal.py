@@ -95,7 +95,8 @@ def _status(result: Result) -> "Text":
     if result.finished:
         parts.append(f"mean forgetting {fixed(result.mean_forgetting)} dB")
     if result.changed is not None:
-        parts.append(f"{result.changed[0]} of {result.changed[1]} outputs changed")
+        tensors = f", and {result.owned[0]} of {result.owned[1]} tensors that they depend on" if result.owned else ""
+        parts.append(f"{result.changed[0]} of {result.changed[1]} outputs changed{tensors}")
     if status.get("error"):
         parts.append(plain(status["error"], 400))
     return _text("; ".join(parts), "green" if result.finished else "yellow")

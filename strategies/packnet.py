@@ -133,7 +133,7 @@ class PackedConv2d(TaskConv2d):
         """The active task's weights: with a gradient while it is learned, and without those of later tasks."""
         if self.active == self.learning:
             return self.memory.view(-1).scatter(0, self.index, self.values).view_as(self.memory)
-        return self.memory * (self.owner <= self.active)
+        return self.memory.masked_fill(self.owner > self.active, 0)  # a product would leave the sign of what is hidden
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the active task's weights."""

@@ -21,7 +21,7 @@ from benchmark.streams.build import build
 from benchmark.tables import NUMBER, Column, Schema
 from benchmark.training import RestorationTemplate, learning_rate
 
-FILES = ["metrics.csv", "curves.csv", "outputs.csv", "ledger.csv", "config.yaml"]
+FILES = ["metrics.csv", "curves.csv", "outputs.csv", "owned.csv", "ledger.csv", "config.yaml"]
 
 
 def smoke(strategy: str, out: Path, *assignments: str, order: str = "derain,deblock", force: bool = False) -> Run:

@@ -284,7 +284,8 @@ class CMCConv2d(TaskConv2d):
         return (vector.unsqueeze(1) * rows.view(len(vector), self.m)).sum(0)
 
     def _owned_by(self, task: int, rows: int) -> Tensor:
-        return self.memory[:rows] * (self.owner[:rows] == task)
+        """What a task owns, and zero elsewhere; a product would leave the sign of what is hidden."""
+        return self.memory[:rows].masked_fill(self.owner[:rows] != task, 0)
 
     def _padded(self, vector: Tensor) -> Tensor:
         """A vector from before an expansion, with zeros for the rows it did not know."""

@@ -1,0 +1,181 @@
+"""What every task owns is hashed when it is learned, and compared after every later task."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from made_runs import made_run
+from rich.console import Console
+
+import reports
+from benchmark import runs
+from benchmark.engine.local import execute, prepare, resolve
+from benchmark.planning import plan
+from benchmark.progress import Reporter
+from benchmark.recording import load_checkpoint, tensor_digests
+from benchmark.runs import Run, find_runs
+from benchmark.training import RestorationTemplate
+from reports import terminal
+from reports.families import families
+from reports.results import collect, read
+from reports.scorecard import judge
+from strategies.cmc.network import CMCNetwork, fold
+
+ORDER = ("derain", "denoise", "deblock")
+
+
+def smoke(strategy: str, out: Path, *assignments: str) -> Run:
+    planned = plan(strategy, "four_tasks", "smoke", "0", ",".join(ORDER), None, None, list(assignments))
+    with Reporter(Console(file=io.StringIO()), total=100) as reporter:
+        return execute([resolve(config) for config in planned], out, reporter)[0]
+
+
+def changed(run: Run) -> dict[tuple[int, int], tuple[int, int]]:
+    """(after, place) → (tensors changed, tensors compared)."""
+    rows = run.metrics.query("metric == 'owned_changed'")
+    keys = zip(rows["after"], rows["place"], strict=True)
+    return dict(zip(keys, zip(rows["value"].astype(int), rows["images"], strict=True), strict=True))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return smoke("cmc", tmp_path_factory.mktemp("owned"))
+
+
+def test_what_is_hashed_are_the_folded_kernels_and_biases(run: Run) -> None:
+    """Against the last checkpoint, with hashes taken here."""
+    strategy, network = prepare(plan("cmc", "four_tasks", "smoke", "0", ",".join(ORDER), None, None, [])[0])
+    assert isinstance(network, CMCNetwork)
+    for task in range(3):
+        network.begin_task(task)
+        network.end_task()
+    load_checkpoint(run.checkpoint(3), network, strategy)
+    rows = run.rows("owned.csv")
+    for task, name in enumerate(ORDER):
+        told = {row["tensor"]: row["sha256"] for row in rows if row["place"] == task + 1}
+        expected = {
+            key: hashlib.sha256(f"torch.float32 {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
+            for key, tensor in fold(network, task).state_dict().items()
+        }
+        assert told == {key: digest.hexdigest() for key, digest in expected.items()}
+        assert {(row["after"], row["task"]) for row in rows if row["place"] == task + 1} == {(task + 1, name)}
+
+
+@pytest.mark.parametrize("strategy", ["packnet", "independent", "deform", "cmc"])
+def test_nothing_changes_in_what_is_protected(strategy: str, run: Run, tmp_path: Path) -> None:
+    found = changed(run if strategy == "cmc" else smoke(strategy, tmp_path))
+    assert set(found) == {(2, 1), (3, 1), (3, 2)}
+    assert all(count == 0 and compared >= 4 for count, compared in found.values())
+
+
+def test_a_plain_network_has_no_rows(tmp_path: Path) -> None:
+    plain = smoke("finetune", tmp_path)
+    assert not changed(plain)
+    assert not plain.rows("owned.csv")
+    assert read(plain).owned is None
+
+
+def test_a_single_changed_number_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far too small to be seen in a picture, and then put back."""
+    end_task = CMCNetwork.end_task
+
+    def tampering(network: CMCNetwork) -> None:
+        end_task(network)
+        kernel = network.layers[1].get_buffer("kernel_0")
+        if network.known[-1] == 1:
+            network.before = kernel.clone()
+            kernel[torch.nonzero(kernel)[0]] *= 1 + 1e-6
+        elif network.known[-1] == 2:
+            kernel.copy_(network.before)
+
+    monkeypatch.setattr(CMCNetwork, "end_task", tampering)
+    found = changed(smoke("cmc", tmp_path))
+    assert [found[key][0] for key in ((2, 1), (3, 1), (3, 2))] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "begun before this was recorded"])
+def test_a_resumed_run_compares_with_what_was_learned(
+    lost: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = RestorationTemplate.learn
+
+    def interrupted(template: Any, experience: Any, *rest: Any) -> None:
+        learn(template, experience, *rest)
+        if experience.current_experience == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RestorationTemplate, "learn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            smoke("cmc", tmp_path)
+    (cut,) = find_runs([tmp_path])
+    if lost:
+        (cut.path / "owned.csv").unlink()
+    resumed = smoke("cmc", tmp_path)
+    if lost:
+        assert changed(resumed) == {(3, 2): changed(run)[3, 2]}, "the first task was not hashed when it was learned"
+    else:
+        for name in ("owned.csv", "metrics.csv"):
+            assert (resumed.path / name).read_bytes() == (run.path / name).read_bytes()
+
+
+def test_type_shape_and_bytes_decide() -> None:
+    def digest(tensor: torch.Tensor) -> str:
+        return tensor_digests({"one": tensor})["one"]
+
+    ones = torch.ones(2, 3)
+    others = [ones.double(), ones.view(3, 2), ones.to(torch.bfloat16), torch.tensor(1.0), ones.bool(), -ones]
+    assert len({digest(tensor) for tensor in [ones, *others]}) == 7
+    assert digest(ones.T.contiguous().T) == digest(ones), "not how they lie in memory"
+    assert list(tensor_digests({"b": ones, "a": ones})) == ["a", "b"]
+
+
+class TestReports:
+    """Runs whose table says how many tensors changed."""
+
+    @pytest.fixture
+    def told(self, tmp_path: Path) -> Run:
+        return self.made(tmp_path / "runs", 0)
+
+    def made(self, folder: Path, tensors: int) -> Run:
+        made = made_run(folder, "cmc")
+        rows = made.rows("metrics.csv")
+        for place in (1, 2, 3):
+            one = {"after": 4, "place": place, "subject": "owned", "metric": "owned_changed", "unit": "count"}
+            rows.append({**one, "value": tensors, "images": 28})
+        runs.write_table(made.path / "metrics.csv", rows, runs.METRICS)
+        return made
+
+    def test_they_stand_beside_the_outputs(self, told: Run, tmp_path: Path) -> None:
+        result = read(told)
+        assert (result.changed, result.owned) == ((0, 6), (0, 84))
+        stream = io.StringIO()
+        terminal.show(told, Console(file=stream, width=200))
+        assert "0 of 6 outputs changed, and 0 of 84 tensors that they depend on" in stream.getvalue()
+        page = reports.build([told.path], tmp_path / "page").read_text(encoding="utf-8")
+        assert "0 of 84 tensors" in page
+        assert "proof, for any image" in page
+        table = next((tmp_path / "page" / "tables").glob("*-comparison.csv")).read_text(encoding="utf-8")
+        assert "owned tensors changed,owned tensors compared" in table
+
+    def test_runs_from_before_have_no_word_of_them(self, tmp_path: Path) -> None:
+        page = reports.build([made_run(tmp_path / "runs", "cmc").path], tmp_path / "page").read_text(encoding="utf-8")
+        assert not re.search(r"\d tensors", page)
+        assert "proof, for any image" not in page
+
+    def test_the_claim_holds_only_if_no_tensor_changed(self, told: Run, tmp_path: Path) -> None:
+        made_run(tmp_path / "runs", "cmc", seed=1)
+        assert self.verdict(tmp_path).state == "holds"
+        words = "0 of 84 tensors on which such outputs depend, in the 1 where they were compared"
+        assert words in self.verdict(tmp_path).measured
+        self.made(tmp_path / "runs", 1)
+        assert self.verdict(tmp_path).state == "does not hold"
+        assert "3 of 168 tensors" in self.verdict(tmp_path).measured
+
+    def verdict(self, folder: Path) -> Any:
+        (family,) = families(collect([folder / "runs"]))
+        return next(one for one in judge(family) if one.claim.key == "never-changes")
