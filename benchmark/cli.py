@@ -230,8 +230,10 @@ def report(
 ) -> None:
     """Make one HTML report of runs, with every table as CSV and every figure as SVG and PNG."""
     from reports import build
+    from reports.terminal import show_unreadable
 
     page = build(runs, out, overwrite=overwrite)
+    show_unreadable(page.parent / "tables" / "runs.csv", console)
     console.print(f"Report: {page.resolve()}")
 
 

@@ -7,6 +7,7 @@ settings of a strategy pass through as plain values and are checked by the strat
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ MOST_PATCHES = 4 * 2**30
 """Bytes of a batch's patches and their targets, at most; the paper's take 6 MiB."""
 MOST_FEATURES = 64 * 2**30
 """Bytes of the features that a training step keeps, at most, as estimated for residual blocks; the paper's: 0.9 GiB."""
+
+_NO_NAME = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]+')
+"""What no folder's name may hold, on one file system or another."""
 
 
 class Section(Closed):
@@ -180,8 +184,12 @@ class RunConfig(Section):
 
     @property
     def run_name(self) -> str:
-        """The name of the run's directory; a long name of a stream file is cut, as file names end at 255 bytes."""
-        return f"{self.strategy}-{self.stream[:40]}-{self.preset}-seed{self.seed}-{self.identity}"
+        """The name of the run's directory.
+
+        A long name of a stream is cut, as file names end at 255 bytes, and what no folder's name may hold is left out.
+        """
+        stream = _NO_NAME.sub("-", self.stream)[:40]
+        return f"{self.strategy}-{stream}-{self.preset}-seed{self.seed}-{self.identity}"
 
 
 SECTIONS: dict[str, type[Section]] = {"training": Training, "data": Data, "backbone": Backbone}

@@ -24,7 +24,8 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         The path of ``index.html``.
 
     Raises:
-        UserError: there is no run at the paths, or ``out`` cannot be written to, or holds files of somebody else's.
+        UserError: there is no run at the paths, or none that can be read; or ``out`` cannot be written to, or holds
+            files of somebody else's.
     """
     from benchmark.profiling.layer_table import read
     from benchmark.tables import frame_text
@@ -39,6 +40,9 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
     layer = layer or next((path / LAYER_PROFILE for path in paths if (path / LAYER_PROFILE).is_file()), None)
     collection = Collection([], []) if layer and not paths else collect(paths)
     rows = read(layer) if layer else []
+    if collection.unreadable and not (collection.groups or rows):
+        reasons = dict.fromkeys(bad.reason for bad in collection.unreadable)
+        raise UserError("\n".join(["There is nothing to report: no run can be read.", *reasons]))
     styles = looks(collection.labels)
     files: dict[str, str | bytes] = {"tables/runs.csv": frame_text(frames.runs(collection))}
 

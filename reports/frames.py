@@ -47,6 +47,9 @@ COSTS = Schema(
 )
 """What each run stores and computes."""
 
+UNREADABLE = "unreadable"
+"""The state of a run directory that cannot be read."""
+
 RUNS = Schema(
     (
         Column("run", TEXT, "name of the run directory"),
@@ -174,7 +177,7 @@ def runs(collection: Collection) -> pd.DataFrame:
                     "error": status.get("error"),
                 }
             )
-    rows += [{"run": bad.run.name, "state": "unreadable", "error": bad.reason} for bad in collection.unreadable]
+    rows += [{"run": bad.run.name, "state": UNREADABLE, "error": bad.reason} for bad in collection.unreadable]
     return RUNS.frame_of(rows)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.runs import Run
+from benchmark.tables import rows_of
 from reports.labels import flatten
 from reports.results import Result, read
 from reports.text import duration, fixed, plain, quantity
@@ -77,6 +78,15 @@ def show_scorecard(path: Path, console: "Console") -> None:
     missing = int((scored["verdict"] == UNMEASURED).sum())
     if missing:
         console.print(f"{missing} claims were not measured by these runs.")
+
+
+def show_unreadable(path: Path, console: "Console") -> None:
+    """Print which runs are left out of a report and why, from its runs.csv."""
+    from reports.frames import RUNS, UNREADABLE
+
+    for run in rows_of(RUNS.read(path, "Write the report again.")):
+        if run["state"] == UNREADABLE:
+            console.print(f"Note: {run['run']} is left out. {run['error']}")
 
 
 def _costs(result: Result) -> "Table":

@@ -101,6 +101,23 @@ def test_a_newer_run_is_refused_with_what_is_needed(given: int, command: Command
     assert "Traceback" not in shown.stderr
 
 
+def test_a_report_tells_on_the_terminal_what_it_leaves_out(command: Command, tmp_path: Path) -> None:
+    made_run(tmp_path / "runs")
+    newer = made_run(tmp_path / "runs", seed=1)
+    claim(newer, formats.FORMAT + 1)
+    told = command("report", str(tmp_path / "runs"), "--out", str(tmp_path / "page"))
+    assert told.returncode == 0, told.stderr
+    assert f"{newer.name} is left out" in told.stdout
+    assert f"reads format {formats.FORMAT + 1}" in told.stdout
+
+
+def test_a_report_on_nothing_that_can_be_read_is_refused(tmp_path: Path) -> None:
+    claim(made_run(tmp_path / "runs"), formats.FORMAT + 1)
+    with pytest.raises(UserError, match=f"no run can be read.\n.*reads format {formats.FORMAT + 1}"):
+        reports.build([tmp_path / "runs"], tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.parametrize("given", ["2", 1.5, True, 0, None])
 def test_a_format_that_is_no_number_is_told(given: object, tmp_path: Path) -> None:
     run = made_run(tmp_path)

@@ -1,5 +1,6 @@
 """Stream files: what is shipped, what may be written, and errors that name the line."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import ROOT, Command
 from benchmark.config import checked
 from benchmark.degradations import DEGRADATIONS
 from benchmark.errors import UserError
+from benchmark.planning import plan
 from benchmark.runs import find_runs
 from benchmark.streams.build import build
 from benchmark.streams.definition import load, shipped
@@ -166,3 +168,18 @@ def test_a_file_that_takes_a_shipped_streams_name_is_refused_unless_it_is_the_sa
         load(str(copy))
     copy.write_text("name: mild\ntasks: [{name: x, degradation: noise}]\n")
     assert load(str(copy)).name == "mild"
+
+
+def test_a_stream_may_have_any_name(tmp_path: Path) -> None:
+    """Each run has one folder, directly below the one for runs; é is one letter however the file's name spells it."""
+    (tmp_path / "plain.yaml").write_text('name: "noon/night: a?"\ntasks: [{name: n, degradation: noise}]')
+    (config,) = plan("finetune", str(tmp_path / "plain.yaml"), "smoke", "0", None, None, None, [])
+    assert config.stream == "noon/night: a?"
+    assert config.run_name.startswith("finetune-noon-night- a--smoke-seed0-")
+    names = []
+    for form in ("NFC", "NFD"):
+        path = tmp_path / form / f"{unicodedata.normalize(form, 'été')}.yaml"
+        path.parent.mkdir()
+        path.write_text("tasks: [{name: n, degradation: noise}]")
+        names.append(load(str(path)).name)
+    assert names == [unicodedata.normalize("NFC", "été")] * 2

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from benchmark.backbones import build
+from benchmark.errors import UserError
 from benchmark.tiling import reach, restore
 from strategies.cmc.network import CMCNetwork, convert
 
@@ -50,5 +51,20 @@ def test_reach_is_that_of_the_gradient(image: torch.Tensor) -> None:
 
 
 def test_a_stride_is_refused() -> None:
-    with pytest.raises(ValueError, match="stride"):
+    with pytest.raises(UserError, match=r"stride.*data\.tile"):
         reach(nn.Conv2d(3, 3, 3, stride=2))
+
+
+def test_tiles_have_the_type_and_the_channels_of_the_output(image: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 5, 3, padding=1).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        whole, tiled = network(image.float()), restore(network, image.float(), 24, 1)
+    assert tiled.dtype == whole.dtype == torch.bfloat16
+    assert torch.allclose(tiled.float(), whole.float(), rtol=0.05, atol=0.05)
+
+
+def test_an_output_of_another_size_is_refused(image: torch.Tensor) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2)).double()
+    with pytest.raises(UserError, match=r"makes \d+×\d+ pixels of .*data\.tile"):
+        restore(network, image, 24, 1)

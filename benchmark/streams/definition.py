@@ -29,6 +29,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmark.data.names import composed
 from benchmark.degradations import Degradation, make
 from benchmark.errors import UserError, unknown
 from benchmark.files import YamlFile, as_path
@@ -86,6 +87,11 @@ class Stream(BaseModel):
     name: str = Field(description="the file's name")
     summary: str = Field("", description="one line for lists and reports")
     tasks: list[Task] = Field(min_length=1, description="the tasks in the order in which they are learned")
+
+    @field_validator("name")
+    @classmethod
+    def _composed(cls, name: str) -> str:
+        return composed(name)
 
     @field_validator("tasks")
     @classmethod
