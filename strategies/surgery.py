@@ -40,6 +40,10 @@ def _rewrites_weights(module: nn.Module) -> bool:
     return any(isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod) for hook in hooks)
 
 
+def _has_hook(parameter: nn.Parameter) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
 REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
     (
         lambda module: isinstance(module, torch.jit.ScriptModule),
@@ -67,7 +71,7 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
         "buffers, or replace the layer.",
     ),
     (
-        lambda module: any(parameter._backward_hooks for parameter in module.parameters(recurse=False)),
+        lambda module: any(map(_has_hook, module.parameters(recurse=False))),
         "has a parameter with a hook on its gradient, which a task's own parameter would not have. Remove the hook.",
     ),
 ]

@@ -190,6 +190,11 @@ def with_gradient_hook(conv: nn.Module) -> nn.Module:
     return conv
 
 
+def with_accumulation_hook(conv: nn.Module) -> nn.Module:
+    conv.weight.register_post_accumulate_grad_hook(lambda parameter: parameter.grad.clamp_(-1, 1))
+    return conv
+
+
 def with_observer(conv: nn.Module) -> nn.Module:
     conv.add_module("observer", nn.Identity())
     return conv
@@ -210,6 +215,7 @@ WRAPS: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
     "orthogonal parametrization": (parametrizations.orthogonal, "remove_parametrizations"),
     "state hook": (with_state_hook, "Remove the hook"),
     "gradient hook": (with_gradient_hook, "Remove the hook"),
+    "accumulation hook": (with_accumulation_hook, "Remove the hook"),
     "its own forward": (with_forward, "subclass of Conv2d"),
     "a part": (with_observer, "observer"),
     "lazy": (lambda _: nn.LazyConv2d(4, 3, padding=1), "restore one image"),
