@@ -1,6 +1,7 @@
 """Everything that decides a result is part of a run's identity: all pixels, the code, and nothing cosmetic."""
 
 import importlib
+import io
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from made_datasets import brighter, picture, write
 from made_runs import made_run
+from rich.console import Console
 from scipy.io import savemat
 
 from baselines.finetune import Finetune
@@ -20,8 +22,10 @@ from benchmark import provenance, revision
 from benchmark.config import Data, RunConfig, checked
 from benchmark.data import digests, photographs, sources
 from benchmark.data.photographs import Photograph
-from benchmark.engine.local import environment, resolve
+from benchmark.data.pictures import Block
+from benchmark.engine.local import environment, execute, resolve
 from benchmark.errors import UserError
+from benchmark.progress import Reporter
 from benchmark.streams.definition import Task
 from reports.results import collect
 from strategies import registry
@@ -81,6 +85,35 @@ def test_a_changed_picture_is_read_again_in_the_same_process(root: Path) -> None
     sources.test_pictures(origins, data)
     replace(root / "snow/test/target/0.bmp", picture("new", SIZE))
     assert np.array_equal(sources.test_pictures(origins, data).clean[0], picture("new", SIZE))
+
+
+def test_arrays_are_read_again_though_they_claim_to_be_as_old(tmp_path: Path) -> None:
+    made.sidd_blocks(tmp_path)
+    path = tmp_path / "ValidationGtBlocksSrgb.mat"
+    block = Block(path, path.stem, scene=0, block=0)
+    before, state = block.read().pixels, path.stat()
+    savemat(path, {path.stem: np.full((2, 3, *before.shape), 7, np.uint8)})
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    assert (block.read().pixels == 7).all()
+    assert (before != 7).any()
+
+
+@pytest.mark.parametrize("place", SIDES)
+def test_images_that_change_between_two_runs_of_a_command_are_refused(root: Path, place: str) -> None:
+    planned = config(
+        tasks=[MINE.model_dump()], data={"source": "datasets", "root": str(root)}, training={"patch_size": 8}
+    )
+    resolved = resolve(planned)
+    replace(root / "snow" / place / "1.bmp", picture("new", SIZE))
+    out = root.parent / "runs"
+    side = place.partition("/")[0]
+    with (
+        Reporter(Console(file=io.StringIO()), total=1) as reporter,
+        pytest.raises(UserError, match=f"the {side} images"),
+    ):
+        execute([resolved], out, reporter)
+    assert not list(out.iterdir())
 
 
 def test_a_copy_and_a_touched_file_are_the_same_data(root: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Block:
     def read(self) -> Opened:
         """See :class:`Picture`."""
         array_shape(self.path, self.variable)
-        array = _array(self.path, self.variable, _modified(self.path))
+        array = _array(self.path, self.variable, _state(self.path))
         if isinstance(array, UserError):
             raise array
         return Opened(array[self.scene, self.block])
@@ -100,11 +100,11 @@ def array_shape(path: Path, variable: str) -> tuple[int, ...]:
     Raises:
         UserError: the file cannot be read, or holds no such array.
     """
-    return _array_shape(path, variable, _modified(path))
+    return _array_shape(path, variable, _state(path))
 
 
 @lru_cache(maxsize=8)
-def _array_shape(path: Path, variable: str, modified: int) -> tuple[int, ...]:
+def _array_shape(path: Path, variable: str, state: tuple[int, ...]) -> tuple[int, ...]:
     from scipy.io import whosmat
 
     try:
@@ -121,7 +121,7 @@ def _array_shape(path: Path, variable: str, modified: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2)
-def _array(path: Path, variable: str, modified: int) -> np.ndarray | UserError:
+def _array(path: Path, variable: str, state: tuple[int, ...]) -> np.ndarray | UserError:
     """The whole array, or why it cannot be read, so that a damaged file is tried once and not for each block."""
     from scipy.io import loadmat
 
@@ -131,9 +131,11 @@ def _array(path: Path, variable: str, modified: int) -> np.ndarray | UserError:
         return _unreadable(path, error)
 
 
-def _modified(path: Path) -> int:
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells that a file has changed, as in :mod:`benchmark.data.digests`."""
     try:
-        return path.stat().st_mtime_ns
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     except OSError as error:
         raise UserError(f"{quoted(path)} cannot be opened: {error.strerror}.") from error
 

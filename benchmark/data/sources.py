@@ -152,6 +152,23 @@ def prepare(
     ]
 
 
+def refuse_changed(tasks: Sequence[Task], data: Data, told: Sequence[dict[str, Any]]) -> None:
+    """Refuse images that are no longer what :func:`prepare` told of them; a command may come to a run hours later.
+
+    Raises:
+        UserError: they have changed since.
+    """
+    for task, origins, before in zip(tasks, find(tasks, data), told, strict=True):
+        sides: dict[Side, Dataset | None] = {"train": origins.train, "test": origins.test}
+        for side, dataset in sides.items():
+            if _told(dataset, side, data) != before[side]:
+                name = EMBEDDED if dataset is None else f"{dataset.name} in {quoted(dataset.root)}"
+                raise UserError(
+                    f"{name}: the {side} images of task '{task.name}' have changed since this command began. "
+                    "Give the command again, for a run with the images as they are now."
+                )
+
+
 def training_pictures(origins: Origins, data: Data) -> tuple[Pictures, Pictures]:
     """The images that a task is trained on, and those that are held out for validation.
 

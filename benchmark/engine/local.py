@@ -20,6 +20,7 @@ from benchmark.addresses import torch_seed
 from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig
 from benchmark.data.sources import prepare as prepare_sources
+from benchmark.data.sources import refuse_changed
 from benchmark.engine.endings import blamed, recorded, told
 from benchmark.errors import UserError
 from benchmark.formats import FORMAT
@@ -94,6 +95,8 @@ def _execute(
     choose_algorithms(device, config.training.deterministic)
     strategy, model = prepare(config)
     benchmark = build(config)
+    if config.sources:
+        refuse_changed(benchmark.tasks, config.data, config.sources)
     finished = 0 if force else Run(path).tasks_done
     if not finished:
         _tell_older(Run(path), reporter)
