@@ -61,6 +61,7 @@ def run_config(data: Data, **fields: Any) -> Any:
 def test_the_bytes_of_training_images_are_counted_once(root: Path) -> None:
     """Of 20 pairs and of 12 images two and one are held out; 180 × 150 pixels of 3 bytes each."""
     pairs, images = 18 * 2 * 180 * 150 * 3, 11 * 180 * 150 * 3
+    write(root / "DIV2K_valid_HR/0801.png", picture("valid", SIZE))
     stream = load("four_tasks")
     config = run_config(disk(root)).model_copy(
         update={"order": stream.order, "tasks": [task.model_dump() for task in stream.tasks]}
