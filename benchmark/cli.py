@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from benchmark import config, printing
 from benchmark.backbones import BACKBONES
 from benchmark.config import Assignment
+from benchmark.endings import Stopped
 from benchmark.errors import UserError
 from benchmark.files import command
 from benchmark.options import number, place, words
@@ -25,8 +27,20 @@ from strategies.traits import WORDS, answers
 if TYPE_CHECKING:
     from benchmark.experiments.matrix import Choices, Experiment
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # raised by code, not by a signal; typer would end without a word
+            stop = Stopped("SIGINT")
+            stop.__notes__ = getattr(error, "__notes__", [])
+            raise stop from error
+
+
 app = typer.Typer(
     name="python -m benchmark",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -190,7 +190,11 @@ class _Stop(SupervisedPlugin):
 
 def _run(config: RunConfig, out: Path, *plugins: SupervisedPlugin) -> Run:
     with Reporter(Console(file=io.StringIO()), total=1) as quiet:
-        return local.execute([config], out, quiet, plugins=plugins)[0]
+        try:
+            return local.execute([config], out, quiet, plugins=plugins)[0]
+        except BaseException as error:
+            error.__notes__ = []  # they tell what is kept of a run, and this one's folder is taken away
+            raise
 
 
 def _lengthened(config: RunConfig) -> RunConfig:

@@ -64,10 +64,15 @@ def check() -> None:
         raise _received[0]
 
 
-def broken_pipe() -> Stopped:
-    """What to raise when standard output is closed; whatever is still written goes nowhere."""
+def mute() -> None:
+    """Let whatever is still written to standard output go nowhere."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def broken_pipe() -> Stopped:
+    """What to raise when nobody reads standard output any more."""
+    mute()
     return Stopped("SIGPIPE")
 
 

@@ -11,7 +11,11 @@ from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
-from benchmark.endings import broken_pipe
+from benchmark.endings import broken_pipe, mute
+from benchmark.errors import UserError
+
+NARROWEST = 20
+"""Columns that are printed into at the least; some terminals, and COLUMNS=0, tell of none."""
 
 
 class Plain(Console):
@@ -23,12 +27,22 @@ class Plain(Console):
 
     def __init__(self, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        if self.width < NARROWEST:
+            self.width = NARROWEST
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print as rich does; a line of text is left to the terminal to wrap."""
+        """Print as rich does; a line of text is left to the terminal to wrap.
+
+        Raises:
+            UserError: it cannot be written, as into a file on a full disk.
+        """
         if soft_wrap is None and all(isinstance(one, str | Text) for one in objects):
             soft_wrap = True
-        super().print(*objects, soft_wrap=soft_wrap, **options)
+        try:
+            super().print(*objects, soft_wrap=soft_wrap, **options)
+        except OSError as error:
+            mute()
+            raise UserError(f"What is printed cannot be written: {error.strerror}.") from error
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as it is, whatever markup is asked for."""

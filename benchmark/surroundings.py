@@ -3,14 +3,19 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 
 def prepare() -> None:
     """Be independent of the locale, of what the terminal can show, and of the user's choice of a matplotlib backend.
 
     Files' names and contents are UTF-8: where the locale says otherwise, the interpreter is replaced by itself in
-    UTF-8 mode. What is printed keeps the encoding of the terminal or pipe; letters that it lacks are escaped.
+    UTF-8 mode. What is printed keeps the encoding of the terminal or pipe; letters that it lacks are escaped. A stream
+    that is closed (``>&-``) leads nowhere, before the next file that is opened takes its place.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
         os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "utf-8")
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

@@ -214,3 +214,68 @@ def test_a_list_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     os.close(writing)
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
+    from benchmark.cli import app
+    from benchmark.endings import Stopped
+
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(Stopped, match="Ctrl-C"):
+        app(["list", "presets", "--plugin", str(tmp_path / "interrupts.py")])
+
+
+def test_a_check_that_fails_names_no_folder_that_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmark import cli
+    from strategies import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(sys, "argv", ["benchmark", "check", "--strategy", "waits", "--plugin", "waits.py"])
+    Path("hold").touch()
+    Path("waits.py").write_text(WAITS.format(then="raise ValueError('odd')"))
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert "ValueError: odd" in said
+    assert "kept" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_onto_a_full_disk_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark", "list", "presets"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    code = """
+import sys
+from benchmark import surroundings
+surroundings.prepare()
+with open("written", "w") as file:
+    sys.stdout.reconfigure(line_buffering=True)
+    print("said")
+    print("told", file=sys.stderr)
+    file.write(str(file.fileno()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: [os.close(stream) for stream in range(3)],
+    )
+    assert done.returncode == 0
+    assert int((tmp_path / "written").read_text()) > 2

@@ -49,6 +49,19 @@ def test_a_line_is_left_whole_and_control_characters_are_shown(
     assert said.err == f"Error: {'b' * 100}\n"
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_that_tells_of_no_columns_shows_tables(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table("name", "value")
+    table.add_row("rows", "17")
+    printing.Plain().print(table)
+    shown = capsys.readouterr().out
+    assert "rows" in shown
+    assert "17" in shown
+
+
 @pytest.mark.parametrize(
     ("env", "encoding"),
     [
