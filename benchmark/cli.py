@@ -25,7 +25,10 @@ from strategies import registry
 from strategies.traits import WORDS, answers
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from benchmark.experiments.matrix import Choices, Experiment
+    from benchmark.experiments.tuning import Trial
 
 
 class _Commands(TyperGroup):
@@ -294,6 +297,12 @@ def tune(
         str, typer.Option(parser=words("--preset"), help="Training length and sizes to tune for.")
     ] = "quick",
     stream: Annotated[str, typer.Option(parser=words("--stream"), help="The stream to tune on.")] = "four_tasks",
+    seed: Annotated[
+        str,
+        typer.Option(
+            parser=words("--seed"), help="The first seed tries every value, the others the two best of each setting."
+        ),
+    ] = "0,1,2",
     out: Annotated[
         Path,
         typer.Option(
@@ -306,26 +315,52 @@ def tune(
 ) -> None:
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
 
-    The score is the mean PSNR over all tasks after the last one. The best values belong into the preset.
+    The score is the mean PSNR over all tasks after the last one. The best values belong into the preset. A best value
+    at the end of what was tried is told, since the next one might be better still.
     """
     from benchmark.experiments import tuning
 
     tuning.check_table(table)
+    first, *others = seeds(seed)
     trials = tuning.grid(split_names(strategy) if strategy else None)
-    configs = []
-    for name, setting, value in trials:
-        configs += plan(name, stream, preset, "0", None, None, None, [f"{name}.{setting}={value}"])
+    tried = _tune(trials, [first], preset, stream, out, table)
+    if others:
+        tried = _tune(tuning.finalists(tried, trials), others, preset, stream, out, table)
+    chosen = tuning.choices(tried)
+    shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
+    for one in chosen:
+        spread = f" ± {one.spread:.3f}" if one.seeds > 1 else ""
+        next_best = "" if one.second is None else f"{one.second:g}"
+        better = "" if one.second is None else f"{one.margin:.3f}{spread} dB ({one.seeds} seed{'s'[: one.seeds - 1]})"
+        shown.add_row(one.strategy, one.setting, f"{one.value:g}", f"{one.score:.3f}", next_best, better)
+    console.print(shown)
+    for one in chosen:
+        if one.open_end:
+            console.print(
+                f"{one.setting} = {one.value:g} is the best and the last that was tried; add values beyond it to "
+                "benchmark/experiments/tuning.yaml and run this command again."
+            )
+
+
+def _tune(
+    trials: "Sequence[Trial]", numbers: Sequence[int], preset: str, stream: str, out: Path, table: Path
+) -> "DataFrame":
+    """Do the runs of some trials with some seeds, and write them into the table."""
+    from benchmark.experiments import tuning
+
+    listed = ",".join(str(number) for number in numbers)
+    planned = [
+        (trial, config)
+        for trial in trials
+        for config in plan(trial.strategy, stream, preset, listed, trial.order, None, None, [trial.assignment])
+    ]
     from benchmark.engine.local import execute, resolve
     from benchmark.progress import Reporter
 
-    configs = [resolve(planned) for planned in configs]
+    configs = [resolve(config) for _, config in planned]
     with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
         done = execute(configs, out, reporter)
-    frame = tuning.write(table, list(zip(trials, done, strict=True)))
-    shown = Table(*frame.columns, box=None, header_style="bold", pad_edge=False)
-    for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False):
-        shown.add_row(*[str(value) for value in row])
-    console.print(shown)
+    return tuning.write(table, [(trial, run) for (trial, _), run in zip(planned, done, strict=True)])
 
 
 @app.command()

@@ -1,5 +1,6 @@
-"""Fair tuning: what is tried, how it is scored, and what is kept of it."""
+"""Fair tuning: what is tried, how it is scored, which value is chosen, and what is kept of it."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,21 +10,38 @@ import yaml
 from benchmark import config
 from benchmark.errors import UserError
 from benchmark.experiments import tuning
+from benchmark.experiments.tuning import Trial
+from benchmark.planning import plan
 from benchmark.runs import find_runs
 from strategies import registry
 
 TABLE = tuning.GRID.with_name("tuning-quick.csv")
 
 
-def test_every_value_is_accepted_by_its_strategy() -> None:
-    for strategy, setting, value in tuning.grid():
-        kind = registry.load(strategy)
-        assert getattr(registry.settings(kind, {setting: value}), setting) == value
+def made(scores: dict[tuple[float, int], float], setting: str = "mas.weight") -> pd.DataFrame:
+    """A table of what was tried, from (value, seed) → score."""
+    rows = [("mas", setting, value, seed, score) for (value, seed), score in scores.items()]
+    return pd.DataFrame(rows, columns=list(tuning.TYPES))
+
+
+def test_every_trial_is_a_run_that_can_be_planned() -> None:
+    for one in tuning.grid():
+        (planned,) = plan(one.strategy, "four_tasks", "quick", "0", None, None, None, [one.assignment])
+        section, _, field = one.setting.partition(".")
+        kind = registry.load(one.strategy)
+        given = registry.settings(kind, planned.settings) if section == one.strategy else getattr(planned, section)
+        assert getattr(given, field) == one.value
+
+
+def test_values_stand_in_rising_order() -> None:
+    for settings in tuning.grids().values():
+        for tried in settings.values():
+            assert tried.values == sorted(set(tried.values))
 
 
 def test_a_strategy_without_a_grid_is_told() -> None:
-    with pytest.raises(UserError, match="finetune"):
-        tuning.grid(["cmc", "finetune"])
+    with pytest.raises(UserError, match="anchor"):
+        tuning.grid(["cmc", "anchor"])
 
 
 def test_the_score_is_the_mean_validation_psnr_after_the_last_task(smoke_runs: Path) -> None:
@@ -37,26 +55,88 @@ def test_the_score_is_the_mean_validation_psnr_after_the_last_task(smoke_runs: P
 def test_the_table_is_extended_and_sorted(smoke_runs: Path, tmp_path: Path) -> None:
     cmc, finetune = find_runs([smoke_runs])
     path = tmp_path / "table.csv"
-    tuning.write(path, [(("cmc", "fraction", 0.1), finetune), (("cmc", "fraction", 0.2), cmc)])
-    tuning.write(path, [(("mas", "weight", 1.0), finetune)])
-    table = pd.read_csv(path)
+    small, large = Trial("cmc", "cmc.fraction", 0.1), Trial("cmc", "cmc.fraction", 0.2)
+    tuning.write(path, [(small, finetune), (large, cmc)])
+    tuning.write(path, [(Trial("mas", "mas.weight", 1.0), finetune)])
+    table = tuning.read(path)
     assert list(table["strategy"]) == ["cmc", "cmc", "mas"]
     assert table["score"][0] >= table["score"][1]
-    mean = sum(tuning.score(finetune).values()) / 4
-    assert table["score"][2] == pytest.approx(mean, abs=5e-4)
-    tuning.write(path, [(("cmc", "fraction", 0.3), cmc)])
-    assert list(pd.read_csv(path)["value"]) == [0.3, 1.0], "a strategy's rows are replaced"
+    assert table["score"][2] == pytest.approx(sum(tuning.score(finetune).values()) / 4, abs=5e-4)
+    tuning.write(path, [(small, cmc)])
+    again = tuning.read(path)
+    assert len(again) == 3, "the row of the same trial and seed is replaced, and the others are kept"
+    assert again["score"][0] == again["score"][1] == pytest.approx(sum(tuning.score(cmc).values()) / 4, abs=5e-4)
+
+
+def test_another_kind_of_table_is_not_extended(smoke_runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("name,score\nme,1\n")
+    with pytest.raises(UserError, match="lacks the columns strategy"):
+        tuning.write(path, [(Trial("mas", "mas.weight", 1.0), find_runs([smoke_runs])[0])])
+    assert path.read_text() == "name,score\nme,1\n"
+
+
+def test_the_two_best_values_go_on_to_the_other_seeds() -> None:
+    scores = {0.01: 20.0, 0.1: 23.0, 1: 22.0, 10: 25.0, 100: 24.0, 1000: 21.0, 10_000: 19.0}
+    table = made({(value, 0): score for value, score in scores.items()})
+    kept = tuning.finalists(table, tuning.grid(["mas"]))
+    assert [one.value for one in kept if one.setting == "mas.weight"] == [10, 100]
+
+
+def test_the_choice_is_made_on_the_seeds_that_both_finalists_have() -> None:
+    lucky, steady, poor = 1.0, 10.0, 100.0
+    table = made(
+        {(lucky, 0): 26.0, (steady, 0): 25.0, (poor, 0): 20.0}
+        | {(lucky, 1): 22.0, (steady, 1): 25.0}
+        | {(lucky, 2): 23.0, (steady, 2): 24.0}
+    )
+    (choice,) = tuning.choices(table)
+    assert (choice.value, choice.second, choice.seeds) == (steady, lucky, 3)
+    assert choice.margin == pytest.approx(1.0)  # −1, 3 and 1 dB
+    assert choice.spread == pytest.approx(2.0)
+    assert not choice.open_end
+
+
+def test_one_seed_tells_no_spread() -> None:
+    (choice,) = tuning.choices(made({(0.1, 0): 20.0, (1.0, 0): 22.0, (10.0, 0): 21.0}))
+    assert choice.seeds == 1
+    assert math.isnan(choice.spread)
+
+
+@pytest.mark.parametrize(("best", "open_end"), [(0.01, True), (1.0, False), (100.0, True)])
+def test_a_best_value_at_an_end_is_told(best: float, open_end: bool) -> None:
+    table = made({(value, 0): 25.0 if value == best else 20.0 for value in (0.01, 1.0, 100.0)})
+    assert tuning.choices(table)[0].open_end is open_end
+
+
+def test_an_end_that_cannot_be_passed_is_no_open_end() -> None:
+    table = made({(0.1, 0): 24.0, (0.2, 0): 25.0, (0.25, 0): 26.0}).assign(strategy="cmc", setting="cmc.fraction")
+    assert not tuning.choices(table)[0].open_end, "a quarter of the memory is all that four tasks can have each"
+
+
+def test_what_was_tried_is_what_the_grid_says() -> None:
+    tried = {(row.strategy, row.setting, row.value) for row in tuning.read(TABLE).itertuples()}
+    assert tried == {(one.strategy, one.setting, float(one.value)) for one in tuning.grid()}
+
+
+def test_every_best_value_lies_inside_of_what_was_tried() -> None:
+    assert [(one.strategy, one.setting, one.value) for one in tuning.choices(tuning.read(TABLE)) if one.open_end] == []
+
+
+def test_the_two_best_values_were_tried_with_three_seeds() -> None:
+    for one in tuning.choices(tuning.read(TABLE)):
+        if not one.setting.startswith("training."):
+            assert one.seeds >= 3, f"{one.setting}: {one.value} and {one.second}"
 
 
 def test_the_preset_has_the_best_values_that_were_found() -> None:
-    """Except where the preset says why it has another: cmc leaves room for a fifth task."""
-    table = pd.read_csv(TABLE)
-    preset = yaml.safe_load((config.PRESETS / "quick.yaml").read_text())
-    tried = {(row.strategy, row.setting, float(row.value)) for row in table.itertuples()}
-    assert tried == {(strategy, setting, float(value)) for strategy, setting, value in tuning.grid()}
-    for strategy, rows in table.groupby("strategy"):
-        best = rows.loc[rows["score"].idxmax()]
-        setting = best["setting"]
-        default = registry.settings(registry.load(str(strategy)), {})
-        used = preset.get(strategy, {}).get(setting, getattr(default, setting))
-        assert used == (0.2 if strategy == "cmc" else best["value"]), strategy
+    """Except where it says why it has another: cmc leaves room for a fifth task."""
+    preset = yaml.safe_load((config.PRESETS / "quick.yaml").read_text(encoding="utf-8"))
+    for one in tuning.choices(tuning.read(TABLE)):
+        section, _, field = one.setting.partition(".")
+        usual = registry.settings(registry.load(section), {}) if section != "training" else None
+        used = preset.get(section, {}).get(field, getattr(usual, field, None))
+        if one.setting == "cmc.fraction":
+            assert (one.value, used) == (0.25, 0.2)
+        elif section != "training":
+            assert used == one.value, one.setting

@@ -1,53 +1,145 @@
-"""Fair tuning: every strategy's main setting, chosen on the validation photographs by the same rule.
+"""Fair tuning: every strategy's settings, chosen on the validation photographs by the same rule.
 
-``tuning.yaml`` names the setting of each strategy and the values to try. A value's score is the mean validation PSNR
-over all tasks after the last one, so that learning and not forgetting count alike; test images play no part.
+``tuning.yaml`` names the settings of each strategy and the values to try, one setting at a time, the others being the
+preset's. A value's score is the mean validation PSNR over all tasks after the last one, so that learning and not
+forgetting count alike; test images play no part. Every value is tried with one seed, and the two best of each setting
+with the others, too, since a single seed tells close values apart by luck.
+
+A best value at an end of what was tried proves nothing: the next one might be better still. So a grid has to have its
+best value inside, or say why it cannot go on at that end.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
+from pydantic import Field, ValidationError
 
 from benchmark.errors import UserError, unknown
+from benchmark.files import YamlFile
 from benchmark.runs import Run, refuse_other, write_table
 from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
+from benchmark.validation import Closed, explain
 
 GRID = Path(__file__).with_name("tuning.yaml")
 
 COLUMNS = Schema(
     columns=(
         Column("strategy", TEXT, "the strategy's name"),
-        Column("setting", TEXT, "which of its settings"),
-        Column("value", TEXT, "what was tried, as ``--set`` takes it"),
+        Column("setting", TEXT, "which setting, with its section, such as ``mas.weight``"),
+        Column("value", NUMBER, "what was tried"),
         Column("seed", INTEGER, "of the run"),
-        Column("score", NUMBER, "dB, the mean of the columns that follow, one for each task"),
+        Column("score", NUMBER, "dB, the mean of the columns that follow, one for each task that was learned"),
     ),
     key=("strategy", "setting", "value", "seed"),
 )
 """Columns of the table of what was tried, before those of the tasks."""
 
 
-def grid(strategies: Sequence[str] | None = None) -> list[tuple[str, str, Any]]:
-    """What is to be tried: (strategy, setting, value), one for each run.
+class Values(Closed):
+    """What is tried of one setting."""
+
+    values: list[int | float] = Field(min_length=2, description="in rising order")
+    order: list[str] = Field(default_factory=list, description="the tasks to learn; all of the stream's if left out")
+    least: str = Field("", description="why nothing below the first value can be tried; empty if it can")
+    most: str = Field("", description="why nothing above the last value can be tried; empty if it can")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One value of one setting of one strategy.
+
+    Args:
+        strategy: its name.
+        setting: with its section, such as ``mas.weight``.
+        value: what to try.
+        order: the tasks to learn, with commas between; None for all of the stream's.
+    """
+
+    strategy: str
+    setting: str
+    value: int | float
+    order: str | None = None
+
+    @property
+    def assignment(self) -> str:
+        """As ``--set`` takes it."""
+        return f"{self.setting}={self.value!r}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the table says of one setting of one strategy.
+
+    Args:
+        strategy, setting: which.
+        value: the best: of the values tried with the most seeds, that with the highest mean score.
+        score: its mean score in dB.
+        second: the next best by the same rule; None if only one was tried with that many seeds.
+        margin: by how many dB the best is better, on the mean over the seeds.
+        spread: standard deviation of that difference over the seeds in dB; nan for one seed.
+        seeds: how many seeds both were tried with.
+        open_end: the best value is the first or last that was tried, and nothing says why there is none beyond it.
+    """
+
+    strategy: str
+    setting: str
+    value: float
+    score: float
+    second: float | None
+    margin: float
+    spread: float
+    seeds: int
+    open_end: bool
+
+
+@cache
+def grids() -> dict[str, dict[str, Values]]:
+    """Strategy → setting → what is tried, from ``tuning.yaml``.
+
+    Raises:
+        UserError: the file says what cannot be; the line is told.
+    """
+    file = YamlFile(GRID, "tuning file", "strategies with the settings to try below them")
+    found: dict[str, dict[str, Values]] = {}
+    for strategy, settings in file.data.items():
+        for setting, tried in settings.items():
+            try:
+                found.setdefault(strategy, {})[setting] = Values.model_validate(tried)
+            except ValidationError as error:
+                raise file.error([strategy, setting], explain(error, Values)) from error
+    return found
+
+
+def grid(strategies: Sequence[str] | None = None) -> list[Trial]:
+    """What is to be tried.
 
     Raises:
         UserError: a strategy has nothing to tune.
     """
-    settings: dict[str, dict[str, list[Any]]] = yaml.safe_load(GRID.read_text(encoding="utf-8"))
     for name in strategies or []:
-        if name not in settings:
-            raise unknown("strategy to tune", name, settings, f"Add its setting to {GRID.name}.")
+        if name not in grids():
+            raise unknown("strategy to tune", name, grids(), f"Add its settings to {GRID.name}.")
     return [
-        (strategy, setting, value)
-        for strategy, tried in settings.items()
+        Trial(strategy, setting, value, ",".join(tried.order) or None)
+        for strategy, settings in grids().items()
         if strategies is None or strategy in strategies
-        for setting, values in tried.items()
-        for value in values
+        for setting, tried in settings.items()
+        for value in tried.values
     ]
+
+
+def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> list[Trial]:
+    """Of each setting's trials the ``count`` with the highest mean score, to be repeated with more seeds."""
+    means = table.groupby(["strategy", "setting", "value"])["score"].mean()
+    ranked = sorted(trials, key=lambda one: -means[one.strategy, one.setting, float(one.value)])
+    kept: dict[tuple[str, str], list[Trial]] = {}
+    for one in ranked:
+        kept.setdefault((one.strategy, one.setting), []).append(one)
+    return [one for group in kept.values() for one in group[:count]]
 
 
 def check_table(path: Path) -> None:
@@ -72,37 +164,76 @@ def score(run: Run) -> dict[str, float]:
     return dict(zip(last["task"], last["value"].astype(float), strict=True))
 
 
-def write(path: Path, tried: Sequence[tuple[tuple[str, str, Any], Run]]) -> pd.DataFrame:
-    """Write one row for each run, best first within a strategy; rows of other strategies are kept.
+def read(path: Path) -> pd.DataFrame:
+    """The table of what was tried: COLUMNS, then one column for each task; nan where a task was not learned.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    schema = _schema(headings(path))
+    return schema.frame(schema.read(path, "Restore the table, or write to another one with --table."))
+
+
+def write(path: Path, tried: Sequence[tuple[Trial, Run]]) -> pd.DataFrame:
+    """Write one row for each run, best first within a setting and seed; a row of the same trial and seed is replaced.
 
     Returns:
-        The table: COLUMNS, then one column for each task; nan where a strategy was not tried on a task.
+        The whole table, as :func:`read` gives it.
 
     Raises:
         UserError: a run is not finished, or the table that is there cannot be read.
     """
-    rows: list[dict[str, Any]] = []
-    for (strategy, setting, value), run in tried:
-        scores = {_column(task): round(psnr, 3) for task, psnr in score(run).items()}
-        rows.append(
-            {
-                "strategy": strategy,
-                "setting": setting,
-                "value": value if isinstance(value, str) else json.dumps(value),
-                "seed": run.config["seed"],
-                "score": round(sum(score(run).values()) / len(scores), 3),
-                **scores,
-            }
-        )
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if path.exists() and (names := headings(path)):
-        schema = _schema(names)
-        before = rows_of(schema.read(path, "Restore the table, or write to another one with --table."))
-        again = {row["strategy"] for row in rows}
-        rows = [row for row in before if row["strategy"] not in again] + rows
-    rows.sort(key=lambda row: (row["strategy"], -row["score"]))
-    schema = _schema([name for row in rows for name in row])
-    write_table(path, rows, schema)
-    return schema.frame_of(rows)
+        before = _schema(names).read(path, "Restore the table, or write to another one with --table.")
+        rows = {tuple(row[name] for name in COLUMNS.key): row for row in rows_of(before)}
+    for trial, run in tried:
+        scores = {_column(task): round(psnr, 3) for task, psnr in score(run).items()}
+        row = {
+            "strategy": trial.strategy,
+            "setting": trial.setting,
+            "value": trial.value,
+            "seed": run.config["seed"],
+            "score": round(sum(score(run).values()) / len(scores), 3),
+        }
+        rows[tuple(row[name] for name in COLUMNS.key)] = row | scores
+    ranked = sorted(rows.values(), key=lambda row: (row["strategy"], row["setting"], row["seed"], -row["score"]))
+    schema = _schema([name for row in ranked for name in row])
+    write_table(path, ranked, schema)
+    return schema.frame_of(ranked)
+
+
+def choices(table: pd.DataFrame) -> list[Choice]:
+    """The best value of every setting in the table, in its order."""
+    found = []
+    for (strategy, setting), rows in table.groupby(["strategy", "setting"], sort=False):
+        scores = rows.pivot(index="value", columns="seed", values="score")
+        counts = scores.notna().sum(axis=1)
+        compared = scores[counts == counts.max()].dropna(axis=1)
+        ranked = compared.mean(axis=1).sort_values(ascending=False, kind="stable")
+        best, *others = [float(value) for value in ranked.index]
+        second = others[0] if others else None
+        gaps = compared.loc[best] - compared.loc[best if second is None else second]
+        found.append(
+            Choice(
+                strategy=str(strategy),
+                setting=str(setting),
+                value=best,
+                score=float(ranked.iloc[0]),
+                second=second,
+                margin=float(gaps.mean()),
+                spread=float(gaps.std(ddof=1)),
+                seeds=len(gaps),
+                open_end=_open_end(str(strategy), str(setting), best, sorted(scores.index)),
+            )
+        )
+    return found
+
+
+def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) -> bool:
+    known = grids().get(strategy, {}).get(setting)
+    below, above = (known.least, known.most) if known else ("", "")
+    return (best == tried[0] and not below) or (best == tried[-1] and not above)
 
 
 def _schema(names: Sequence[str]) -> Schema:
