@@ -198,7 +198,7 @@ SECTIONS: dict[str, type[Section]] = {"training": Training, "data": Data, "backb
 Values = dict[str, dict[str, Any]]
 """Section or strategy → field → value, before checking."""
 
-MEANT: dict[str, Any] = {"summary": str, **SECTIONS}
+MEANT: dict[str, Any] = {"summary": str, "origins": dict[str, str], **SECTIONS}
 """The types that are wanted in presets and configuration files, as far as they are known without torch."""
 
 
@@ -258,6 +258,13 @@ def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
     """What a shipped preset says about a strategy; nothing for a preset of another name."""
     shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
     return dict(_read(shipped[preset]).get(strategy, {})) if preset in shipped else {}
+
+
+def preset_origin(preset: str, strategy: str) -> str:
+    """Where a shipped preset has its settings of a strategy from, in words; empty where it does not say."""
+    shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
+    origins = _read(shipped[preset]).get("origins", {}) if preset in shipped else {}
+    return origins.get(strategy, origins.get("others", ""))
 
 
 def gather(
@@ -362,7 +369,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _sections(data: Mapping[str, Any], source: str, strategies: Sequence[str]) -> Values:
     found: Values = {}
     for section, fields in data.items():
-        if section == "summary":
+        if section in ("summary", "origins"):
             continue
         if section not in SECTIONS and section not in strategies:
             raise unknown(f"section in {source}:", str(section), [*SECTIONS, *strategies])

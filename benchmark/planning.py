@@ -75,6 +75,26 @@ def root_assignments(data_root: Path | None, fallback: str | None) -> list[Assig
     return found
 
 
+def usual_settings(planned: config.RunConfig) -> Any:
+    """What a run's strategy is set to where nobody says otherwise: by the preset, and else by default."""
+    kind = registry.load(planned.strategy)
+    return registry.settings(kind, config.preset_settings(planned.preset, planned.strategy))
+
+
+def settings_from(planned: config.RunConfig) -> str:
+    """Where the settings of a run's strategy come from, in words; empty for a strategy that has none.
+
+    Args:
+        planned: resolved.
+    """
+    usual = usual_settings(planned).model_dump(mode="json")
+    by_hand = [name for name, value in planned.settings.items() if value != usual[name]]
+    origin = config.preset_origin(planned.preset, planned.strategy) if usual else ""
+    if not by_hand:
+        return origin
+    return f"{', '.join(by_hand)} as asked for" + (f", else {origin}" if origin and len(by_hand) < len(usual) else "")
+
+
 def seeds(text: str) -> list[int]:
     """The seeds between commas, each once.
 

@@ -265,8 +265,8 @@ class Run:
     def status(self) -> dict[str, Any]:
         """``state`` (running, finished, failed, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more.
 
-        Also what reports tell of the strategy: its declared ``traits``, and ``backbone_parameters``, the parameters of
-        the plain backbone.
+        Also what reports tell of the strategy: its declared ``traits``, ``settings_from``, where its settings come from
+        in words, and ``backbone_parameters``, the parameters of the plain backbone.
 
         ``error`` says what ended the run before its time. A run whose ``process`` is known to be gone was interrupted,
         though it could not write so itself.

@@ -93,6 +93,7 @@ class Result:
         costs: the ledger after the last task learned, of PEAKS the largest value so far: quantity to (value, unit).
         protocols: how the metrics were computed, in words.
         sources: for each task, where its images come from.
+        settings_from: where the strategy's settings come from, in words; empty where the run does not say.
         traits: what the strategy declares; None for one that is not built in, of a run that does not say.
         task_parameters: numbers that a task trained and keeps, the mean over the tasks; nan where that is not known.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
@@ -110,6 +111,7 @@ class Result:
     protocols: tuple[str, ...]
     sources: tuple[Source, ...]
     traits: Traits | None = None
+    settings_from: str = ""
     task_parameters: float = float("nan")
     backbone_parameters: float = float("nan")
     owned: tuple[int, int] | None = None
@@ -231,6 +233,11 @@ class Entry:
         """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
         values = self.values(name)
         return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+    @property
+    def settings_from(self) -> str:
+        """Where the strategy's settings come from, in words."""
+        return next((result.settings_from for result in self.results if result.settings_from), "")
 
     @property
     def traits(self) -> dict[str, str]:
@@ -396,6 +403,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
+        settings_from=plain(run.status.get("settings_from") or "", 100),
         task_parameters=_task_parameters(run.ledger),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),

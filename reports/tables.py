@@ -175,9 +175,9 @@ def comparison(group: Group) -> Table:
 
 
 def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
-    seeds = len(entry.results)
+    seeds = f"{len(entry.results)} seeds" if len(entry.results) > 1 else ""
     row = [
-        Cell(entry.label, entry.label.casefold(), f"{seeds} seeds" if seeds > 1 else ""),
+        Cell(entry.label, entry.label.casefold(), "; ".join(filter(None, (seeds, entry.settings_from)))),
         Cell(entry.told, entry.told),
     ]
     psnr, ssim, spread = entry.mean("final_psnr"), entry.mean("final_ssim"), entry.spread("final_psnr")

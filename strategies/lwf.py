@@ -14,7 +14,7 @@ from strategies.base import Settings, Strategy
 class LwFSettings(Settings):
     """Settings of LwF."""
 
-    weight: float = Field(1.0, ge=0, le=1e6, description="weight λ_o of the distillation loss")
+    weight: float = Field(30.0, ge=0, le=1e6, description="weight λ_o of the distillation loss")
 
 
 class LwF(Strategy):

@@ -15,7 +15,7 @@ Tensors = dict[str, Tensor]
 class SISettings(Settings):
     """Settings of SI."""
 
-    weight: float = Field(1.0, ge=0, le=1e6, description="weight c of the penalty")
+    weight: float = Field(10.0, ge=0, le=1e6, description="weight c of the penalty")
     damping: float = Field(1e-3, gt=0, le=10, description="ξ: keeps importances finite where a weight hardly moved")
 
 

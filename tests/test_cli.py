@@ -13,8 +13,10 @@ from made_datasets import div2k_folders
 from benchmark import config
 from benchmark.cli import app
 from benchmark.errors import UserError
-from benchmark.planning import plan
+from benchmark.experiments import tuning
+from benchmark.planning import plan, settings_from
 from benchmark.runs import find_runs
+from strategies import registry
 
 
 @pytest.mark.parametrize(
@@ -243,3 +245,38 @@ def _plan_and_build(words: list[str], out: Path) -> None:
         [options["--set"]] if "--set" in options else [],
     ):
         build(resolve(planned))
+
+
+@pytest.mark.parametrize(
+    ("preset", "strategy", "words", "told"),
+    [
+        ("paper", "cmc", [], "section 4.3 of the paper"),
+        ("paper", "mas", [], "defaults, tuned at quick"),
+        ("quick", "mas", [], "tuned"),
+        ("quick", "mas", ["mas.weight=3"], "weight as asked for, else tuned"),
+        ("quick", "agem", ["agem.patches=9"], "patches as asked for"),
+        ("quick", "finetune", [], ""),
+    ],
+)
+def test_a_run_says_where_its_settings_come_from(preset: str, strategy: str, words: list[str], told: str) -> None:
+    (planned,) = plan(strategy, "four_tasks", preset, "0", None, None, None, words)
+    usual = registry.settings(registry.load(strategy), planned.settings)
+    resolved = planned.model_copy(update={"settings": usual.model_dump(mode="json")})
+    assert settings_from(resolved) == told
+
+
+def test_every_preset_says_where_the_settings_of_every_strategy_come_from() -> None:
+    for preset in config.presets():
+        for strategy in registry.BUILT_IN:
+            assert config.preset_origin(preset, strategy), f"{preset}: {strategy}"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "field"), [("mas", "weight"), ("ewc", "weight"), ("si", "weight"), ("lwf", "weight")]
+)
+def test_a_default_is_what_was_tuned(strategy: str, field: str) -> None:
+    """So that a preset which says nothing of a strategy gives it the same care as the others."""
+    best = {one.setting: one.value for one in tuning.choices(tuning.read(tuning.GRID.with_name("tuning-quick.csv")))}
+    assert getattr(registry.settings(registry.load(strategy), {}), field) == best[f"{strategy}.{field}"]
+    for preset in config.presets():
+        assert field not in config.preset_settings(preset, strategy)

@@ -15,6 +15,7 @@ import reports
 from benchmark.engine.local import execute, resolve
 from benchmark.errors import UserError
 from benchmark.experiments import tuning
+from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
 from benchmark.progress import Reporter
 from benchmark.runs import METRICS, OUTPUTS, Run, find_runs, write_table
@@ -219,19 +220,17 @@ def test_a_task_with_a_long_name_keeps_it_and_its_pictures(tmp_path: Path) -> No
 def test_the_table_of_tuning_keeps_what_was_tried(tmp_path: Path) -> None:
     first, second = made_tuned(tmp_path / "a"), made_tuned(tmp_path / "b", ["seed", "denoise"])
     path = tmp_path / "tuning.csv"
-    tuning.write(
-        path, [(("mas", "weight", 2.5e-7), first), (("mas", "kind", True), first), (("mas", "kind", "1e3"), first)]
-    )
+    tuning.write(path, [(Trial("mas", "mas.weight", 2.5e-7), first), (Trial("mas", "mas.weight", 7), first)])
     before = path.read_text().splitlines()
-    tuning.write(path, [(("NA", "007", "none"), second)])
+    tuning.write(path, [(Trial("NA", "007", 1e300), second)])
     lines = path.read_text().splitlines()
     assert lines[0] == "strategy,setting,value,seed,score,task seed,denoise,derain"
-    assert lines[1] == "NA,007,none,0,30.5,31.0,30.0,"
+    assert lines[1] == "NA,007,1e+300,0,30.5,31.0,30.0,"
     assert [line.split(",")[:5] for line in lines[2:]] == [line.split(",")[:5] for line in before[1:]]
-    assert [line.split(",")[2] for line in lines[2:]] == ["2.5e-07", "true", "1e3"]
+    assert [line.split(",")[2] for line in lines[2:]] == ["2.5e-07", "7"]
     path.write_text(path.read_text().replace("30.5", "high"))
     with pytest.raises(UserError, match="'score' holds 'high'"):
-        tuning.write(path, [(("cmc", "fraction", 0.1), first)])
+        tuning.write(path, [(Trial("cmc", "cmc.fraction", 0.1), first)])
 
 
 def made_tuned(folder: Path, order: list[str] | None = None) -> Run:

@@ -21,16 +21,21 @@ TABLE = tuning.GRID.with_name("tuning-quick.csv")
 def made(scores: dict[tuple[float, int], float], setting: str = "mas.weight") -> pd.DataFrame:
     """A table of what was tried, from (value, seed) → score."""
     rows = [("mas", setting, value, seed, score) for (value, seed), score in scores.items()]
-    return pd.DataFrame(rows, columns=list(tuning.TYPES))
+    return pd.DataFrame(rows, columns=tuning.COLUMNS.names)
 
 
 def test_every_trial_is_a_run_that_can_be_planned() -> None:
     for one in tuning.grid():
-        (planned,) = plan(one.strategy, "four_tasks", "quick", "0", None, None, None, [one.assignment])
+        (planned,) = plan(one.strategy, "four_tasks", "quick", "0", one.order, None, None, [one.assignment])
         section, _, field = one.setting.partition(".")
         kind = registry.load(one.strategy)
         given = registry.settings(kind, planned.settings) if section == one.strategy else getattr(planned, section)
         assert getattr(given, field) == one.value
+
+
+def test_learning_rates_are_tried_on_a_task_alone() -> None:
+    orders = {one.order for one in tuning.grid(["finetune"])}
+    assert orders == {"derain"}
 
 
 def test_values_stand_in_rising_order() -> None:

@@ -24,6 +24,7 @@ from benchmark.data.sources import refuse_changed
 from benchmark.engine.endings import blamed, recorded, told
 from benchmark.errors import UserError
 from benchmark.formats import FORMAT
+from benchmark.planning import settings_from
 from benchmark.progress import Reporter, duration
 from benchmark.provenance import suite
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
@@ -126,6 +127,7 @@ def _execute(
             seconds_per_task=seconds,
             peak_memory=peaks,
             traits=asdict(strategy.traits),
+            settings_from=settings_from(config),
             backbone_parameters=ledger.plain_parameters(config.backbone),
             error=None,
         )

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.config import RunConfig, Training, preset_settings, sizes
+from benchmark.config import RunConfig, Training, sizes
 from benchmark.errors import UserError
+from benchmark.planning import usual_settings
 from benchmark.progress import duration
 from benchmark.runs import Run, locate
 from strategies import registry
@@ -162,10 +163,8 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
         if len(streams) > 1:
             parts.append(stream)
         usual_training, usual_backbone = sizes(config.preset)
-        kind = registry.load(config.strategy)
-        usual_settings = registry.settings(kind, preset_settings(config.preset, config.strategy))
         pairs: list[tuple[str, Mapping[str, Any], BaseModel]] = [
-            (config.strategy, config.settings, usual_settings),
+            (config.strategy, config.settings, usual_settings(config)),
             ("backbone", config.backbone.model_dump(mode="json"), usual_backbone),
             ("training", config.training.model_dump(mode="json"), usual_training),
         ]
