@@ -13,6 +13,7 @@ import reports
 from benchmark.config import preset_settings
 from reports import exports, versus
 from reports.families import Family, families
+from reports.folder import MARK
 from reports.results import collect
 from reports.tables import Cell, Column, Table
 
@@ -153,15 +154,20 @@ def test_latex_accepts_the_tables(folder: Path, tmp_path: Path) -> None:
 
 def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "page"
+
+    def written() -> set[str]:
+        _, *files = (out / reports.MANIFEST).read_text(encoding="utf-8").splitlines()
+        return set(files)
+
     reports.build([folder / "runs"], out)
-    (out / "tables" / "notes.txt").write_text("mine", encoding="utf-8")
-    first = set((out / reports.MANIFEST).read_text(encoding="utf-8").split())
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    first = written()
     made_run(tmp_path / "runs", "finetune", stream="noise_levels")
     reports.build([tmp_path / "runs"], out)
-    second = set((out / reports.MANIFEST).read_text(encoding="utf-8").split())
+    second = written()
     there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert first - second
-    assert there == second | {"index.html", reports.MANIFEST, "tables/notes.txt"}
+    assert there == second | {"index.html", reports.MANIFEST, "notes.txt"}
 
 
 def test_a_list_of_files_cannot_lead_out_of_the_report(folder: Path, tmp_path: Path) -> None:
@@ -169,7 +175,8 @@ def test_a_list_of_files_cannot_lead_out_of_the_report(folder: Path, tmp_path: P
     precious.write_text("keep", encoding="utf-8")
     out = tmp_path / "page"
     out.mkdir()
-    (out / reports.MANIFEST).write_text("../precious.csv\ntables/../../precious.csv\n", encoding="utf-8")
+    named = f"{MARK}\n../precious.csv\n{reports.MANIFEST}\ntables/../../precious.csv\n"
+    (out / reports.MANIFEST).write_text(named, encoding="utf-8")
     reports.build([folder / "runs"], out)
     assert precious.read_text(encoding="utf-8") == "keep"
 
