@@ -123,7 +123,7 @@ def test_settings_are_layered_preset_then_file_then_set(tmp_path: Path) -> None:
     [
         (["data", "check", "no_such_folder"], ["no_such_folder"]),
         (["data", "prepare", "no_such_folder"], ["no_such_folder"]),
-        (["tune", "--strategy", "finetune"], ["'finetune'", "cmc", "tuning.yaml"]),
+        (["tune", "--strategy", "independent"], ["'independent'", "cmc", "tuning.yaml"]),
         (["tune", "--strategy", "cmc", "--preset", "quik"], ["Unknown preset 'quik'", "quick"]),
         (["run", "--strategy", "cmc", "--data-root", "no_such_folder"], ["no_such_folder"]),
         (["run", "--strategy", "cmc", "--data", "datasets"], ["--data-root"]),
