@@ -14,7 +14,7 @@ from strategies.importance import count_experiences, from_state, move, to_state
 class EWCSettings(Settings):
     """Settings of EWC."""
 
-    weight: float = Field(1e10, ge=0, le=1e12, description="weight of the penalties (λ/2 in the paper)")
+    weight: float = Field(1e9, ge=0, le=1e12, description="weight of the penalties (λ/2 in the paper)")
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which Fisher information is measured")
 
 
