@@ -76,12 +76,12 @@ class Choice:
 
     Args:
         strategy, setting: which.
-        value: the best: of the values tried with the most seeds, that with the highest mean score.
-        score: its mean score in dB.
-        second: the next best by the same rule; None if only one was tried with that many seeds.
+        value: the best, by its mean score over ``seeds``; values tried with fewer seeds have dropped out before.
+        score: that mean in dB.
+        second: the next best by the same rule; None if only one was tried.
         margin: by how many dB the best is better, on the mean over the seeds.
         spread: standard deviation of that difference over the seeds in dB; nan for one seed.
-        seeds: how many seeds both were tried with.
+        seeds: with how many seeds all values that are compared were tried.
         open_end: the best value is the first or last that was tried, and nothing says why there is none beyond it.
     """
 
@@ -209,7 +209,7 @@ def choices(table: pd.DataFrame) -> list[Choice]:
     for (strategy, setting), rows in table.groupby(["strategy", "setting"], sort=False):
         scores = rows.pivot(index="value", columns="seed", values="score")
         counts = scores.notna().sum(axis=1)
-        compared = scores[counts == counts.max()].dropna(axis=1)
+        compared = scores[counts >= counts.nlargest(2).min()].dropna(axis=1)
         ranked = compared.mean(axis=1).sort_values(ascending=False, kind="stable")
         best, *others = [float(value) for value in ranked.index]
         second = others[0] if others else None
