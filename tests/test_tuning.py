@@ -33,11 +33,6 @@ def test_every_trial_is_a_run_that_can_be_planned() -> None:
         assert getattr(given, field) == one.value
 
 
-def test_learning_rates_are_tried_on_a_task_alone() -> None:
-    orders = {one.order for one in tuning.grid(["finetune"])}
-    assert orders == {"derain"}
-
-
 def test_values_stand_in_rising_order() -> None:
     for settings in tuning.grids().values():
         for tried in settings.values():
