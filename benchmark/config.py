@@ -256,15 +256,19 @@ def sizes(preset: str) -> tuple[Training, Backbone]:
 
 def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
     """What a shipped preset says about a strategy; nothing for a preset of another name."""
-    shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
-    return dict(_read(shipped[preset]).get(strategy, {})) if preset in shipped else {}
+    return dict(_shipped(preset).get(strategy, {}))
 
 
 def preset_origin(preset: str, strategy: str) -> str:
     """Where a shipped preset has its settings of a strategy from, in words; empty where it does not say."""
-    shipped = {path.stem: path for path in PRESETS.glob("*.yaml")}
-    origins = _read(shipped[preset]).get("origins", {}) if preset in shipped else {}
+    origins = _shipped(preset).get("origins", {})
     return origins.get(strategy, origins.get("others", ""))
+
+
+def _shipped(preset: str) -> dict[str, Any]:
+    """All that a shipped preset says; nothing for a preset of another name."""
+    path = {path.stem: path for path in PRESETS.glob("*.yaml")}.get(preset)
+    return _read(path) if path else {}
 
 
 def gather(

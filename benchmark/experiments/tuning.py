@@ -38,6 +38,9 @@ COLUMNS = Schema(
 )
 """Columns of the table of what was tried, before those of the tasks."""
 
+MEND = "Restore the table, or write to another one with --table."
+"""What to do about a table that cannot be read."""
+
 
 class Values(Closed):
     """What is tried of one setting."""
@@ -171,7 +174,7 @@ def read(path: Path) -> pd.DataFrame:
         UserError: it cannot be read.
     """
     schema = _schema(headings(path))
-    return schema.frame(schema.read(path, "Restore the table, or write to another one with --table."))
+    return schema.frame(schema.read(path, MEND))
 
 
 def write(path: Path, tried: Sequence[tuple[Trial, Run]]) -> pd.DataFrame:
@@ -185,18 +188,19 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]]) -> pd.DataFrame:
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if path.exists() and (names := headings(path)):
-        before = _schema(names).read(path, "Restore the table, or write to another one with --table.")
+        before = _schema(names).read(path, MEND)
         rows = {tuple(row[name] for name in COLUMNS.key): row for row in rows_of(before)}
     for trial, run in tried:
-        scores = {_column(task): round(psnr, 3) for task, psnr in score(run).items()}
+        scores = score(run)
         row = {
             "strategy": trial.strategy,
             "setting": trial.setting,
             "value": trial.value,
             "seed": run.config["seed"],
-            "score": round(sum(score(run).values()) / len(scores), 3),
+            "score": round(sum(scores.values()) / len(scores), 3),
         }
-        rows[tuple(row[name] for name in COLUMNS.key)] = row | scores
+        row |= {_column(task): round(psnr, 3) for task, psnr in scores.items()}
+        rows[tuple(row[name] for name in COLUMNS.key)] = row
     ranked = sorted(rows.values(), key=lambda row: (row["strategy"], row["setting"], row["seed"], -row["score"]))
     schema = _schema([name for row in ranked for name in row])
     write_table(path, ranked, schema)
