@@ -22,11 +22,11 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from baselines.independent import SeparateNetworks
-from benchmark.addresses import torch_seed
 from benchmark.backbones.base import Backbone
 from benchmark.backbones.dense import DenseBlock
 from benchmark.backbones.resnet import ResidualBlock
-from benchmark.errors import UserError
+from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
 from strategies.surgery import convolutions, exchange
 

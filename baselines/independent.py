@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmark.addresses import torch_seed
+from benchmark.core.addresses import torch_seed
 from strategies.base import Strategy, TaskNetwork, Traits
 from strategies.surgery import copied, tensors_in_use
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Strategy, TaskNetwork, Traits
 from strategies.surgery import TaskConv2d, replace_convolutions
 

@@ -2,7 +2,7 @@
 
 import warnings
 
-from benchmark import home
+from benchmark.core.process import home
 
 # Avalanche imports qpsolvers for a strategy that this suite does not use, and that warns where no solver is installed.
 warnings.filterwarnings("ignore", message="no QP solver found", module="qpsolvers")

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmark import endings, surroundings
+from benchmark.core.process import endings, surroundings
 
 
 def main() -> None:

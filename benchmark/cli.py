@@ -11,16 +11,17 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from benchmark import config, printing
+from benchmark import config
 from benchmark.backbones import BACKBONES
 from benchmark.config import Assignment
-from benchmark.endings import Stopped
-from benchmark.errors import UserError
-from benchmark.files import command
+from benchmark.core import printing
+from benchmark.core.errors import UserError
+from benchmark.core.process.endings import Stopped
+from benchmark.core.runs.directory import LAYER_PROFILE
+from benchmark.core.validation import limits
+from benchmark.core.yaml_files import command
 from benchmark.options import number, place, words
 from benchmark.planning import plan, root_assignments, seeds, split_names
-from benchmark.runs import LAYER_PROFILE
-from benchmark.validation import limits
 from strategies import registry
 from strategies.traits import WORDS, answers
 
@@ -227,7 +228,7 @@ def show(
     run: Annotated[Path, typer.Argument(parser=place("RUN"), help="A run directory.", metavar="RUN")],
 ) -> None:
     """Show one run in the terminal: settings, PSNR after each task, forgetting, cost."""
-    from benchmark.runs import find_runs
+    from benchmark.core.runs.directory import find_runs
     from reports.terminal import show as show_run
 
     for found in find_runs([run]):

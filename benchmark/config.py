@@ -16,9 +16,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.backbones import BACKBONES
-from benchmark.errors import UserError, unknown
-from benchmark.files import YamlFile, as_path, value
-from benchmark.validation import Closed, explain
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.validation import Closed, explain
+from benchmark.core.yaml_files import YamlFile, as_path, value
 
 PRESETS = Path(__file__).parent / "presets"
 SOURCES = {

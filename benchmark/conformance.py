@@ -22,11 +22,11 @@ from rich.console import Console
 from torch.utils.data import Dataset
 
 from benchmark.config import RunConfig, Training
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import Run
 from benchmark.engine import local
-from benchmark.errors import UserError
 from benchmark.progress import Reporter
 from benchmark.recording import Recorder
-from benchmark.runs import Run
 from benchmark.streams.build import build
 from benchmark.training import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from benchmark.errors import UserError, unknown
+from benchmark.core.errors import UserError, unknown
 
 CONTEXT = 16
 """Pixels of surroundings a training patch needs on each side, so that its degraded pixels are those that degrading

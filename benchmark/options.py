@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark import files
-from benchmark.errors import UserError
+from benchmark.core import yaml_files
+from benchmark.core.errors import UserError
 
 
 def words(option: str) -> Callable[[str], str]:
@@ -35,7 +35,7 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
 
     def path(value: Any) -> Path:
         try:
-            found = files.as_path(value)
+            found = yaml_files.as_path(value)
         except ValueError as error:
             raise UserError(f"{option}: {error}.") from error
         problem = _obstacle(found, made) if made else ""
@@ -50,7 +50,7 @@ def number(option: str, least: float, most: float, whole: bool = True) -> Callab
     """A parser of a number from ``least`` to ``most``, written as in any file, such as 1e-3 or 1_000."""
 
     def parse(value: Any) -> Any:
-        found = files.number(value) if isinstance(value, str) else value
+        found = yaml_files.number(value) if isinstance(value, str) else value
         if found is None or not least <= found <= most or (whole and found != found // 1):
             kind = "whole number" if whole else "number"
             raise UserError(f"{option} {value} is not accepted: expected a {kind} from {least:,} to {most:,}.")

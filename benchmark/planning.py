@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmark import config
 from benchmark.config import Assignment
-from benchmark.errors import UserError, unknown
-from benchmark.files import number
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.yaml_files import number
 from benchmark.streams.definition import load
 from strategies import registry
 

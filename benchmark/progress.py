@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmark import endings
-from benchmark.printing import Description
+from benchmark.core.printing import Description
+from benchmark.core.process import endings
 
 
 @dataclass

@@ -13,12 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark import ledger, metrics, runs
+from benchmark import ledger
+from benchmark.core import metrics
+from benchmark.core.errors import UserError
+from benchmark.core.runs import directory
+from benchmark.core.runs.directory import Run
 from benchmark.data.sources import centre
 from benchmark.degradations import eight_bit
-from benchmark.errors import UserError
 from benchmark.progress import Reporter
-from benchmark.runs import Run
 from benchmark.streams.build import Benchmark
 from strategies.base import Strategy, TaskNetwork
 
@@ -169,7 +171,7 @@ class Recorder(SupervisedPlugin):
                     "learning_rate": template.optimizer.param_groups[0]["lr"],
                 }
             )
-        runs.write_table(self.run.path / "curves.csv", self.curves, runs.CURVES)
+        directory.write_table(self.run.path / "curves.csv", self.curves, directory.CURVES)
         self.reporter.epoch(epoch, template.train_epochs, loss, float(np.mean(values)))
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
@@ -250,10 +252,10 @@ class Recorder(SupervisedPlugin):
         temporary.replace(path)
 
     def _write(self) -> None:
-        runs.write_table(self.run.path / "metrics.csv", self.metrics, runs.METRICS)
-        runs.write_table(self.run.path / "outputs.csv", self.outputs, runs.OUTPUTS)
-        runs.write_table(self.run.path / "owned.csv", self.owned, runs.OWNED)
-        runs.write_table(self.run.path / "ledger.csv", self.ledger, runs.LEDGER)
+        directory.write_table(self.run.path / "metrics.csv", self.metrics, directory.METRICS)
+        directory.write_table(self.run.path / "outputs.csv", self.outputs, directory.OUTPUTS)
+        directory.write_table(self.run.path / "owned.csv", self.owned, directory.OWNED)
+        directory.write_table(self.run.path / "ledger.csv", self.ledger, directory.LEDGER)
 
 
 def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:

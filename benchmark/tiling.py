@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 _WHOLE = (
     "only networks of full resolution can work in tiles. Set data.tile to the longer side of the largest test image."

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.errors import UserError
-from benchmark.runs import LAYER_PROFILE
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import LAYER_PROFILE
 from reports.folder import MANIFEST
 
 __all__ = ["MANIFEST", "build"]
@@ -27,8 +27,8 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         UserError: there is no run at the paths, or none that can be read; or ``out`` cannot be written to, or holds
             files of somebody else's.
     """
-    from benchmark.profiling.layer_table import read
-    from benchmark.tables import frame_text
+    from benchmark.core.runs.layer_table import read
+    from benchmark.core.tables import frame_text
     from reports import exports, figures, folder, frames, html, scorecard, sequences, versus
     from reports.families import families
     from reports.pareto import pareto

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmark.tables import frame_text
+from benchmark.core.tables import frame_text
 from reports.tables import Cell, Table
 
 _LATEX = {

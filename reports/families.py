@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.config import preset_settings
-from benchmark.names import file_name
+from benchmark.core.names import file_name
 from reports.results import PAPER, Collection, Entry, Result, distinct, entries, revision, setting, tasks
 
 FOUR_TASKS = ["derain", "denoise", "deblock", "deblur"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.runs import CURVES
-from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema
+from benchmark.core.runs.directory import CURVES
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 from reports.published import Published
 from reports.results import Collection, Group, Result, mean
 from strategies.traits import WORDS

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.metrics import psnr
-from benchmark.runs import Run
+from benchmark.core.metrics import psnr
+from benchmark.core.runs.directory import Run
 from reports.results import Group
 
 Pixels = npt.NDArray[np.uint8]

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.errors import UserError
-from benchmark.metrics import backward_transfer, counted, forgetting, forward_transfer
-from benchmark.names import file_name
-from benchmark.runs import Run, find_runs
+from benchmark.core.errors import UserError
+from benchmark.core.metrics import backward_transfer, counted, forgetting, forward_transfer
+from benchmark.core.names import file_name
+from benchmark.core.runs.directory import Run, find_runs
 from reports.labels import labels
 from reports.text import plain
 from strategies.registry import BUILT_IN

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.profiling.layer_table import Row
-from benchmark.tables import TEXT, Column, Schema
+from benchmark.core.runs.layer_table import Row
+from benchmark.core.tables import TEXT, Column, Schema
 from reports.families import DEFAULTS, FOUR_TASKS, NOISE_LEVELS, Family
 from reports.results import Array, Entry
 from reports.seeds import paired, significance

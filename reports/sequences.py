@@ -182,7 +182,7 @@ def strips(family: Family) -> Drawing | None:
 def _scene(axes: np.ndarray, scene: Scene, shown: Shown) -> None:
     from matplotlib.patches import Rectangle
 
-    from benchmark.metrics import psnr
+    from benchmark.core.metrics import psnr
 
     left, top, side = shown.crop
     part = np.s_[top : top + side, left : left + side]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.runs import Run
-from benchmark.tables import rows_of
+from benchmark.core.runs.directory import Run
+from benchmark.core.tables import rows_of
 from reports.labels import flatten
 from reports.results import Result, read
 from reports.text import duration, fixed, plain, quantity

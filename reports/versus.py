@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.profiling.layer_table import Row
+from benchmark.core.runs.layer_table import Row
 from reports import control
 from reports.families import Family
 from reports.published import Published, load

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
 from strategies.memory import Rehearsal, RehearsalSettings
 
 

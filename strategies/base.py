@@ -15,8 +15,8 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
-from benchmark.validation import Closed
+from benchmark.core.errors import UserError
+from benchmark.core.validation import Closed
 from strategies.surgery import tensors_in_use
 from strategies.traits import Traits
 
@@ -36,7 +36,7 @@ class Strategy(SupervisedPlugin):
 
     Args:
         settings: this strategy's settings, checked.
-        seed: seed of the run; draw random numbers from ``benchmark.addresses`` with it.
+        seed: seed of the run; draw random numbers from ``benchmark.core.addresses`` with it.
     """
 
     name: ClassVar[str]

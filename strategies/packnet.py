@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
 from strategies.surgery import TaskConv2d, convolutions, replace_convolutions
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from benchmark.config import SECTIONS
-from benchmark.errors import UserError, unknown
-from benchmark.files import as_path
-from benchmark.validation import explain
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.validation import explain
+from benchmark.core.yaml_files import as_path
 from strategies.origin import content
 from strategies.traits import Traits
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
 from strategies.memory import Rehearsal
 
 

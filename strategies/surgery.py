@@ -18,7 +18,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 BARE = frozenset(vars(nn.Module()))
 """What every module has: its training flag, its hooks, and the tables of its tensors and parts."""

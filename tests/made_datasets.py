@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
 from benchmark.data.datasets.bsd68 import NUMBERS
 
 SMALL = (24, 16)

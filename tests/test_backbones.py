@@ -16,7 +16,7 @@ from benchmark.backbones import BACKBONES, build
 from benchmark.backbones.base import Backbone
 from benchmark.backbones.dense import DenseBlock
 from benchmark.backbones.rdn import ResidualDenseBlock
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Strategy, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, fold

@@ -26,8 +26,8 @@ from baselines.together import TaskBiasNetwork, Together, TogetherTaskId
 from benchmark.backbones import BACKBONES, build
 from benchmark.backbones.resnet import ResNet
 from benchmark.config import RunConfig
+from benchmark.core.errors import UserError
 from benchmark.engine.local import training_rounds
-from benchmark.errors import UserError
 from benchmark.ledger import macs_per_pixel, trainable_parameters
 from benchmark.planning import plan
 from benchmark.streams.build import Benchmark

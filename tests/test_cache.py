@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from made_datasets import brighter, picture, write
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.data import cache, profile
 from benchmark.data.datasets import find
 from benchmark.data.patches import PatchSource
 from benchmark.data.pictures import Whole
 from benchmark.degradations import make
-from benchmark.errors import UserError
 
 LARGE = (100, 90)
 

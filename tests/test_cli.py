@@ -12,10 +12,10 @@ from made_datasets import div2k_folders
 
 from benchmark import config
 from benchmark.cli import app
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
 from benchmark.experiments import tuning
 from benchmark.planning import plan, settings_from
-from benchmark.runs import find_runs
 from strategies import registry
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.backbones.resnet import ResNet
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.cmc.layer import FREE, CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert, fold
 from strategies.cmc.strategy import CMC, CMCSettings

@@ -3,13 +3,13 @@ import itertools
 import numpy as np
 import pytest
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.data import patches, photographs
 from benchmark.data.dead_leaves import dead_leaves, radii
 from benchmark.data.patches import PairSource, PatchSource, Squares
 from benchmark.data.photographs import embedded
 from benchmark.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, eight_bit, make, unit
-from benchmark.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 

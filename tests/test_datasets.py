@@ -9,11 +9,11 @@ from made_datasets import brighter, picture, write, write_pair
 from rich.console import Console
 from scipy.io import savemat
 
+from benchmark.core.errors import UserError
 from benchmark.data import check_view, leaks
 from benchmark.data.check import check
 from benchmark.data.datasets import bsd68, find, tree
 from benchmark.data.photographs import embedded
-from benchmark.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the small real sets beside the repository")

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import convolve, gaussian_filter
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.data.photographs import embedded
 from benchmark.degradations import (
     CONTEXT,
@@ -23,7 +24,6 @@ from benchmark.degradations import (
     to_srgb,
     unit,
 )
-from benchmark.errors import UserError
 
 CBSD68 = Path(__file__).resolve().parents[2] / "shared" / "data" / "CBSD68"
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from benchmark import processes
-from benchmark.errors import UserError
-from benchmark.runs import GONE, Run
+from benchmark.core.errors import UserError
+from benchmark.core.runs import writer
+from benchmark.core.runs.directory import GONE, Run
 
 WAITS = '''
 import os, time
@@ -121,22 +121,22 @@ def test_a_closed_pipe_ends_a_run_as_interrupted(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_process_was_killed_counts_as_interrupted(tmp_path: Path) -> None:
-    ask = "import json; from benchmark import processes; print(json.dumps(processes.identity()))"
+    ask = "import json; from benchmark.core.runs import writer; print(json.dumps(writer.identity()))"
     done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
     run = Run.create(tmp_path / "run", {}, {})
     run.update_status(state="running", process=json.loads(done.stdout), tasks_done=1)
     assert (run.status["state"], run.status["error"]) == ("interrupted", GONE)
-    run.update_status(state="running", process=processes.identity(), error=None)
+    run.update_status(state="running", process=writer.identity(), error=None)
     assert run.status["state"] == "running"
 
 
 def test_a_process_is_known_by_more_than_its_number() -> None:
-    here = processes.identity()
-    assert not processes.gone(here)
-    assert not processes.gone({**here, "host": "elsewhere", "pid": 2**22 + 5}), "cannot be told from here"
-    assert not processes.gone(None), "a run from before processes were recorded"
+    here = writer.identity()
+    assert not writer.gone(here)
+    assert not writer.gone({**here, "host": "elsewhere", "pid": 2**22 + 5}), "cannot be told from here"
+    assert not writer.gone(None), "a run from before processes were recorded"
     if here["began"]:
-        assert processes.gone({**here, "began": "an earlier one with the same number"})
+        assert writer.gone({**here, "began": "an earlier one with the same number"})
 
 
 def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
 def test_an_error_in_training_is_recorded_and_told(
     then: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from benchmark.core.printing import Plain
     from benchmark.engine.local import execute, resolve
     from benchmark.planning import plan
-    from benchmark.printing import Plain
     from benchmark.progress import Reporter
     from strategies import registry
 
@@ -218,7 +218,7 @@ def test_a_list_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
 
 def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
     from benchmark.cli import app
-    from benchmark.endings import Stopped
+    from benchmark.core.process.endings import Stopped
 
     (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(Stopped, match="Ctrl-C"):
@@ -263,7 +263,7 @@ def test_output_onto_a_full_disk_is_told() -> None:
 def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     code = """
 import sys
-from benchmark import surroundings
+from benchmark.core.process import surroundings
 surroundings.prepare()
 with open("written", "w") as file:
     sys.stdout.reconfigure(line_buffering=True)

@@ -11,12 +11,12 @@ import pytest
 from made_runs import ORDER, made_run
 
 import reports
+from benchmark.core.errors import UserError
+from benchmark.core.names import file_name
+from benchmark.core.runs.directory import IMAGE_KINDS, OUTPUTS, Run, write_table
 from benchmark.data import sources
 from benchmark.data.sources import Pictures
-from benchmark.errors import UserError
-from benchmark.names import file_name
 from benchmark.planning import plan
-from benchmark.runs import IMAGE_KINDS, OUTPUTS, Run, write_table
 from benchmark.streams.build import build
 from reports.results import collect
 

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from torchvision.models import resnet18
 
 from baselines.independent import Independent
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Settings, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert, fold

@@ -12,13 +12,13 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
-from benchmark import formats, runs
+from benchmark.core.errors import UserError
+from benchmark.core.runs import directory, formats
+from benchmark.core.runs.directory import LEDGER, Run, find_runs
+from benchmark.core.tables import TEXT, Column, Schema
 from benchmark.engine.local import execute, resolve
-from benchmark.errors import UserError
 from benchmark.planning import plan
 from benchmark.progress import Reporter
-from benchmark.runs import LEDGER, Run, find_runs
-from benchmark.tables import TEXT, Column, Schema
 from reports.results import collect, read
 
 OLD = ROOT / "tests" / "fixtures" / "run-format-1"
@@ -142,7 +142,7 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
     recent = made_run(tmp_path / "recent")
     monkeypatch.setattr(formats, "FORMAT", 3)
     monkeypatch.setattr(formats, "UPGRADES", upgrades)
-    monkeypatch.setitem(runs.TABLES, "ledger.csv", schema)
+    monkeypatch.setitem(directory.TABLES, "ledger.csv", schema)
     assert set(old.ledger["counted_by"]) == {"hand"}
     assert old.config["origin"] == "unknown"
     assert read(old).finished

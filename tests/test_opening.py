@@ -7,10 +7,10 @@ import pytest
 from made_datasets import picture, png, sixteen_bit_png, write
 from PIL import Image, ImageFile
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.opening import open_rgb, read, size
-from benchmark.errors import UserError
 
 
 @pytest.fixture

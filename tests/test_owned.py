@@ -12,12 +12,12 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
-from benchmark import runs
+from benchmark.core.runs import directory
+from benchmark.core.runs.directory import Run, find_runs
 from benchmark.engine.local import execute, prepare, resolve
 from benchmark.planning import plan
 from benchmark.progress import Reporter
 from benchmark.recording import load_checkpoint, tensor_digests
-from benchmark.runs import Run, find_runs
 from benchmark.training import RestorationTemplate
 from reports import terminal
 from reports.families import families
@@ -147,7 +147,7 @@ class TestReports:
         for place in (1, 2, 3):
             one = {"after": 4, "place": place, "subject": "owned", "metric": "owned_changed", "unit": "count"}
             rows.append({**one, "value": tensors, "images": 28})
-        runs.write_table(made.path / "metrics.csv", rows, runs.METRICS)
+        directory.write_table(made.path / "metrics.csv", rows, directory.METRICS)
         return made
 
     def test_they_stand_beside_the_outputs(self, told: Run, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_runs import made_run
 
-from benchmark.runs import Run
+from benchmark.core.runs.directory import Run
 from reports import frames
 from reports.pareto import front, pareto, spread
 from reports.results import collect

@@ -10,9 +10,9 @@ import pytest
 from conftest import ROOT
 from made_datasets import div2k_folders
 
-from benchmark import files
 from benchmark.config import Data
-from benchmark.errors import UserError
+from benchmark.core import yaml_files
+from benchmark.core.errors import UserError
 from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
@@ -41,15 +41,15 @@ def real(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
 
 def test_a_path_is_read_as_a_shell_reads_it(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert files.as_path("~/a b") == home / "a b"
-    assert files.as_path("~") == home
-    assert files.as_path("a/~") == Path("a/~")
-    assert files.as_path("$HOME/x") == Path("$HOME/x")
-    assert files.as_path("~nobody_of_this_name/x") == Path("~nobody_of_this_name/x")
-    assert files.as_path("./~") == tmp_path / "~"
+    assert yaml_files.as_path("~/a b") == home / "a b"
+    assert yaml_files.as_path("~") == home
+    assert yaml_files.as_path("a/~") == Path("a/~")
+    assert yaml_files.as_path("$HOME/x") == Path("$HOME/x")
+    assert yaml_files.as_path("~nobody_of_this_name/x") == Path("~nobody_of_this_name/x")
+    assert yaml_files.as_path("./~") == tmp_path / "~"
     for empty in ("", " ", "\t"):
         with pytest.raises(ValueError, match="empty"):
-            files.as_path(empty)
+            yaml_files.as_path(empty)
 
 
 def test_every_reader_knows_the_home(home: Path) -> None:
@@ -134,9 +134,9 @@ def test_a_file_is_no_folder_and_a_folder_no_file(words: list[str], option: str,
 
 @pytest.mark.parametrize("path", ["a b", "it's", "$x", "-n", "~u", "a;b", "[c]"])
 def test_a_printed_command_can_be_pasted(path: str) -> None:
-    words = shlex.split(files.command("report", Path(path)))
+    words = shlex.split(yaml_files.command("report", Path(path)))
     assert words[:4] == ["python", "-m", "benchmark", "report"]
-    assert files.as_path(words[4]).absolute() == Path(path).absolute()
+    assert yaml_files.as_path(words[4]).absolute() == Path(path).absolute()
     assert not words[4].startswith("-")
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Command
 
-from benchmark.errors import UserError
-from benchmark.runs import find_runs
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
 from strategies import registry
 from strategies.base import Strategy
 

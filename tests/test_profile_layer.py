@@ -13,10 +13,11 @@ from conftest import ROOT, Command
 from rich.console import Console
 
 from benchmark.config import Backbone, Training
+from benchmark.core.errors import UserError
+from benchmark.core.runs import layer_table
+from benchmark.core.runs.layer_table import Row
 from benchmark.data.profile import step_milliseconds
-from benchmark.errors import UserError
-from benchmark.profiling import clock, layer, layer_table
-from benchmark.profiling.layer_table import Row
+from benchmark.profiling import clock, layer
 from benchmark.progress import duration
 
 CHANNELS, SIZE = 8, 10
@@ -120,7 +121,7 @@ def test_a_damaged_file_is_told(rows: dict[str, Row], tmp_path: Path, spoil: obj
 
 
 def test_reading_needs_no_torch() -> None:
-    code = "import sys, reports.versus, benchmark.profiling.layer_table; sys.exit('torch' in sys.modules)"
+    code = "import sys, reports.versus, benchmark.core.runs.layer_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -12,9 +12,9 @@ from made_stream import BATCH, UPDATES, Witness, learner, loss_and_gradient, net
 from torch import Tensor, nn
 
 from baselines.finetune import Finetune
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.degradations import unit
-from benchmark.errors import UserError
 from benchmark.ledger import storage
 from benchmark.planning import plan
 from benchmark.recording import load_checkpoint, save_checkpoint

@@ -7,7 +7,7 @@ from conftest import Command
 from made_runs import made_run
 
 import reports
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from benchmark.experiments import tuning
 
 
@@ -157,9 +157,9 @@ def test_a_table_of_another_kind_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_the_name_of_a_run_is_kept(tmp_path: Path) -> None:
+    from benchmark.core.printing import Plain
     from benchmark.engine.local import execute, resolve
     from benchmark.planning import plan
-    from benchmark.printing import Plain
     from benchmark.progress import Reporter
 
     first, second = [resolve(one) for one in plan("finetune", "four_tasks", "smoke", "0,1", "denoise", None, None, [])]

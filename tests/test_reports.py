@@ -14,8 +14,8 @@ from made_runs import INPUTS, LEARNED, ORDER, config, made_run, psnr
 from rich.console import Console
 
 import reports
-from benchmark.errors import UserError
-from benchmark.runs import find_runs
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
 from reports import figures, frames, html, published, style, tables, terminal, versus
 from reports.families import families
 from reports.findings import finding

@@ -11,11 +11,11 @@ from made_runs import made_run
 
 from benchmark import recording
 from benchmark.config import Data
+from benchmark.core.errors import UserError
+from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer
+from benchmark.core.runs.directory import METRICS, write_table
 from benchmark.data import sources
 from benchmark.data.check import check
-from benchmark.errors import UserError
-from benchmark.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer
-from benchmark.runs import METRICS, write_table
 from benchmark.streams.definition import Task
 from reports.results import collect
 

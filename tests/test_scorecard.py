@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from made_runs import INPUTS, ORDER, PROTOCOL, config
 
-from benchmark.profiling.layer_table import Row
-from benchmark.runs import Run
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.layer_table import Row
 from reports import scorecard
 from reports.families import NOISE_LEVELS, Family
 from reports.results import Images, Result, Source

@@ -7,10 +7,10 @@ import pytest
 from conftest import ROOT, Command
 
 from benchmark.config import checked
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
 from benchmark.degradations import DEGRADATIONS
-from benchmark.errors import UserError
 from benchmark.planning import plan
-from benchmark.runs import find_runs
 from benchmark.streams.build import build
 from benchmark.streams.definition import load, shipped
 

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations, prune
 from baselines.deform import DeformableConv2d, small_network
 from baselines.together import TaskBiasConv2d, TaskBiasNetwork
 from benchmark.backbones.resnet import ResNet
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert, fold

@@ -11,7 +11,7 @@ from made_runs import made_run
 from rich.table import Table
 
 import reports
-from benchmark import printing
+from benchmark.core import printing
 
 PLAINEST = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TEXT = "a [bold]b[/bold] [/c] [link=x] :smile: \\[d]"

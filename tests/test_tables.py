@@ -12,14 +12,14 @@ from PIL import Image
 from rich.console import Console
 
 import reports
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import METRICS, OUTPUTS, Run, find_runs, write_table
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
 from benchmark.engine.local import execute, resolve
-from benchmark.errors import UserError
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
 from benchmark.progress import Reporter
-from benchmark.runs import METRICS, OUTPUTS, Run, find_runs, write_table
-from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
 from reports import exports, frames
 from reports.results import collect
 from reports.tables import Cell, Table

@@ -10,7 +10,7 @@ from baselines.deform import Deform, DeformSettings
 from baselines.independent import Independent
 from baselines.together import TaskBiasNetwork
 from benchmark.backbones.resnet import ResNet
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Settings, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from benchmark.backbones import build
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from benchmark.tiling import reach, restore
 from strategies.cmc.network import CMCNetwork, convert
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from benchmark import config
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
-from benchmark.runs import find_runs
 from strategies import registry
 
 TABLE = tuning.GRID.with_name("tuning-quick.csv")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark import config, files
+from benchmark import config
 from benchmark.config import RunConfig
-from benchmark.errors import UserError
+from benchmark.core import yaml_files
+from benchmark.core.errors import UserError
 from benchmark.experiments import matrix
 from benchmark.planning import plan, seeds
 from benchmark.streams import definition
@@ -39,7 +40,7 @@ def planned(
 
 @pytest.mark.parametrize(("text", "number"), NUMBERS.items())
 def test_a_number_is_the_same_number_everywhere(text: str, number: float, write: Write) -> None:
-    assert files.value(text) == number
+    assert yaml_files.value(text) == number
     assert planned(f"cmc.start={text}").settings["start"] == number
     assert planned(file=write(f"cmc: {{start: {text}}}")).settings["start"] == number
     experiment = matrix.load(write(f"strategies: [cmc]\nset: {{cmc.start: {text}}}\nvary: {{cmc.t: [{text}]}}"))
@@ -51,14 +52,14 @@ def test_a_number_is_the_same_number_everywhere(text: str, number: float, write:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_is_no_number_is_a_word(text: str) -> None:
-    assert files.value(text) == text
+    assert yaml_files.value(text) == text
 
 
 @pytest.mark.parametrize(
     ("text", "meaning"), [("true", True), ("FALSE", False), ("null", None), ("~", None), ("[1e1]", [10])]
 )
 def test_few_words_mean_something(text: str, meaning: object) -> None:
-    assert files.value(text) == meaning
+    assert yaml_files.value(text) == meaning
 
 
 @pytest.mark.parametrize("text", ["7.0", "7e0", "+7", "007"])

@@ -6,7 +6,7 @@ A backbone is a class built from ``width``, ``blocks`` and ``image_skip`` that m
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from benchmark.errors import unknown
+from benchmark.core.errors import unknown
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.backbones.base import Backbone
 from benchmark.backbones.dense import DenseBlock
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 
 class ResidualDenseBlock(DenseBlock):

@@ -32,13 +32,13 @@ from typing import BinaryIO, Literal, overload
 import numpy as np
 from rich.console import Console
 
+from benchmark.core.errors import UserError
+from benchmark.core.printing import progress
+from benchmark.core.yaml_files import command
 from benchmark.data.datasets import Dataset, Item, find
 from benchmark.data.digests import contents
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
-from benchmark.errors import UserError
-from benchmark.files import command
-from benchmark.printing import progress
 
 FOLDER = ".cache-continual-restoration"
 FORMAT = 2

@@ -12,7 +12,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmark import config, metrics
+from benchmark import config
+from benchmark.core import metrics
+from benchmark.core.errors import UserError
+from benchmark.core.metrics import luma, psnr, to_uint8
+from benchmark.core.printing import progress
 from benchmark.data import datasets, leaks, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
@@ -21,9 +25,6 @@ from benchmark.data.opening import quoted
 from benchmark.data.patches import surrounded, test_pair
 from benchmark.data.references import REFERENCES, Reference
 from benchmark.degradations import make
-from benchmark.errors import UserError
-from benchmark.metrics import luma, psnr, to_uint8
-from benchmark.printing import progress
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.core.printing import literal
 from benchmark.data.check import Input, Report
-from benchmark.printing import literal
 
 _SHOWN = 30
 """Lines of one kind that are printed; the report holds all of them."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
 from benchmark.data.photographs import embedded
 
 _OVERSAMPLING = 2

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from benchmark.core.errors import UserError
 from benchmark.data.opening import quoted
-from benchmark.errors import UserError
 
 FILE = "digests.json"
 FORMAT = 1

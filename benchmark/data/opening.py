@@ -39,7 +39,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 LIMIT = 100_000_000
 """Pixels that an image may have; 300 MB once decoded."""

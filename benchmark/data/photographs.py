@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 Split = Literal["train", "validation", "test"]
 Side = Literal["train", "test"]

@@ -11,9 +11,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.opening import Grey, Opened, quoted
-from benchmark.errors import UserError
 
 ARRAY_LIMIT = 2**30
 """Bytes that a MATLAB array may have; SIDD's validation blocks are a quarter of it."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import config
-from benchmark.addresses import generator
+from benchmark.core.addresses import generator
 from benchmark.data import cache, datasets
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import open_rgb

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmark.core.metrics import WINDOW
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.opening import quoted
-from benchmark.metrics import WINDOW
 
 
 def problem(item: Item, clean: np.ndarray, degraded: np.ndarray | None = None) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmark.config import Data
+from benchmark.core.errors import UserError
 from benchmark.data import cache, datasets, digests, leaks, photographs, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
@@ -24,7 +25,6 @@ from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import quoted
 from benchmark.data.patches import patches
 from benchmark.data.photographs import Photograph, embedded
-from benchmark.errors import UserError
 from benchmark.streams.definition import Task
 
 EMBEDDED = "embedded"

@@ -8,7 +8,7 @@ output that nobody reads        interrupted  the same on standard error; exit co
 memory, or the disk, is full    failed       what to make smaller; exit code 2
 an error in a plugin            failed       the plugin's name, and where in it; exit code 2
 an error in the suite           failed       its traceback; exit code 1
-SIGKILL, or a power cut         running      nothing; read back as interrupted (:attr:`benchmark.runs.Run.status`)
+SIGKILL, or a power cut         running      nothing; read back as interrupted (``Run.status``)
 ==============================  ===========  ========================================================================
 
 A traceback that is not shown is kept as ``error.txt`` in the run directory.
@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 
-from benchmark import endings
-from benchmark.errors import UserError
-from benchmark.runs import Run, write_text
+from benchmark.core.errors import UserError
+from benchmark.core.process import endings
+from benchmark.core.runs.directory import Run, write_text
 from strategies import registry
 
 TRACE = "error.txt"

@@ -15,21 +15,22 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
 from rich.console import Console
 
-from benchmark import ledger, processes
-from benchmark.addresses import torch_seed
+from benchmark import ledger
 from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig
+from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
+from benchmark.core.runs import writer
+from benchmark.core.runs.directory import Run, locate, now
+from benchmark.core.runs.formats import FORMAT
 from benchmark.data.sources import prepare as prepare_sources
 from benchmark.data.sources import refuse_changed
 from benchmark.engine.endings import blamed, recorded, told
-from benchmark.errors import UserError
-from benchmark.formats import FORMAT
 from benchmark.planning import settings_from
 from benchmark.progress import Reporter, duration
 from benchmark.provenance import suite
 from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
 from benchmark.revision import TRAINING
-from benchmark.runs import Run, locate, now
 from benchmark.streams.build import Benchmark, build
 from benchmark.streams.definition import Task
 from benchmark.training import RestorationTemplate
@@ -120,7 +121,7 @@ def _execute(
     with recorded(run, config.strategy):
         run.update_status(
             state="running",
-            process=processes.identity(),
+            process=writer.identity(),
             started=now(),
             tasks=tasks,
             tasks_done=finished,

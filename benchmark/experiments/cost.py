@@ -7,8 +7,8 @@ import numpy as np
 from avalanche.benchmarks import benchmark_from_datasets
 from avalanche.core import SupervisedPlugin
 
-from benchmark import metrics
 from benchmark.config import RunConfig
+from benchmark.core import metrics
 from benchmark.degradations import eight_bit
 from benchmark.engine.local import choose_device, prepare
 from benchmark.experiments.schedule import Parts

@@ -28,10 +28,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.config import SECTIONS, Assignment, RunConfig, presets
-from benchmark.errors import UserError, unknown
-from benchmark.files import YamlFile
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.validation import explain
+from benchmark.core.yaml_files import YamlFile
 from benchmark.planning import MOST_RUNS, plan
-from benchmark.validation import explain
 from strategies import registry
 
 FOLDER = Path(__file__).parent / "paper"

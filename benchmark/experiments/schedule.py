@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.config import RunConfig, Training, sizes
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import Run, locate
 from benchmark.planning import usual_settings
 from benchmark.progress import duration
-from benchmark.runs import Run, locate
 from strategies import registry
 
 

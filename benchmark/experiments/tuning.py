@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from benchmark.errors import UserError, unknown
-from benchmark.files import YamlFile
-from benchmark.runs import Run, refuse_other, write_table
-from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
-from benchmark.validation import Closed, explain
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.runs.directory import Run, refuse_other, write_table
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
+from benchmark.core.validation import Closed, explain
+from benchmark.core.yaml_files import YamlFile
 
 GRID = Path(__file__).with_name("tuning.yaml")
 

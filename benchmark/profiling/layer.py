@@ -22,10 +22,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import ledger
+from benchmark.core.runs.directory import refuse_other
+from benchmark.core.runs.layer_table import COLUMNS, Row, write
 from benchmark.profiling import clock
-from benchmark.profiling.layer_table import COLUMNS, Row, write
 from benchmark.progress import duration
-from benchmark.runs import refuse_other
 from strategies.cmc.layer import CMCConv2d
 
 FRACTION = 0.2
@@ -37,7 +37,7 @@ class Variant:
     """One way to build the layer.
 
     Args:
-        method: as in :class:`benchmark.profiling.layer_table.Row`.
+        method: as in :class:`benchmark.core.runs.layer_table.Row`.
         name: the variant.
         make: builds it for a number of channels.
     """

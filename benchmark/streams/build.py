@@ -17,13 +17,13 @@ from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmark.addresses import generator
 from benchmark.config import RunConfig
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from benchmark.data import sources
 from benchmark.data.patches import Patches, patches, test_pair
 from benchmark.data.sources import Pictures
 from benchmark.degradations import Degradation, unit
-from benchmark.errors import UserError
 from benchmark.streams.definition import Task
 
 Pair = tuple[Tensor, Tensor]

@@ -29,11 +29,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.validation import explain
+from benchmark.core.yaml_files import YamlFile, as_path
 from benchmark.data.names import composed
 from benchmark.degradations import Degradation, make
-from benchmark.errors import UserError, unknown
-from benchmark.files import YamlFile, as_path
-from benchmark.validation import explain
 
 FOLDER = Path(__file__).parent
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.errors import unknown
+from benchmark.core.errors import unknown
 
 _FOLDER = Path(__file__).parent
 

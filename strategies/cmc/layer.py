@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.addresses import generator
-from benchmark.errors import UserError
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
 from strategies.surgery import TaskConv2d
 
 Sharing = Literal["none", "copy", "fixed", "adaptive"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.surgery import BARE, convolutions, copied, exchange, geometry, replace_convolutions

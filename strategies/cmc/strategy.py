@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
 from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.core.errors import UserError, unknown
 from benchmark.data.datasets import bsd68, div2k, folders, rain100l, sidd
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder, Split, scan
 from benchmark.data.names import folded
 from benchmark.data.opening import quoted
-from benchmark.errors import UserError, unknown
 
 FAMILIES: tuple[Callable[[Folder], Dataset | None], ...] = (
     div2k.find,

@@ -16,11 +16,11 @@ copies of BSD68 are grey (``test001.png`` …). They are recognised, and refused
 
 import re
 
+from benchmark.core.errors import UserError
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.opening import is_grey, quoted
 from benchmark.data.pictures import Whole
-from benchmark.errors import UserError
 
 COUNT = 68
 NUMBERS = frozenset(

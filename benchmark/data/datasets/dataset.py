@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.core.errors import UserError
 from benchmark.data.datasets.tree import Split
 from benchmark.data.names import composed
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Picture
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ rain released beside it, if a folder's name says so; other pairs in this arrange
 import re
 from pathlib import Path
 
+from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import keyed, match
 from benchmark.data.datasets.tree import Folder, Split
 from benchmark.data.names import in_order
 from benchmark.data.pictures import Half, Whole
-from benchmark.errors import UserError
 
 _NUMBER = re.compile(r"(?:(?:no)?rain-?)?(\d+)(?:x2)?", re.IGNORECASE)
 _CLEAN = re.compile(r"norain-?\d+", re.IGNORECASE)

@@ -18,13 +18,13 @@ unless a folder's name says otherwise; the validation blocks, 40 × 32 pieces of
 import re
 from pathlib import Path
 
+from benchmark.core.errors import UserError
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import keyed, match
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.names import stem
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Block, Whole, array_shape
-from benchmark.errors import UserError
 
 _SRGB = re.compile(r"(?:\d+_)?(NOISY|GT)_SRGB_(\d+)", re.IGNORECASE)
 _SIDE = re.compile(r"NOISY|GT", re.IGNORECASE)

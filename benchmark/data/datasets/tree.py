@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core.errors import UserError
 from benchmark.data.names import composed, in_order, is_text
 from benchmark.data.opening import ENDINGS, quoted
-from benchmark.errors import UserError
 
 ENTRIES = 1_000_000
 """Files and folders that are listed under one root; SIDD's crops are the largest known dataset, with 61,000."""

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from benchmark.errors import unknown
+from benchmark.core.errors import unknown
 
 
 class Closed(BaseModel):

@@ -6,7 +6,7 @@ without torch::
 
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
-        environment.json    versions, machine, threads; the number of this format (see benchmark.formats)
+        environment.json    versions, machine, threads; the number of this format (see benchmark.core.runs.formats)
         status.json         state, tasks done, seconds they took, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement (see METRICS)
@@ -16,7 +16,7 @@ without torch::
         ledger.csv          what each strategy stores and computes (see LEDGER)
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
         images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png; other names than
-                            these are spelled so that no two share a file (see benchmark.names)
+                            these are spelled so that no two share a file (see benchmark.core.names)
 
 ``learned`` is the output right after the task was learned, ``final`` the output after the last task of the
 stream; all four show the same crop.
@@ -35,10 +35,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from benchmark import formats, processes
-from benchmark.errors import UserError
-from benchmark.names import file_name
-from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, Values, rows_of
+from benchmark.core.errors import UserError
+from benchmark.core.names import file_name
+from benchmark.core.runs import formats, writer
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, Values, rows_of
 
 METRICS = Schema(
     columns=(
@@ -272,7 +272,7 @@ class Run:
         though it could not write so itself.
         """
         status = self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
-        if status.get("state") == "running" and processes.gone(status.get("process")):
+        if status.get("state") == "running" and writer.gone(status.get("process")):
             return {**status, "state": "interrupted", "error": GONE}
         return status
 

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
-from benchmark.endings import broken_pipe, mute
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
+from benchmark.core.process.endings import broken_pipe, mute
 
 NARROWEST = 20
 """Columns that are printed into at the least; some terminals, and COLUMNS=0, tell of none."""

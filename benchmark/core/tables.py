@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 Cells = dict[str, list[str]]
 """A table as it stands in the file: column → cells."""

@@ -13,21 +13,21 @@ added to the configuration, the record or a table gets its value for older runs 
 What each format is:
 
 1   No number. Pictures are named by :func:`slug`, so that those of several names may share a file.
-2   Pictures are named by :func:`benchmark.names.file_name`.
+2   Pictures are named by :func:`benchmark.core.names.file_name`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 FORMAT = 2
 """What this version writes."""
 
 UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}}
 """Format → file → what brings its content to the next format: a mapping for YAML and JSON; for a table the cells of
-each of its columns as text (:data:`benchmark.tables.Cells`)."""
+each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 
 
 def number(environment: Mapping[str, Any], where: str) -> int:

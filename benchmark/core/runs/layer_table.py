@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 
-from benchmark.errors import UserError
-from benchmark.files import command
-from benchmark.runs import write_table
-from benchmark.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import write_table
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
+from benchmark.core.yaml_files import command
 
 COLUMNS = Schema(
     columns=(

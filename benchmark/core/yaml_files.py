@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel
 from yaml.constructor import SafeConstructor
 
-from benchmark.errors import UserError
+from benchmark.core.errors import UserError
 
 NUMBER = re.compile(r"[-+]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 WORDS = {"true": True, "false": False, "null": None, "": None}
