@@ -432,8 +432,8 @@ def data_check(
     ] = Path("data"),
 ) -> None:
     """Open every image under ROOT: what was found, what is damaged or missing, what leaks from training to test."""
-    from benchmark.data.check import check as examine
-    from benchmark.data.check_view import render
+    from benchmark.data.checks.check import check as examine
+    from benchmark.data.checks.view import render
 
     found = examine(root, console)
     render(found, console)
@@ -473,17 +473,17 @@ def profile_data(
     ] = None,
 ) -> None:
     """Time a training patch: cropped from the cache, against decoding the PNG it comes from, and against a step."""
-    from benchmark.data import profile
+    from benchmark.profiling import patches
 
-    step = step_ms or profile.step_milliseconds(*config.sizes("quick"))
-    profile.render(profile.profile(step), console)
+    step = step_ms or patches.step_milliseconds(*config.sizes("quick"))
+    patches.render(patches.profile(step), console)
     console.print(f"A training step takes {step:.1f} ms; a share below 100% keeps one worker ahead of training.")
 
 
 @profile_app.command("layer")
 def profile_layer(
     out: Annotated[Path, typer.Option(parser=place("--out", made="file"), help="The CSV file to write.")] = Path(
-        "layer-profile.csv"
+        "layer-patches.csv"
     ),
     size: Annotated[
         int, typer.Option(parser=number("--size", 8, 8192), help="Height and width of the features in pixels.")

@@ -156,7 +156,7 @@ class RunConfig(Section):
     order: list[str] = Field(description="the tasks' names in the order in which they are learned")
     tasks: list[dict[str, Any]] = Field(description="the tasks as the stream defines them")
     sources: list[dict[str, Any]] = Field(
-        default_factory=list, description="where each task's images come from, as found; see benchmark.data.sources"
+        default_factory=list, description="where each task's images come from, as found; see benchmark.streams.sources"
     )
     preset: str = Field("quick", description="training length and sizes")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random draw of the run")

@@ -18,10 +18,10 @@ from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.runs import directory
 from benchmark.core.runs.directory import Run
-from benchmark.data.sources import centre
-from benchmark.degradations import eight_bit
+from benchmark.data.degradations import eight_bit
 from benchmark.progress import Reporter
 from benchmark.streams.build import Benchmark
+from benchmark.streams.sources import centre
 from strategies.base import Strategy, TaskNetwork
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"

@@ -11,11 +11,12 @@ from made_datasets import brighter, picture, write
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data import cache, profile
+from benchmark.data import cache
 from benchmark.data.datasets import find
+from benchmark.data.degradations import make
 from benchmark.data.patches import PatchSource
 from benchmark.data.pictures import Whole
-from benchmark.degradations import make
+from benchmark.profiling import patches
 
 LARGE = (100, 90)
 
@@ -275,7 +276,7 @@ class TestAll:
 
 class TestProfile:
     def test_tells_what_a_patch_costs_and_the_share_of_a_step(self):
-        rows = profile.profile(step_ms=100, repeats=1)
+        rows = patches.profile(step_ms=100, repeats=1)
         assert [row.degradation for row in rows] == ["untouched", "noise", "jpeg", "blur", "rain"]
         for row in rows:
             assert row.share == pytest.approx(8 * row.cached / 100)

@@ -7,9 +7,19 @@ from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.data import patches, photographs
 from benchmark.data.dead_leaves import dead_leaves, radii
+from benchmark.data.degradations import (
+    CONTEXT,
+    JPEG,
+    Degradation,
+    GaussianBlur,
+    GaussianNoise,
+    Rain,
+    eight_bit,
+    make,
+    unit,
+)
 from benchmark.data.patches import PairSource, PatchSource, Squares
 from benchmark.data.photographs import embedded
-from benchmark.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, eight_bit, make, unit
 
 SPLITS = ("train", "validation", "test")
 

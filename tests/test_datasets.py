@@ -10,8 +10,8 @@ from rich.console import Console
 from scipy.io import savemat
 
 from benchmark.core.errors import UserError
-from benchmark.data import check_view, leaks
-from benchmark.data.check import check
+from benchmark.data.checks import leaks, view
+from benchmark.data.checks.check import check
 from benchmark.data.datasets import bsd68, find, tree
 from benchmark.data.photographs import embedded
 
@@ -363,7 +363,7 @@ class TestHostileTrees:
     def test_names_are_printed_as_they_are(self, root):
         write(root / "mine[/red]/a\x1b[31m.png", picture(1)).write_bytes(b"")
         console = Console(record=True, width=200)
-        check_view.render(check(root), console)
+        view.render(check(root), console)
         text = console.export_text()
         assert "mine[/red]" in text
         assert "\\x1b[31m.png' is empty" in text

@@ -8,8 +8,7 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data.photographs import embedded
-from benchmark.degradations import (
+from benchmark.data.degradations import (
     CONTEXT,
     DEGRADATIONS,
     JPEG,
@@ -24,6 +23,7 @@ from benchmark.degradations import (
     to_srgb,
     unit,
 )
+from benchmark.data.photographs import embedded
 
 CBSD68 = Path(__file__).resolve().parents[2] / "shared" / "data" / "CBSD68"
 

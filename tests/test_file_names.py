@@ -14,10 +14,10 @@ import reports
 from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
 from benchmark.core.runs.directory import IMAGE_KINDS, OUTPUTS, Run, write_table
-from benchmark.data import sources
-from benchmark.data.sources import Pictures
 from benchmark.planning import plan
+from benchmark.streams import sources
 from benchmark.streams.build import build
+from benchmark.streams.sources import Pictures
 from reports.results import collect
 
 NAMES = [

@@ -21,11 +21,12 @@ from baselines.finetune import Finetune
 from benchmark import provenance, revision
 from benchmark.config import Data, RunConfig, checked
 from benchmark.core.errors import UserError
-from benchmark.data import digests, photographs, sources
+from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
 from benchmark.data.pictures import Block
 from benchmark.engine.local import environment, execute, resolve
 from benchmark.progress import Reporter
+from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.results import collect
 from strategies import registry

@@ -9,9 +9,9 @@ from made_datasets import brighter, picture, write, write_pair
 
 from benchmark.config import Data
 from benchmark.core.errors import UserError
-from benchmark.data import sources
-from benchmark.data.check import check
+from benchmark.data.checks.check import check
 from benchmark.data.datasets import Dataset, find
+from benchmark.streams import sources
 from benchmark.streams.definition import Task
 
 COMPOSED, APART = "Zürich ở ñ", unicodedata.normalize("NFD", "Zürich ở ñ")

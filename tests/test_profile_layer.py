@@ -16,8 +16,8 @@ from benchmark.config import Backbone, Training
 from benchmark.core.errors import UserError
 from benchmark.core.runs import layer_table
 from benchmark.core.runs.layer_table import Row
-from benchmark.data.profile import step_milliseconds
 from benchmark.profiling import clock, layer
+from benchmark.profiling.patches import step_milliseconds
 from benchmark.progress import duration
 
 CHANNELS, SIZE = 8, 10

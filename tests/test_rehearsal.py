@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.finetune import Finetune
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.degradations import unit
+from benchmark.data.degradations import unit
 from benchmark.ledger import storage
 from benchmark.planning import plan
 from benchmark.recording import load_checkpoint, save_checkpoint

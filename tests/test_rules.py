@@ -14,8 +14,8 @@ from benchmark.config import Data
 from benchmark.core.errors import UserError
 from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer
 from benchmark.core.runs.directory import METRICS, write_table
-from benchmark.data import sources
-from benchmark.data.check import check
+from benchmark.data.checks.check import check
+from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.results import collect
 

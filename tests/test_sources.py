@@ -10,8 +10,9 @@ from made_datasets import brighter, picture, write, write_pair
 
 from benchmark.config import Data, checked
 from benchmark.core.errors import UserError
-from benchmark.data import cache, sources
+from benchmark.data import cache
 from benchmark.data.photographs import embedded
+from benchmark.streams import sources
 from benchmark.streams.build import build
 from benchmark.streams.definition import Task, load
 

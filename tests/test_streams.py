@@ -9,7 +9,7 @@ from conftest import ROOT, Command
 from benchmark.config import checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
-from benchmark.degradations import DEGRADATIONS
+from benchmark.data.degradations import DEGRADATIONS
 from benchmark.planning import plan
 from benchmark.streams.build import build
 from benchmark.streams.definition import load, shipped

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.degradations import CONTEXT, Degradation, unit
+from benchmark.data.degradations import CONTEXT, Degradation, unit
 
 _GRID = 16
 """Side in pixels of the blocks in which a 4:2:0 JPEG codes its chroma; the luma blocks are half as wide."""

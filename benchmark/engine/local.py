@@ -23,8 +23,6 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs import writer
 from benchmark.core.runs.directory import Run, locate, now
 from benchmark.core.runs.formats import FORMAT
-from benchmark.data.sources import prepare as prepare_sources
-from benchmark.data.sources import refuse_changed
 from benchmark.engine.endings import blamed, recorded, told
 from benchmark.planning import settings_from
 from benchmark.progress import Reporter, duration
@@ -33,6 +31,8 @@ from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
 from benchmark.revision import TRAINING
 from benchmark.streams.build import Benchmark, build
 from benchmark.streams.definition import Task
+from benchmark.streams.sources import prepare as prepare_sources
+from benchmark.streams.sources import refuse_changed
 from benchmark.training import RestorationTemplate
 from strategies import registry
 from strategies.base import Strategy

@@ -9,7 +9,7 @@ from avalanche.core import SupervisedPlugin
 
 from benchmark.config import RunConfig
 from benchmark.core import metrics
-from benchmark.degradations import eight_bit
+from benchmark.data.degradations import eight_bit
 from benchmark.engine.local import choose_device, prepare
 from benchmark.experiments.schedule import Parts
 from benchmark.profiling import clock

@@ -20,11 +20,11 @@ from torch.utils.data import Dataset
 from benchmark.config import RunConfig
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data import sources
+from benchmark.data.degradations import Degradation, unit
 from benchmark.data.patches import Patches, patches, test_pair
-from benchmark.data.sources import Pictures
-from benchmark.degradations import Degradation, unit
+from benchmark.streams import sources
 from benchmark.streams.definition import Task
+from benchmark.streams.sources import Pictures
 
 Pair = tuple[Tensor, Tensor]
 KEPT = 2**24

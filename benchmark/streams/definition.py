@@ -7,7 +7,7 @@ A stream file names its tasks and how their images are degraded::
       - name: denoise
         title: Denoising
         dataset: {train: div2k, test: bsd68}    # used with --data-root; embedded photographs without
-        degradation: noise          # one of benchmark.degradations.DEGRADATIONS
+        degradation: noise          # one of benchmark.data.degradations.DEGRADATIONS
         train: {std: 50}            # parameters in training; a range [low, high] is drawn anew for each patch
         test: {std: 50}             # parameters of the test images, degraded once and for all
       - name: denoise_again
@@ -32,10 +32,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, as_path
+from benchmark.data.degradations import Degradation, make
 from benchmark.data.names import composed
-from benchmark.degradations import Degradation, make
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).with_name("shipped")
 
 
 class TaskData(BaseModel):

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.core.printing import literal
-from benchmark.data.check import Input, Report
+from benchmark.data.checks.check import Input, Report
 
 _SHOWN = 30
 """Lines of one kind that are printed; the report holds all of them."""

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from benchmark.config import Data
 from benchmark.core.errors import UserError
-from benchmark.data import cache, datasets, digests, leaks, photographs, rules
+from benchmark.data import cache, datasets, digests, photographs
+from benchmark.data.checks import leaks, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
 from benchmark.data.dead_leaves import dead_leaves
@@ -132,8 +133,8 @@ def prepare(
         training images that also stand, exactly or nearly, in the test set of any of the tasks.
 
     Raises:
-        UserError: a dataset is missing, damaged or breaks a rule (:mod:`benchmark.data.rules`), or cannot be cached; an
-            image is too small for the patches.
+        UserError: a dataset is missing, damaged or breaks a rule (:mod:`benchmark.data.checks.rules`), or cannot be
+            cached; an image is too small for the patches.
     """
     found = find(tasks, data)
     for origins in found:

@@ -17,14 +17,15 @@ from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.metrics import luma, psnr, to_uint8
 from benchmark.core.printing import progress
-from benchmark.data import datasets, leaks, rules
+from benchmark.data import datasets
+from benchmark.data.checks import leaks, rules
+from benchmark.data.checks.leaks import Fingerprint
+from benchmark.data.checks.references import REFERENCES, Reference
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
-from benchmark.data.leaks import Fingerprint
+from benchmark.data.degradations import make
 from benchmark.data.opening import quoted
 from benchmark.data.patches import surrounded, test_pair
-from benchmark.data.references import REFERENCES, Reference
-from benchmark.degradations import make
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from benchmark import config
 from benchmark.core.addresses import generator
 from benchmark.data import cache, datasets
 from benchmark.data.dead_leaves import dead_leaves
+from benchmark.data.degradations import Degradation, make
 from benchmark.data.opening import open_rgb
 from benchmark.data.patches import PatchSource
-from benchmark.degradations import Degradation, make
 from benchmark.profiling import clock
 
 _SIDE = 1414
