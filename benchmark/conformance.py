@@ -25,10 +25,10 @@ from benchmark.config import RunConfig, Training
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.engine import local
-from benchmark.progress import Reporter
-from benchmark.recording import Recorder
+from benchmark.engine.events import Reporter
+from benchmark.engine.recorder import Recorder
+from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import build
-from benchmark.training import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
 
 LEAST_UPDATES = 100

@@ -12,7 +12,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
 from benchmark.config import Training
-from benchmark.training import RestorationTemplate
+from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy
 
 Pairs = list[tuple[Tensor, Tensor]]

@@ -11,12 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from baselines.deform import Deform
 from baselines.independent import Independent
 from baselines.together import TogetherTaskId
-from benchmark import ledger
 from benchmark.backbones import BACKBONES, build
 from benchmark.backbones.base import Backbone
 from benchmark.backbones.dense import DenseBlock
 from benchmark.backbones.rdn import ResidualDenseBlock
 from benchmark.core.errors import UserError
+from benchmark.engine import ledger
 from strategies.base import Strategy, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, fold

@@ -27,12 +27,12 @@ from benchmark.backbones import BACKBONES, build
 from benchmark.backbones.resnet import ResNet
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.engine.ledger import macs_per_pixel, trainable_parameters
 from benchmark.engine.local import training_rounds
-from benchmark.ledger import macs_per_pixel, trainable_parameters
+from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from benchmark.streams.build import Benchmark
 from benchmark.streams.build import build as build_stream
-from benchmark.training import RestorationTemplate
 from strategies.base import Settings, Strategy, TaskNetwork
 
 TASKS = 4

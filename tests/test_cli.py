@@ -11,7 +11,7 @@ from conftest import ROOT, Command
 from made_datasets import div2k_folders
 
 from benchmark import config
-from benchmark.cli import app
+from benchmark.commands.cli import app
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from benchmark.experiments import tuning

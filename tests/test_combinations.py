@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from benchmark.backbones import BACKBONES
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.planning import plan
-from benchmark.progress import Reporter
 from strategies.registry import BUILT_IN
 
 TINY = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]

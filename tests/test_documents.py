@@ -19,7 +19,7 @@ import yaml
 from conftest import ROOT
 from made_datasets import brighter, picture, write
 
-from benchmark import cli
+from benchmark.commands import cli
 from benchmark.data.datasets.bsd68 import NUMBERS
 from benchmark.engine.local import resolve
 from benchmark.experiments import matrix
@@ -54,7 +54,7 @@ NOT_RUN = {
 }
 DRIVER = """
 import contextlib, json, pathlib, sys, traceback
-from benchmark.cli import main
+from benchmark.commands.cli import main
 
 results = []
 for words in json.loads(sys.argv[1]):

@@ -171,9 +171,9 @@ def test_an_error_in_training_is_recorded_and_told(
     then: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from benchmark.core.printing import Plain
+    from benchmark.engine.events import Reporter
     from benchmark.engine.local import execute, resolve
     from benchmark.planning import plan
-    from benchmark.progress import Reporter
     from strategies import registry
 
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def test_a_list_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
-    from benchmark.cli import app
+    from benchmark.commands.cli import app
     from benchmark.core.process.endings import Stopped
 
     (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
@@ -228,7 +228,7 @@ def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
 def test_a_check_that_fails_names_no_folder_that_is_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmark import cli
+    from benchmark.commands import cli
     from strategies import registry
 
     monkeypatch.chdir(tmp_path)

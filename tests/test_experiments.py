@@ -15,13 +15,13 @@ from baselines.finetune import Finetune
 from benchmark.config import RunConfig, Training, preset_settings
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.experiments import cost, matrix, schedule
 from benchmark.experiments.matrix import Choices, expand, load
 from benchmark.experiments.schedule import Parts
 from benchmark.planning import plan
 from benchmark.profiling import clock
-from benchmark.progress import Reporter
 from benchmark.streams.build import build
 
 Write = Callable[[str], Path]

@@ -16,9 +16,9 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs import directory, formats
 from benchmark.core.runs.directory import LEDGER, Run, find_runs
 from benchmark.core.tables import TEXT, Column, Schema
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.planning import plan
-from benchmark.progress import Reporter
 from reports.results import collect, read
 
 OLD = ROOT / "tests" / "fixtures" / "run-format-1"

@@ -18,14 +18,14 @@ from rich.console import Console
 from scipy.io import savemat
 
 from baselines.finetune import Finetune
-from benchmark import provenance, revision
 from benchmark.config import Data, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
 from benchmark.data.pictures import Block
+from benchmark.engine import provenance, revision
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import environment, execute, resolve
-from benchmark.progress import Reporter
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.results import collect
@@ -348,13 +348,13 @@ class TestProvenance:
     def test_the_commit_and_whether_files_differ_from_it(self, checkout: Path) -> None:
         told = provenance.suite(checkout)
         assert (told["suite"], len(told["git"]), told["git_changed"]) == ("7.8", 40, False)
-        (checkout / "benchmark/provenance.py").write_text("changed = 1\n")
+        (checkout / "benchmark/engine/provenance.py").write_text("changed = 1\n")
         assert provenance.suite(checkout) == {**told, "git_changed": True}
 
     def test_a_repository_around_the_place_of_installation_is_not_ours(self, checkout: Path) -> None:
         installed = checkout / "site-packages"
         (installed / "benchmark").mkdir(parents=True)
-        (installed / "benchmark/provenance.py").write_text("")
+        (installed / "benchmark/engine/provenance.py").write_text("")
         assert provenance.suite(installed)["git"] is None
 
     def test_no_git_is_no_error(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

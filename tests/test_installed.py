@@ -105,7 +105,7 @@ def test_the_wheel_is_what_is_imported(installed: Installed, place: Path) -> Non
 
 def test_it_lists_what_the_checkout_lists(installed: Installed) -> None:
     code = """
-from benchmark.cli import Kind, app
+from benchmark.commands.cli import Kind, app
 for kind in Kind:
     app(["list", kind.value, "--names"], standalone_mode=False)
 """

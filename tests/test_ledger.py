@@ -7,7 +7,7 @@ from baselines.finetune import Finetune
 from baselines.together import Together, TogetherTaskId
 from benchmark.backbones import build
 from benchmark.config import Backbone, preset_settings
-from benchmark.ledger import needed_again, plain_parameters, trainable_parameters
+from benchmark.engine.ledger import needed_again, plain_parameters, trainable_parameters
 from strategies import registry
 from strategies.base import Settings, Strategy, TaskNetwork
 

@@ -14,11 +14,11 @@ from rich.console import Console
 import reports
 from benchmark.core.runs import directory
 from benchmark.core.runs.directory import Run, find_runs
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, prepare, resolve
+from benchmark.engine.recorder import load_checkpoint, tensor_digests
+from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
-from benchmark.progress import Reporter
-from benchmark.recording import load_checkpoint, tensor_digests
-from benchmark.training import RestorationTemplate
 from reports import terminal
 from reports.families import families
 from reports.results import collect, read

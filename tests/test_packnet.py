@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmark.backbones.resnet import ResNet
 from benchmark.config import Training
 from benchmark.core.errors import UserError
-from benchmark.ledger import trainable_parameters
+from benchmark.engine.ledger import trainable_parameters
 from strategies.packnet import FREE, PackedConv2d, PackedNetwork, PackNet, PackNetSettings
 
 OPTIMIZERS = {

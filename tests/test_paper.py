@@ -10,11 +10,11 @@ from baselines.deform import Deform
 from benchmark.backbones import build
 from benchmark.backbones.resnet import ResidualBlock
 from benchmark.config import RunConfig, Training, sizes
+from benchmark.engine.template import learning_rate
 from benchmark.experiments import matrix
 from benchmark.experiments.matrix import Choices, expand
 from benchmark.profiling import layer
 from benchmark.streams.definition import load
-from benchmark.training import learning_rate
 from reports import published
 from reports.versus import EXPERIMENTS
 from strategies import registry

@@ -16,9 +16,9 @@ from benchmark.config import Backbone, Training
 from benchmark.core.errors import UserError
 from benchmark.core.runs import layer_table
 from benchmark.core.runs.layer_table import Row
+from benchmark.engine.events import duration
 from benchmark.profiling import clock, layer
 from benchmark.profiling.patches import step_milliseconds
-from benchmark.progress import duration
 
 CHANNELS, SIZE = 8, 10
 KERNEL = CHANNELS * CHANNELS * 9

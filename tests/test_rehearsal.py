@@ -15,9 +15,9 @@ from baselines.finetune import Finetune
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.data.degradations import unit
-from benchmark.ledger import storage
+from benchmark.engine.ledger import storage
+from benchmark.engine.recorder import load_checkpoint, save_checkpoint
 from benchmark.planning import plan
-from benchmark.recording import load_checkpoint, save_checkpoint
 from benchmark.streams.build import build
 from strategies.agem import AGEM
 from strategies.base import Settings, Strategy

@@ -158,9 +158,9 @@ def test_a_table_of_another_kind_is_kept(tmp_path: Path) -> None:
 
 def test_a_folder_with_the_name_of_a_run_is_kept(tmp_path: Path) -> None:
     from benchmark.core.printing import Plain
+    from benchmark.engine.events import Reporter
     from benchmark.engine.local import execute, resolve
     from benchmark.planning import plan
-    from benchmark.progress import Reporter
 
     first, second = [resolve(one) for one in plan("finetune", "four_tasks", "smoke", "0,1", "denoise", None, None, [])]
     place = tmp_path / second.run_name

@@ -14,12 +14,12 @@ from rich.console import Console
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, find_runs, write_table
 from benchmark.core.tables import NUMBER, Column, Schema
+from benchmark.engine.events import Reporter, duration
 from benchmark.engine.local import choose_algorithms, execute, resolve
+from benchmark.engine.recorder import Recorder
+from benchmark.engine.template import RestorationTemplate, learning_rate
 from benchmark.planning import plan
-from benchmark.progress import Reporter, duration
-from benchmark.recording import Recorder
 from benchmark.streams.build import build
-from benchmark.training import RestorationTemplate, learning_rate
 
 FILES = ["metrics.csv", "curves.csv", "outputs.csv", "owned.csv", "ledger.csv", "config.yaml"]
 

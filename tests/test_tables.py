@@ -15,11 +15,11 @@ import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import METRICS, OUTPUTS, Run, find_runs, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
+from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
-from benchmark.progress import Reporter
 from reports import exports, frames
 from reports.results import collect
 from reports.tables import Cell, Table

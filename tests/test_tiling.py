@@ -4,7 +4,7 @@ from torch import nn
 
 from benchmark.backbones import build
 from benchmark.core.errors import UserError
-from benchmark.tiling import reach, restore
+from benchmark.engine.tiling import reach, restore
 from strategies.cmc.network import CMCNetwork, convert
 
 

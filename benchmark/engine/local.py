@@ -15,7 +15,6 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
 from rich.console import Console
 
-from benchmark import ledger
 from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig
 from benchmark.core.addresses import torch_seed
@@ -23,17 +22,18 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs import writer
 from benchmark.core.runs.directory import Run, locate, now
 from benchmark.core.runs.formats import FORMAT
+from benchmark.engine import ledger
 from benchmark.engine.endings import blamed, recorded, told
+from benchmark.engine.events import Reporter, duration
+from benchmark.engine.provenance import suite
+from benchmark.engine.recorder import Recorder, load_checkpoint, save_checkpoint
+from benchmark.engine.revision import TRAINING
+from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import settings_from
-from benchmark.progress import Reporter, duration
-from benchmark.provenance import suite
-from benchmark.recording import Recorder, load_checkpoint, save_checkpoint
-from benchmark.revision import TRAINING
 from benchmark.streams.build import Benchmark, build
 from benchmark.streams.definition import Task
 from benchmark.streams.sources import prepare as prepare_sources
 from benchmark.streams.sources import refuse_changed
-from benchmark.training import RestorationTemplate
 from strategies import registry
 from strategies.base import Strategy
 

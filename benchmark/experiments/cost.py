@@ -11,10 +11,10 @@ from benchmark.config import RunConfig
 from benchmark.core import metrics
 from benchmark.data.degradations import eight_bit
 from benchmark.engine.local import choose_device, prepare
+from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
 from benchmark.profiling import clock
 from benchmark.streams.build import build
-from benchmark.training import RestorationTemplate
 
 PLAIN = "finetune"
 """The strategy that is measured; what another one's update costs beside it is the other's ``relative_cost``."""

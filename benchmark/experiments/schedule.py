@@ -14,8 +14,8 @@ from rich.table import Table
 from benchmark.config import RunConfig, Training, sizes
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
+from benchmark.engine.events import duration
 from benchmark.planning import usual_settings
-from benchmark.progress import duration
 from strategies import registry
 
 

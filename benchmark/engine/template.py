@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from benchmark.config import Training
-from benchmark.tiling import reach, restore
+from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 
 
@@ -83,7 +83,7 @@ class RestorationTemplate(SupervisedTemplate):
         self.training_settings, self.workers, self.tile = training, workers, tile
         self.collector = OutputCollector()
         self.budget = 1
-        with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.recording has ours
+        with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.engine.recorder has ours
             warnings.filterwarnings("ignore", message="No loggers specified")
             no_metrics = EvaluationPlugin()
         super().__init__(

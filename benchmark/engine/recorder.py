@@ -13,13 +13,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark import ledger
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.runs import directory
 from benchmark.core.runs.directory import Run
 from benchmark.data.degradations import eight_bit
-from benchmark.progress import Reporter
+from benchmark.engine import ledger
+from benchmark.engine.events import Reporter
 from benchmark.streams.build import Benchmark
 from benchmark.streams.sources import centre
 from strategies.base import Strategy, TaskNetwork

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from benchmark import config
 from benchmark.backbones import BACKBONES
+from benchmark.commands.options import number, place, words
 from benchmark.config import Assignment
 from benchmark.core import printing
 from benchmark.core.errors import UserError
@@ -20,7 +21,6 @@ from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import LAYER_PROFILE
 from benchmark.core.validation import limits
 from benchmark.core.yaml_files import command
-from benchmark.options import number, place, words
 from benchmark.planning import plan, root_assignments, seeds, split_names
 from strategies import registry
 from strategies.traits import WORDS, answers
@@ -171,8 +171,8 @@ def run(
     _add_plugins(plugin)
     given: list[str | Assignment] = [*root_assignments(data_root, fallback), *(assignments or [])]
     configs = plan(strategy, stream, preset, seed, order, data, config_file, given)
+    from benchmark.engine.events import Reporter
     from benchmark.engine.local import execute, resolve
-    from benchmark.progress import Reporter
 
     configs = [resolve(planned, console) for planned in configs]
     _tell_leaks(configs[0])
@@ -355,8 +355,8 @@ def _tune(
         for trial in trials
         for config in plan(trial.strategy, stream, preset, listed, trial.order, None, None, [trial.assignment])
     ]
+    from benchmark.engine.events import Reporter
     from benchmark.engine.local import execute, resolve
-    from benchmark.progress import Reporter
 
     configs = [resolve(config) for _, config in planned]
     with Reporter(console, sum(c.training.updates * len(c.order) for c in configs)) as reporter:
@@ -538,8 +538,8 @@ def _experiment(
 
     matrix.refuse_strangers(experiments, choices)
     asked = [(experiment.name, matrix.expand(experiment, choices)) for experiment in experiments]
+    from benchmark.engine.events import Reporter
     from benchmark.engine.local import execute, resolve
-    from benchmark.progress import Reporter
 
     needed: dict[str, list[str]] = {}
     configs = []
