@@ -29,12 +29,18 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
     """
     from benchmark.core.runs.layer_table import read
     from benchmark.core.tables import frame_text
-    from reports import exports, figures, folder, frames, html, scorecard, sequences, versus
-    from reports.families import families
-    from reports.pareto import pareto
-    from reports.published import load
+    from reports import folder
+    from reports.figures import drawings as plots
+    from reports.figures.pareto import pareto
+    from reports.figures.style import looks
+    from reports.page import html
+    from reports.paper import claims
+    from reports.paper import figures as paper_figures
+    from reports.paper import tables as paper_tables
+    from reports.paper.evidence import families
+    from reports.paper.published import load
     from reports.results import Collection, collect
-    from reports.style import looks
+    from reports.tables import exports, frames
 
     folder.check(out, overwrite)
     layer = layer or next((path / LAYER_PROFILE for path in paths if (path / LAYER_PROFILE).is_file()), None)
@@ -46,18 +52,18 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
     styles = looks(collection.labels)
     files: dict[str, str | bytes] = {"tables/runs.csv": frame_text(frames.runs(collection))}
 
-    def add(drawings: Mapping[str, figures.Drawing]) -> None:
+    def add(drawings: Mapping[str, plots.Drawing]) -> None:
         for drawing in drawings.values():
             files.update({f"figures/{drawing.name}.svg": drawing.svg, f"figures/{drawing.name}.png": drawing.png})
 
-    cost = versus.layer(rows) if rows else None
+    cost = paper_tables.layer(rows) if rows else None
     scored, parts = [], []
     for family in families(collection):
-        judged = scorecard.judge(family)
-        beside, drawings = versus.beside(family), sequences.beside(family)
-        if not (beside or drawings or any(verdict.state != scorecard.UNMEASURED for verdict in judged)):
+        judged = claims.judge(family)
+        beside, drawings = paper_tables.beside(family), paper_figures.beside(family)
+        if not (beside or drawings or any(verdict.state != claims.UNMEASURED for verdict in judged)):
             continue  # nothing that the paper has a word about
-        verdicts = [*judged, scorecard.judge_layer(rows)]
+        verdicts = [*judged, claims.judge_layer(rows)]
         scored.append((family, verdicts))
         add(drawings)
         for one in beside:
@@ -69,19 +75,19 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
         shown.add(cost.name)
     for name in sorted(shown):
         files[f"tables/published-{name}.csv"] = frame_text(frames.printed(load(name)))
-    files["tables/scorecard.csv"] = frame_text(scorecard.frame(scored))
+    files["tables/scorecard.csv"] = frame_text(claims.frame(scored))
 
     sections = []
     for group in collection.groups:
         matrix, curves = frames.matrix(group), frames.curves(group)
         drawings = {}
         if group.entries:
-            drawings["matrix"] = figures.matrices(group, styles)
-            if gained := figures.transfer(group, styles):
+            drawings["matrix"] = plots.matrices(group, styles)
+            if gained := plots.transfer(group, styles):
                 drawings["transfer"] = gained
-            drawings["forgetting"] = figures.retention(group, matrix, styles)
+            drawings["forgetting"] = plots.retention(group, matrix, styles)
             if len(curves):
-                drawings["curves"] = figures.training(group, curves, styles)
+                drawings["curves"] = plots.training(group, curves, styles)
             if costs := pareto(group, styles):
                 drawings["pareto"] = costs
         section = html.section(group, drawings)

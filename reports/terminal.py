@@ -66,7 +66,7 @@ def _cell(result: Result, i: int, j: int) -> "Text":
 
 def show_scorecard(path: Path, console: "Console") -> None:
     """Print what became of the paper's claims, from a report's scorecard.csv; those not measured are counted."""
-    from reports.scorecard import COLUMNS, FAILS, HOLDS, UNMEASURED
+    from reports.paper.claims import COLUMNS, FAILS, HOLDS, UNMEASURED
 
     scored = COLUMNS.frame(COLUMNS.read(path, "Write the report again."))
     colours = {HOLDS: "green", FAILS: "yellow"}
@@ -82,7 +82,7 @@ def show_scorecard(path: Path, console: "Console") -> None:
 
 def show_unreadable(path: Path, console: "Console") -> None:
     """Print which runs are left out of a report and why, from its runs.csv."""
-    from reports.frames import RUNS, UNREADABLE
+    from reports.tables.frames import RUNS, UNREADABLE
 
     for run in rows_of(RUNS.read(path, "Write the report again.")):
         if run["state"] == UNREADABLE:

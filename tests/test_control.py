@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from made_runs import LEARNED, ORDER, made_run
 
-from reports import exports, sequences, versus
-from reports.families import Family, families
+from reports.paper import figures, tables
+from reports.paper.claims import judge
+from reports.paper.evidence import Family, families
 from reports.results import collect
-from reports.scorecard import judge
+from reports.tables import exports
 
 CMC = {"fraction": 0.05, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 SHIFTS = {"fixed": 1.0, "none": 0.0, "copy": 0.75}
@@ -27,8 +28,8 @@ def with_control(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return family_of(tmp_path_factory.mktemp("control"), "fixed", "none", "copy")
 
 
-def table_1(family: Family) -> versus.Versus:
-    return next(one for one in versus.beside(family) if one.name == "table1")
+def table_1(family: Family) -> tables.Versus:
+    return next(one for one in tables.beside(family) if one.name == "table1")
 
 
 def test_table_1_tells_what_it_compares_and_the_controls_figures(with_control: Family) -> None:
@@ -47,8 +48,8 @@ def test_the_control_is_no_row_of_the_paper(with_control: Family, tmp_path: Path
         "what is asked for without a word on sharing"
     )
     alone = family_of(tmp_path, "copy")
-    assert not versus.beside(alone)
-    assert sequences.last_task(alone) is None
+    assert not tables.beside(alone)
+    assert figures.last_task(alone) is None
 
 
 def test_it_changes_no_verdict(with_control: Family, tmp_path: Path) -> None:
@@ -59,12 +60,12 @@ def test_it_changes_no_verdict(with_control: Family, tmp_path: Path) -> None:
 
 
 def test_figure_4_has_its_curve_where_it_was_run(with_control: Family, tmp_path: Path) -> None:
-    drawn = sequences.last_task(with_control)
+    drawn = figures.last_task(with_control)
     assert drawn is not None
     assert "includes that of the start" in drawn.caption
     assert "copy of the last kernel" in drawn.caption
     assert drawn.description == "5 %: gap +1.00 dB, from a copy +0.75 dB"
-    plain = sequences.last_task(family_of(tmp_path, "fixed", "none"))
+    plain = figures.last_task(family_of(tmp_path, "fixed", "none"))
     assert plain is not None
     assert "includes that of the start" in plain.caption
     assert "copy" not in plain.caption

@@ -11,11 +11,12 @@ from made_runs import LEARNED, PROTOCOL, made_run
 
 import reports
 from benchmark.config import preset_settings
-from reports import exports, versus
-from reports.families import Family, families
 from reports.folder import MARK
+from reports.paper import tables
+from reports.paper.evidence import Family, families
 from reports.results import collect
-from reports.tables import Cell, Column, Table
+from reports.tables import exports
+from reports.tables.tables import Cell, Column, Table
 
 CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 PACKNET = {"fraction": 0.2}
@@ -42,7 +43,7 @@ def family(folder: Path) -> Family:
 
 def table(family: Family, name: str) -> Table:
     """One of the paper's tables beside ours."""
-    return next(one.table for one in versus.beside(family) if one.name == name)
+    return next(one.table for one in tables.beside(family) if one.name == name)
 
 
 def test_our_row_stands_beside_the_printed_one(family: Family) -> None:

@@ -20,9 +20,9 @@ from benchmark.engine.recorder import load_checkpoint, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from reports import terminal
-from reports.families import families
+from reports.paper.claims import judge
+from reports.paper.evidence import families
 from reports.results import collect, read
-from reports.scorecard import judge
 from strategies.cmc.network import CMCNetwork, fold
 
 ORDER = ("derain", "denoise", "deblock")

@@ -15,8 +15,8 @@ from benchmark.experiments import matrix
 from benchmark.experiments.matrix import Choices, expand
 from benchmark.profiling import layer
 from benchmark.streams.definition import load
-from reports import published
-from reports.versus import EXPERIMENTS
+from reports.paper import published
+from reports.paper.tables import EXPERIMENTS
 from strategies import registry
 from strategies.base import Strategy
 

@@ -5,11 +5,10 @@ import pytest
 from made_runs import made_run
 
 from benchmark.core.runs.directory import Run
-from reports import frames
-from reports.pareto import front, pareto, spread
+from reports.figures.pareto import front, pareto, spread
+from reports.figures.style import looks
 from reports.results import collect
-from reports.style import looks
-from reports.tables import costs
+from reports.tables import costs, frames
 
 
 def test_the_front_is_what_nothing_beats() -> None:

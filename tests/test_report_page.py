@@ -13,7 +13,7 @@ from made_runs import ORDER, made_run
 from PIL import Image
 
 import reports
-from reports import html, pictures
+from reports.page import html, pictures
 from reports.results import Group, collect
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"

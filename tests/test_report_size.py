@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 from made_runs import made_run
 
-from reports.figures import CHOICE, MOST_LINES, MOST_PANELS, leading, wrapped
-from reports.html import LARGEST
+from reports.figures.drawings import CHOICE, MOST_LINES, MOST_PANELS, leading, wrapped
+from reports.page.html import LARGEST
 from reports.results import collect
 
 RUNS = 200

@@ -16,11 +16,16 @@ from rich.console import Console
 import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
-from reports import figures, frames, html, published, style, tables, terminal, versus
-from reports.families import families
-from reports.findings import finding
+from reports import terminal
+from reports.figures import drawings, style
 from reports.labels import labels
+from reports.page import html
+from reports.page.findings import finding
+from reports.paper import published
+from reports.paper import tables as paper_tables
+from reports.paper.evidence import families
 from reports.results import collect, read
+from reports.tables import frames, tables
 from strategies.traits import Traits
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
@@ -249,7 +254,7 @@ def test_a_run_measured_only_at_its_end(tmp_path: Path) -> None:
 
 def test_figures_are_text_and_repeat_exactly(report: Path) -> None:
     (group, *_), looks = (c := collect([report.parent.parent / "runs"])).groups, style.looks(c.labels)
-    again = figures.matrices(group, looks).svg
+    again = drawings.matrices(group, looks).svg
     stored = (report.parent / "figures" / "four_tasks-quick-matrix.svg").read_text(encoding="utf-8")
     assert again == stored
     assert "<text" in stored
@@ -258,7 +263,7 @@ def test_figures_are_text_and_repeat_exactly(report: Path) -> None:
 
 def test_inline_figures_follow_the_theme(report: Path) -> None:
     (group, *_), looks = (c := collect([report.parent.parent / "runs"])).groups, style.looks(c.labels)
-    inline = figures.retention(group, frames.matrix(group), looks).inline()
+    inline = drawings.retention(group, frames.matrix(group), looks).inline()
     assert inline.startswith("<svg")
     assert "var(--ink)" in inline
     assert style.INK not in inline
@@ -365,8 +370,8 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     assert "for denoise; training images: embedded (3 photographs)." in note
     made_run(tmp_path / "alone", "together", sources=sources)
     (family,) = families(collect([tmp_path / "alone"]))
-    assert [one.name for one in versus.beside(family)] == ["table2"]
-    assert "CBSD68 (68 test images) for denoise" in versus.beside(family)[0].table.note
+    assert [one.name for one in paper_tables.beside(family)] == ["table2"]
+    assert "CBSD68 (68 test images) for denoise" in paper_tables.beside(family)[0].table.note
 
 
 def test_runs_from_before_the_choice_of_algorithms_are_of_the_same_configuration(tmp_path: Path) -> None:

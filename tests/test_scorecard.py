@@ -12,11 +12,11 @@ from made_runs import INPUTS, ORDER, PROTOCOL, config
 
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.layer_table import Row
-from reports import scorecard
-from reports.families import NOISE_LEVELS, Family
+from reports.paper import claims
+from reports.paper.claims import FAILS, FRACTIONS, HOLDS, UNMEASURED, judge, judge_layer
+from reports.paper.evidence import NOISE_LEVELS, Family
+from reports.paper.tables import EXPERIMENTS
 from reports.results import Images, Result, Source
-from reports.scorecard import FAILS, FRACTIONS, HOLDS, UNMEASURED, judge, judge_layer
-from reports.versus import EXPERIMENTS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "cmc": {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"},
@@ -206,14 +206,14 @@ CASES: dict[str, tuple[list[Results], list[Results], list[Results]]] = {
 """Key of a claim → sets of runs in which it holds, in which it fails, and by which it is not measured."""
 
 
-def verdict(key: str, results: Results) -> scorecard.Verdict:
+def verdict(key: str, results: Results) -> claims.Verdict:
     """What becomes of a claim on some runs."""
     family = Family("paper-quick", "preset quick", "quick", list(results))
     return next(found for found in judge(family) if found.claim.key == key)
 
 
 def test_every_claim_about_runs_is_tried() -> None:
-    assert list(CASES) == [claim.key for claim in scorecard.CLAIMS]
+    assert list(CASES) == [claim.key for claim in claims.CLAIMS]
 
 
 @pytest.mark.parametrize(
@@ -334,8 +334,8 @@ def test_without_its_measurement_the_claim_about_a_layer_is_open() -> None:
 
 def test_the_scorecard_as_a_table() -> None:
     family = Family("paper-quick", "preset quick", "quick", list(pair(0.05, HELPS)))
-    frame = scorecard.frame([(family, judge(family))])
-    assert list(frame.columns) == scorecard.COLUMNS.names
+    frame = claims.frame([(family, judge(family))])
+    assert list(frame.columns) == claims.COLUMNS.names
     row = frame.set_index("key").loc["sharing-helps"]
     assert row["verdict"] == HOLDS
     assert row["preset"] == "quick"

@@ -20,10 +20,10 @@ from benchmark.engine.local import execute, resolve
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
-from reports import exports, frames
 from reports.results import collect
-from reports.tables import Cell, Table
-from reports.tables import Column as Heading
+from reports.tables import exports, frames
+from reports.tables.tables import Cell, Table
+from reports.tables.tables import Column as Heading
 
 HOSTILE = [
     *(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.core.runs.layer_table import Row
-from reports import control
-from reports.families import Family
-from reports.published import Published, load
+from reports.paper import control
+from reports.paper.evidence import Family
+from reports.paper.published import Published, load
 from reports.results import Entry
 from reports.seeds import facts
-from reports.tables import KNOWLEDGE, Cell, Column, Table, mark, number
+from reports.tables.tables import KNOWLEDGE, Cell, Column, Table, mark, number
 from reports.text import NOTHING, count, fixed
 from strategies.registry import BUILT_IN
 from strategies.traits import WORDS, answers

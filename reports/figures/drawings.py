@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from reports.figures.style import DASHES, GRID, INK, MARKERS, MUTED, VARIABLES, Look
 from reports.results import Entry, Group
-from reports.style import DASHES, GRID, INK, MARKERS, MUTED, VARIABLES, Look
 from reports.text import fixed
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def retention(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> D
 
     Args:
         group: what is compared.
-        frame: the group's tidy matrix (``reports.frames.matrix``).
+        frame: the group's tidy matrix (``reports.tables.frames.matrix``).
         looks: how each label is drawn.
     """
     frame = frame[frame["after"] >= frame["place"]]
@@ -314,7 +314,7 @@ def training(group: Group, frame: pd.DataFrame, looks: Mapping[str, Look]) -> Dr
 
     Args:
         group: what is compared.
-        frame: the group's training curves (``reports.frames.curves``).
+        frame: the group's training curves (``reports.tables.frames.curves``).
         looks: how each label is drawn.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmark.core.tables import frame_text
-from reports.tables import Cell, Table
+from reports.tables.tables import Cell, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -27,8 +27,8 @@ class Published:
         tasks: from a column's heading to the name the task has in this suite, where the columns are tasks.
         stream: the stream that is the counterpart of its tasks.
         metrics: what a cell holds, with slashes between: ``psnr`` in dB, ``ssim``.
-        ours: for each row the runs that are its counterpart, as ``reports.families.Family.find`` takes them; empty
-            where rows are no configurations.
+        ours: for each row the runs that are its counterpart, as ``reports.paper.evidence.Family.find`` takes them;
+            empty where rows are no configurations.
     """
 
     table: int

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.control import COMPARES, control, curve
-from reports.families import FOUR_TASKS, Family
-from reports.figures import WIDTH, Drawing, drawing
-from reports.pictures import Scene, Shown, error_map, kept_images, look
+from reports.figures.drawings import WIDTH, Drawing, drawing
+from reports.figures.style import INK, MUTED, SERIES
+from reports.page.pictures import Scene, Shown, error_map, kept_images, look
+from reports.paper.control import COMPARES, control, curve
+from reports.paper.evidence import FOUR_TASKS, Family
+from reports.paper.tables import EXPERIMENTS
 from reports.results import Array, Entry
-from reports.style import INK, MUTED, SERIES
 from reports.text import fixed
-from reports.versus import EXPERIMENTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def beside(family: Family) -> dict[str, Drawing]:
 def last_task(family: Family) -> Drawing | None:
     """Figure 4: validation PSNR after each epoch of the last task, one panel for each share of the memory.
 
-    Where the control was run (:mod:`reports.control`), its curve stands beside the paper's two.
+    Where the control was run (:mod:`reports.paper.control`), its curve stands beside the paper's two.
     """
     task = FOUR_TASKS[-1]
     found: dict[float, dict[str, Array]] = {}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.core.runs.directory import CURVES
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
-from reports.published import Published
+from reports.paper.published import Published
 from reports.results import Collection, Group, Result, mean
 from strategies.traits import WORDS
 

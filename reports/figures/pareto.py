@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures import MOST_LINES, WIDTH, Drawing, drawing, leading, short, told_apart
+from reports.figures.drawings import MOST_LINES, WIDTH, Drawing, drawing, leading, short, told_apart
+from reports.figures.style import INK, MUTED, Look
 from reports.results import Entry, Group, Result
-from reports.style import INK, MUTED, Look
 from reports.text import listed
 
 if TYPE_CHECKING:

@@ -16,19 +16,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import pictures, sequences, tables
-from reports.families import Family
-from reports.figures import Drawing
-from reports.findings import finding
+from reports.figures.drawings import Drawing
+from reports.figures.style import Look, stylesheet
 from reports.labels import flatten
+from reports.page import pictures
+from reports.page.findings import finding
+from reports.paper import figures as paper_figures
+from reports.paper.claims import FAILS, HOLDS, UNMEASURED, Verdict
+from reports.paper.evidence import Family
+from reports.paper.tables import Versus
 from reports.results import Collection, Group, Result, setting
-from reports.scorecard import FAILS, HOLDS, UNMEASURED, Verdict
-from reports.style import Look, stylesheet
-from reports.tables import Cell, Column, Table
+from reports.tables import tables
+from reports.tables.tables import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
-from reports.versus import Versus
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent
 
 LARGEST = 14_500_000
 """Bytes of a page up to which it takes in pictures; without them it may be larger."""
@@ -207,7 +209,7 @@ def page(
         "command": command,
     }
     bare = template.render(content, album=pictures.Album())
-    scenes = [scene for part in parts for scene in sequences.scenes(part.family)]
+    scenes = [scene for part in parts for scene in paper_figures.scenes(part.family)]
     scenes += [scene for section in sections for scene in pictures.scenes(section.group)]
     return template.render(
         content, album=pictures.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))

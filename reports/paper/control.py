@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.families import Family
+from reports.paper.evidence import Family
 from reports.results import Array, Entry
 from reports.text import fixed, plain
 

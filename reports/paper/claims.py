@@ -8,11 +8,11 @@ import pandas as pd
 
 from benchmark.core.runs.layer_table import Row
 from benchmark.core.tables import TEXT, Column, Schema
-from reports.families import DEFAULTS, FOUR_TASKS, NOISE_LEVELS, Family
+from reports.paper.evidence import DEFAULTS, FOUR_TASKS, NOISE_LEVELS, Family
+from reports.paper.tables import EXPERIMENTS
 from reports.results import Array, Entry
 from reports.seeds import paired, significance
 from reports.text import count, fixed, listed
-from reports.versus import EXPERIMENTS
 
 HOLDS, FAILS, UNMEASURED = "holds", "does not hold", "not measured"
 

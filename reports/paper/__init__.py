@@ -1,0 +1,1 @@
+"""The paper beside our runs: its tables and figures, and its claims."""
