@@ -15,7 +15,7 @@ from benchmark.data.checks.check import check
 from benchmark.data.datasets import bsd68, find, tree
 from benchmark.data.photographs import embedded
 
-SHARED = Path(__file__).parents[2] / "shared/data"
+SHARED = Path(__file__).parents[3] / "shared/data"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the small real sets beside the repository")
 
 

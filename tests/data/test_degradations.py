@@ -25,7 +25,7 @@ from benchmark.data.degradations import (
 )
 from benchmark.data.photographs import embedded
 
-CBSD68 = Path(__file__).resolve().parents[2] / "shared" / "data" / "CBSD68"
+CBSD68 = Path(__file__).resolve().parents[3] / "shared" / "data" / "CBSD68"
 
 EACH: list[Degradation] = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain()]
 
