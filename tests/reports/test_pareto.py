@@ -8,7 +8,8 @@ from benchmark.core.runs.directory import Run
 from reports.figures.pareto import front, pareto, spread
 from reports.figures.style import looks
 from reports.results import collect
-from reports.tables import costs, frames
+from reports.tables import frames
+from reports.tables.tables import costs
 
 
 def test_the_front_is_what_nothing_beats() -> None:
