@@ -23,7 +23,7 @@ def file_name(name: str) -> str:
     >>> file_name("kodim-01.crop")
     'kodim-01.crop'
     >>> file_name("IMG (1)")
-    'IMG-1+e7d7f2a2ae'
+    'IMG-1+48db7ca088'
     """
     if len(name) <= LONGEST and _PLAIN.fullmatch(name):
         return name

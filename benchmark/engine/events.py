@@ -100,7 +100,7 @@ def duration(seconds: float) -> str:
     """Seconds as people write them.
 
     >>> duration(75), duration(3700)
-    ('1 min 15 s', '1 h 2 min')
+    ('1 min 15 s', '1 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
