@@ -31,6 +31,8 @@ PICTURE = 256
 """Side in pixels of the centre crop that is kept of a test image."""
 PICTURES = 8
 """Test images of a task of which pictures are kept; all are measured."""
+FOLLOWED = 2
+"""Test images of a task of which a picture is kept after every later task."""
 
 
 class Recorder(SupervisedPlugin):
@@ -100,6 +102,8 @@ class Recorder(SupervisedPlugin):
                     self._keep_picture(place, index, "learned", eight_bit(image))
                 if after == len(self.benchmark.tasks):
                     self._keep_picture(place, index, "final", eight_bit(image))
+                elif learned is not None and index < FOLLOWED:
+                    self._keep_picture(place, index, directory.after_kind(after), eight_bit(image))
                 self.outputs.append(
                     {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
                 )

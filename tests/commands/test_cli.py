@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from made_datasets import div2k_folders
 from benchmark import config
 from benchmark.commands.cli import app
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import find_runs
+from benchmark.core.runs.directory import after_kind, find_runs
 from benchmark.experiments import tuning
 from benchmark.planning import plan, settings_from
 from strategies import registry
@@ -197,6 +198,9 @@ def test_the_real_command_leaves_complete_runs_and_a_report(smoke_runs: Path, co
         assert run.metrics["protocol"].notna().all()
         assert len(run.curves) == 4 * 3
         assert all(run.image("deblur", "china", kind).exists() for kind in ("clean", "degraded", "learned", "final"))
+        between = Counter(path.name.partition("--")[0] for path in run.path.glob("images/*--after-?.png"))
+        assert between == {"derain": 2 * 2, "denoise": 2}, "of two images, after every later task but the last"
+        assert run.image("derain", "chelsea", after_kind(3)).exists()
         assert not list(run.path.rglob(".*")), "no temporary file stays behind"
     changed = {run.config["strategy"]: run.metrics.query("metric == 'outputs_changed'") for run in runs}
     assert len(changed["cmc"]) == 6

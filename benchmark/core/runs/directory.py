@@ -15,11 +15,12 @@ without torch::
         owned.csv           of networks that are told the task, one row per tensor of a learned task (see OWNED)
         ledger.csv          what each strategy stores and computes (see LEDGER)
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
-        images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --final.png; other names than
-                            these are spelled so that no two share a file (see benchmark.core.names)
+        images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --after-2.png, --final.png;
+                            other names than these are spelled so that no two share a file (see benchmark.core.names)
 
-``learned`` is the output right after the task was learned, ``final`` the output after the last task of the
-stream; all four show the same crop.
+``learned`` is the output right after the task was learned, ``after-2`` that after two tasks of the stream, and
+``final`` that after the last one; all show the same crop. Between ``learned`` and ``final`` the outputs of the first
+images of a task are kept alone; runs from before they were have none.
 """
 
 import json
@@ -156,6 +157,12 @@ GONE = "its process is gone: killed, or the machine went down"
 """What a status says of a run that was ended from outside, without a word."""
 
 IMAGE_KINDS = ("clean", "degraded", "learned", "final")
+"""The pictures kept of a test image; of the first ones of a task those of :func:`after_kind`, too."""
+
+
+def after_kind(after: int) -> str:
+    """The kind of picture that shows an output after so many tasks, between when its task was learned and the end."""
+    return f"after-{after}"
 
 
 def write_text(path: Path, content: str | bytes) -> None:
@@ -329,7 +336,7 @@ class Run:
         return pd.concat([self.ledger, LEDGER.frame_of(rows)], ignore_index=True) if rows else self.ledger
 
     def image(self, task: str, image: str, kind: str) -> Path:
-        """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS.
+        """Where the picture of one test image is kept; ``kind`` is one of IMAGE_KINDS or an :func:`after_kind`.
 
         In format 1 several images may have shared a file. It cannot be told whose picture it holds, so it is none's.
         """
