@@ -23,7 +23,7 @@ from benchmark.core.names import file_name
 from benchmark.core.runs.directory import Run, find_runs
 from reports.labels import labels
 from reports.text import plain
-from strategies.registry import BUILT_IN
+from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, Traits, answers
 
 Array = npt.NDArray[np.float64]

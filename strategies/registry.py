@@ -1,7 +1,7 @@
 """Where strategies are found by name.
 
-There are three ways in. Built-in strategies stand in a table that names where each class is, so that listing them
-imports neither torch nor Avalanche. Installed packages announce theirs under the entry-point group
+There are three ways in. Built-in strategies stand in a table, :mod:`strategies.built_in`, so that listing them imports
+neither torch nor Avalanche. Installed packages announce theirs under the entry-point group
 ``continual_restoration.strategies``; they are listed without being imported, too. And ``--plugin`` names a Python file
 or module, which is imported at once.
 """
@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,8 +22,8 @@ from benchmark.config import SECTIONS
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import as_path
+from strategies.built_in import BUILT_IN, Entry
 from strategies.origin import content
-from strategies.traits import Traits
 
 if TYPE_CHECKING:
     from strategies.base import Strategy
@@ -31,88 +31,6 @@ if TYPE_CHECKING:
 GROUP = "continual_restoration.strategies"
 """The entry-point group in which installed packages announce strategies: name → ``module:Class``."""
 
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a strategy is, and one line about it.
-
-    Args:
-        target: the class as ``module:Class``.
-        summary: for lists.
-        origin: empty for built-in strategies; else the package and its version, or the file or module and a hash of its
-            content and of what it imports.
-        traits: what the class declares; None where it is not known before the class is imported.
-        source: of a plugin, the file or module that was given.
-        rivals: of an installed strategy, the packages that announce another of this name.
-    """
-
-    target: str
-    summary: str
-    origin: str = ""
-    traits: Traits | None = None
-    source: str = ""
-    rivals: tuple[str, ...] = ()
-
-
-OWN_PARTS = Traits(needs_task_id=True, grows=True, protects_exactly=True)
-"""Traits of what adds a part of its own for every task."""
-
-BUILT_IN = {
-    "cmc": Entry(
-        "strategies.cmc.strategy:CMC", "kernels from one shared, partly frozen memory (the paper's)", traits=OWN_PARTS
-    ),
-    "packnet": Entry(
-        "strategies.packnet:PackNet",
-        "each task keeps the largest free weights and prunes the rest",
-        traits=Traits(needs_task_id=True, protects_exactly=True),
-    ),
-    "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
-    "ewc": Entry(
-        "strategies.ewc:EWC",
-        "holds weights that earlier tasks' losses are sensitive to (Fisher)",
-        traits=Traits(grows=True),
-    ),
-    "si": Entry(
-        "strategies.si:SI", "holds weights by what they contributed to earlier tasks' learning", traits=Traits()
-    ),
-    "lwf": Entry("strategies.lwf:LwF", "distils the old network's outputs on the new task's images", traits=Traits()),
-    "replay": Entry(
-        "strategies.replay:Replay",
-        "mixes stored patches of earlier tasks into every batch",
-        traits=Traits(stores_data=True),
-    ),
-    "agem": Entry(
-        "strategies.agem:AGEM",
-        "projects gradients that would raise the loss on stored patches",
-        traits=Traits(stores_data=True),
-    ),
-    "together": Entry(
-        "baselines.together:Together",
-        "one network, all tasks at once, never told the task",
-        traits=Traits(stores_data=True),
-    ),
-    "together_task_id": Entry(
-        "baselines.together:TogetherTaskId",
-        "all tasks at once, each with its own biases; ours, told the task",
-        traits=Traits(stores_data=True, needs_task_id=True),
-    ),
-    "cumulative": Entry(
-        "baselines.cumulative:Cumulative",
-        "trains on with all earlier data kept and mixed in",
-        traits=Traits(stores_data=True),
-    ),
-    "independent": Entry(
-        "baselines.independent:Independent", "a full network of its own for every task", traits=OWN_PARTS
-    ),
-    "deform": Entry(
-        "baselines.deform:Deform", "a smaller network with deformable convolutions for every task", traits=OWN_PARTS
-    ),
-    "finetune": Entry(
-        "baselines.finetune:Finetune", "plain training on each task in turn, without protection", traits=Traits()
-    ),
-}
-"""The strategies of the suite. Their traits are those that the classes declare; they stand here, too, so that lists and
-reports on older runs know them without importing torch."""
 
 _plugins: dict[str, Entry] = {}
 

@@ -13,7 +13,7 @@ from reports.results import Entry
 from reports.seeds import facts
 from reports.tables.tables import KNOWLEDGE, Cell, Column, Table, mark, number
 from reports.text import NOTHING, count, fixed
-from strategies.registry import BUILT_IN
+from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, answers
 
 HERE, PRINTED = "measured here", "printed in the paper"

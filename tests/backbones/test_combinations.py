@@ -10,7 +10,7 @@ from benchmark.backbones import BACKBONES
 from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.planning import plan
-from strategies.registry import BUILT_IN
+from strategies.built_in import BUILT_IN
 
 TINY = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]
 

@@ -18,6 +18,7 @@ from benchmark.core.runs.directory import after_kind, find_runs
 from benchmark.experiments import tuning
 from benchmark.planning import plan, settings_from
 from strategies import registry
+from strategies.built_in import BUILT_IN
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_a_run_says_where_its_settings_come_from(preset: str, strategy: str, wor
 
 def test_every_preset_says_where_the_settings_of_every_strategy_come_from() -> None:
     for preset in config.presets():
-        for strategy in registry.BUILT_IN:
+        for strategy in BUILT_IN:
             assert config.preset_origin(preset, strategy), f"{preset}: {strategy}"
 
 

@@ -10,6 +10,7 @@ from benchmark.config import Backbone, preset_settings
 from benchmark.engine.ledger import needed_again, plain_parameters, trainable_parameters
 from strategies import registry
 from strategies.base import Settings, Strategy, TaskNetwork
+from strategies.built_in import BUILT_IN
 
 
 class Pairwise(Strategy):
@@ -49,7 +50,7 @@ def test_what_is_trained_on_again_has_to_be_kept(kind: type[Strategy], learned: 
     assert needed_again(kind(Settings()), learned, 4) == needed
 
 
-@pytest.mark.parametrize("name", registry.BUILT_IN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_what_keeps_images_outside_of_its_checkpoint_declares_it(name: str) -> None:
     kind = registry.load(name)
     strategy = kind(kind.Settings())
