@@ -19,8 +19,8 @@ from benchmark.backbones import BACKBONES
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile, as_path, value
+from benchmark.presets import FOLDER as PRESETS
 
-PRESETS = Path(__file__).parent / "presets"
 SOURCES = {
     "embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves",
     "datasets": "datasets on disk, found under --data-root: DIV2K, Rain100L, BSD68, SIDD, folders of your own",
@@ -252,23 +252,6 @@ def sizes(preset: str) -> tuple[Training, Backbone]:
     """The training and the network of a shipped preset."""
     values = _read(PRESETS / f"{preset}.yaml")
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
-
-
-def preset_settings(preset: str, strategy: str) -> dict[str, Any]:
-    """What a shipped preset says about a strategy; nothing for a preset of another name."""
-    return dict(_shipped(preset).get(strategy, {}))
-
-
-def preset_origin(preset: str, strategy: str) -> str:
-    """Where a shipped preset has its settings of a strategy from, in words; empty where it does not say."""
-    origins = _shipped(preset).get("origins", {})
-    return origins.get(strategy, origins.get("others", ""))
-
-
-def _shipped(preset: str) -> dict[str, Any]:
-    """All that a shipped preset says; nothing for a preset of another name."""
-    path = {path.stem: path for path in PRESETS.glob("*.yaml")}.get(preset)
-    return _read(path) if path else {}
 
 
 def gather(

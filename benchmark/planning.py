@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import config
+from benchmark import config, presets
 from benchmark.config import Assignment
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.yaml_files import number
@@ -78,7 +78,7 @@ def root_assignments(data_root: Path | None, fallback: str | None) -> list[Assig
 def usual_settings(planned: config.RunConfig) -> Any:
     """What a run's strategy is set to where nobody says otherwise: by the preset, and else by default."""
     kind = registry.load(planned.strategy)
-    return registry.settings(kind, config.preset_settings(planned.preset, planned.strategy))
+    return registry.settings(kind, presets.settings(planned.preset, planned.strategy))
 
 
 def settings_from(planned: config.RunConfig) -> str:
@@ -89,7 +89,7 @@ def settings_from(planned: config.RunConfig) -> str:
     """
     usual = usual_settings(planned).model_dump(mode="json")
     by_hand = [name for name, value in planned.settings.items() if value != usual[name]]
-    origin = config.preset_origin(planned.preset, planned.strategy) if usual else ""
+    origin = presets.origin(planned.preset, planned.strategy) if usual else ""
     if not by_hand:
         return origin
     return f"{', '.join(by_hand)} as asked for" + (f", else {origin}" if origin and len(by_hand) < len(usual) else "")

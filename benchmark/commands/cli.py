@@ -18,7 +18,6 @@ from benchmark.config import Assignment
 from benchmark.core import printing
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
-from benchmark.core.runs.directory import LAYER_PROFILE
 from benchmark.core.validation import limits
 from benchmark.core.yaml_files import command
 from benchmark.planning import plan, root_assignments, seeds, split_names
@@ -389,13 +388,12 @@ def reproduce(
 
         python -m benchmark reproduce all --dry-run
     """
-    from benchmark.experiments import matrix
+    from benchmark.experiments import paper
 
-    asked = {name: None if name in ("all", matrix.LAYER) else matrix.paper(name) for name in names}
-    chosen = matrix.names() if "all" in asked else list(asked)
-    experiments = [asked.get(name) or matrix.paper(name) for name in chosen if name != matrix.LAYER]
+    asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
+    experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
     choices = _choices_of(preset, seed, data_root, fallback, assignments)
-    _experiment(experiments, choices, out, report, overwrite, dry_run, layer=matrix.LAYER in chosen)
+    _experiment(experiments, choices, out, report, overwrite, dry_run)
 
 
 @app.command()
@@ -527,10 +525,10 @@ def _experiment(
     page: Path,
     overwrite: bool,
     dry_run: bool,
-    layer: bool = False,
 ) -> None:
     """Do what is missing of some experiments, and report their runs."""
     from benchmark.experiments import matrix, schedule
+    from benchmark.experiments.measurements import MEASUREMENTS
     from reports import folder
 
     if not dry_run:
@@ -550,12 +548,13 @@ def _experiment(
             if name not in needed.setdefault(resolved.identity, []):
                 needed[resolved.identity].append(name)
     planned = schedule.schedule(configs, out)
-    profile = out / LAYER_PROFILE
+    measurements = {one.name: MEASUREMENTS[one.measure] for one in experiments if one.measure}
     if dry_run:
         if planned:
             schedule.render(planned, needed, console)
-        if layer:
-            console.print(f"{matrix.LAYER}: {'measured' if profile.exists() else 'to be measured'}, {profile}")
+        for name, one in measurements.items():
+            path = out / one.file
+            console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
         return
     if planned:
         console.print(schedule.summary(planned))
@@ -567,14 +566,11 @@ def _experiment(
     work = sum(one.seconds_per_task * len(one.config.order) for one in planned)
     with Reporter(console, work) as reporter:
         done = execute(configs, out, reporter, weights=weights)
-    if layer and not profile.exists():
-        from benchmark.profiling.layer import profile as measure
-
-        measure(profile, console=console)
+    measured = [one.of(out, console) for one in measurements.values()]
     from reports import build
     from reports.terminal import show_scorecard
 
-    index = build([run.path for run in done], page, layer=profile if layer else None, overwrite=overwrite)
+    index = build([run.path for run in done], page, layer=next(iter(measured), None), overwrite=overwrite)
     show_scorecard(page / "tables" / "scorecard.csv", console)
     console.print(f"Report: {index.resolve()}")
 

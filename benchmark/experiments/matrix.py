@@ -1,68 +1,23 @@
-"""An experiment: the runs behind one table or figure, as a matrix of strategies, streams, orders, settings and seeds.
+"""From an experiment to the configurations of its runs: a matrix of strategies, streams, orders, settings and seeds.
 
-An experiment file is YAML::
-
-    summary: does sharing help more where a task owns less?
-    strategies: [cmc]
-    streams: [four_tasks]                 # names of shipped streams, or stream files; four_tasks if left out
-    set: {cmc.t: 5}                       # settings of every run
-    vary:                                 # each combination of these values is a run
-      cmc.fraction: [0.2, 0.1, 0.05]
-      cmc.sharing: [none, fixed]
-    presets:
-      quick: {training.epochs: 8}         # settings of every run with this preset
-    seeds: [0, 1, 2]
-
-What names a strategy (``cmc.t``) goes to the runs of that strategy alone. ``of: [table3]`` adds the runs of other
-experiments. Runs are told apart by their content, so experiments that share a run share its result. The experiments of
-the paper are in ``benchmark/experiments/paper``.
+What an experiment file holds stands in :mod:`benchmark.experiments.experiment`. Runs are told apart by their content,
+so experiments that share a run share its result.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from benchmark.config import SECTIONS, Assignment, RunConfig, presets
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile
+from benchmark.experiments import paper
+from benchmark.experiments.experiment import Experiment, read
+from benchmark.experiments.measurements import MEASUREMENTS
 from benchmark.planning import MOST_RUNS, plan
 from strategies import registry
-
-FOLDER = Path(__file__).parent / "paper"
-
-LAYER = "table6"
-"""The one table of the paper that is not made of runs: it is measured on a single layer."""
-
-
-class Experiment(BaseModel):
-    """A set of runs behind one table or figure."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(description="the file's name")
-    summary: str = Field("", description="the question it answers, in one line")
-    of: list[str] = Field(default_factory=list, description="experiments of the paper whose runs belong to it, too")
-    strategies: list[str] = Field(default_factory=list, description="the strategies to run")
-    streams: list[str] = Field(default=["four_tasks"], min_length=1, description="the streams to run them on")
-    orders: list[list[str]] = Field(
-        default_factory=list, description="orders of the streams' tasks; each stream's own if left out"
-    )
-    set: dict[str, Any] = Field(default_factory=dict, description="settings of every run: section.field → value")
-    vary: dict[str, list[Any]] = Field(
-        default_factory=dict, description="settings of which every combination is run: section.field → values"
-    )
-    presets: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="settings of every run with one preset: preset → section.field → value"
-    )
-    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
-        default=[0], min_length=1, description="seeds; each combination is run with every seed"
-    )
 
 
 @dataclass(frozen=True)
@@ -89,23 +44,6 @@ class Choices:
         return [Assignment.read(one) if isinstance(one, str) else one for one in self.assignments]
 
 
-def names() -> list[str]:
-    """The tables and figures of the paper that can be reproduced, in the paper's order."""
-    return sorted([*(path.stem for path in FOLDER.glob("*.yaml")), LAYER], key=lambda name: (name[0] != "t", name))
-
-
-def paper(name: str) -> Experiment:
-    """The experiment behind a table or figure of the paper.
-
-    Raises:
-        UserError: there is none of this name.
-    """
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise unknown("table or figure", name, [*names(), "all"])
-    return load(path)
-
-
 def load(path: Path) -> Experiment:
     """An experiment from its file.
 
@@ -113,17 +51,15 @@ def load(path: Path) -> Experiment:
         UserError: the file cannot be read or says what cannot be; the line is told.
     """
     file = YamlFile(path, "experiment file", "at least a list 'strategies'", _meant())
-    try:
-        experiment = Experiment.model_validate({"name": path.stem, **file.data})
-    except ValidationError as error:
-        raise UserError(
-            f"{path}, " + explain(error, Experiment, place=lambda where: f"line {file.line(where)}: ")
-        ) from error
-    if not experiment.strategies and not experiment.of:
+    experiment = read(file)
+    if not (experiment.strategies or experiment.of or experiment.measure):
         raise file.error([], "it runs nothing. Name strategies, such as 'strategies: [cmc, packnet]'.")
+    if experiment.measure and experiment.measure not in MEASUREMENTS:
+        raise file.error(["measure"], str(unknown("measurement", experiment.measure, MEASUREMENTS)))
     for place, name in enumerate(experiment.of):
-        if name not in names() or name == LAYER:
-            raise file.error(["of", place], str(unknown("experiment of the paper", name, set(names()) - {LAYER})))
+        with_runs = [known for known in paper.names() if not paper.load(known).measure]
+        if name not in with_runs:
+            raise file.error(["of", place], str(unknown("experiment of the paper", name, with_runs)))
     for preset in experiment.presets:
         if preset not in presets():
             raise file.error(["presets", preset], str(unknown("preset", preset, presets())))
@@ -140,7 +76,7 @@ def load(path: Path) -> Experiment:
 
 def strategies(experiment: Experiment) -> set[str]:
     """The strategies that it runs, with those of the experiments that belong to it."""
-    return {*experiment.strategies, *(name for other in experiment.of for name in strategies(paper(other)))}
+    return {*experiment.strategies, *(name for other in experiment.of for name in strategies(paper.load(other)))}
 
 
 def refuse_strangers(experiments: Sequence[Experiment], choices: Choices) -> None:
@@ -162,31 +98,21 @@ def expand(experiment: Experiment, choices: Choices) -> list[RunConfig]:
     Raises:
         UserError: a setting is not accepted, or there are far too many runs.
     """
-    configs = [planned for name in experiment.of for planned in expand(paper(name), choices)]
-    seeds = ",".join(str(seed) for seed in choices.seeds or experiment.seeds)
-    settings = experiment.set | experiment.presets.get(choices.preset, {})
-    orders: list[str | None] = [",".join(order) for order in experiment.orders] or [None]
+    configs = [planned for name in experiment.of for planned in expand(paper.load(name), choices)]
+    seeds = choices.seeds or tuple(experiment.seeds)
+    numbers = ",".join(str(seed) for seed in seeds)
     for strategy in experiment.strategies:
-        mine = {key: values for key, values in experiment.vary.items() if _meant_for(key, strategy)}
-        fixed = {key: value for key, value in settings.items() if _meant_for(key, strategy)}
-        runs = len(experiment.streams) * len(orders) * len(seeds.split(","))
-        for values in mine.values():
-            runs *= len(values)
+        runs = experiment.count(strategy) * len(seeds)
         if runs > MOST_RUNS:
             raise UserError(f"Experiment '{experiment.name}' has {runs} runs of {strategy}; at most {MOST_RUNS}.")
-        for stream, order, *values in itertools.product(experiment.streams, orders, *mine.values()):
-            chosen = fixed | dict(zip(mine, values, strict=True))
-            said = f"experiment '{experiment.name}'"
-            ours = [Assignment(*key.partition(".")[::2], value, f"{key} of {said}") for key, value in chosen.items()]
-            theirs = [one for one in choices.settings if _meant_for(one.section, strategy)]
-            configs += plan(strategy, stream, choices.preset, seeds, order, None, None, [*ours, *theirs])
+    said = f"experiment '{experiment.name}'"
+    for one in experiment.combinations(choices.preset):
+        ours = [Assignment(*key.partition(".")[::2], value, f"{key} of {said}") for key, value in one.settings.items()]
+        others = registry.entries().keys() - {one.strategy}
+        theirs = [given for given in choices.settings if given.section not in others]
+        order = ",".join(one.order) if one.order else None
+        configs += plan(one.strategy, one.stream, choices.preset, numbers, order, None, None, [*ours, *theirs])
     return list({planned.identity: planned for planned in configs}.values())
-
-
-def _meant_for(key: str, strategy: str) -> bool:
-    """Whether a setting, or all of a section, is for runs of this strategy: not if it names another one."""
-    section = key.partition(".")[0]
-    return section == strategy or section not in registry.entries()
 
 
 def _meant() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmark.config import preset_settings
+from benchmark import presets
 from benchmark.core.names import file_name
 from reports.results import PAPER, Collection, Entry, Result, distinct, entries, revision, setting, tasks
 
@@ -59,7 +59,7 @@ class Family:
         are runs of several revisions of the strategy, the newest.
         """
         order = list(order or ORDERS.get(stream, []))
-        wanted = DEFAULTS.get(strategy, {}) | preset_settings(self.preset, strategy) | settings
+        wanted = DEFAULTS.get(strategy, {}) | presets.settings(self.preset, strategy) | settings
         fitting = [
             result
             for result in self._usual.get((stream, backbone), [])

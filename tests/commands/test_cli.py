@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT, Command
 from made_datasets import div2k_folders
 
-from benchmark import config
+from benchmark import config, presets
 from benchmark.commands.cli import app
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import after_kind, find_runs
@@ -273,7 +273,7 @@ def test_a_run_says_where_its_settings_come_from(preset: str, strategy: str, wor
 def test_every_preset_says_where_the_settings_of_every_strategy_come_from() -> None:
     for preset in config.presets():
         for strategy in BUILT_IN:
-            assert config.preset_origin(preset, strategy), f"{preset}: {strategy}"
+            assert presets.origin(preset, strategy), f"{preset}: {strategy}"
 
 
 @pytest.mark.parametrize(
@@ -284,4 +284,4 @@ def test_a_default_is_what_was_tuned(strategy: str, field: str) -> None:
     best = {one.setting: one.value for one in tuning.choices(tuning.read(tuning.GRID.with_name("tuning-quick.csv")))}
     assert getattr(registry.settings(registry.load(strategy), {}), field) == best[f"{strategy}.{field}"]
     for preset in config.presets():
-        assert field not in config.preset_settings(preset, strategy)
+        assert field not in presets.settings(preset, strategy)

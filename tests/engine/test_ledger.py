@@ -5,8 +5,9 @@ import pytest
 from baselines.cumulative import Cumulative
 from baselines.finetune import Finetune
 from baselines.together import Together, TogetherTaskId
+from benchmark import presets
 from benchmark.backbones import build
-from benchmark.config import Backbone, preset_settings
+from benchmark.config import Backbone
 from benchmark.engine.ledger import needed_again, plain_parameters, trainable_parameters
 from strategies import registry
 from strategies.base import Settings, Strategy, TaskNetwork
@@ -60,7 +61,7 @@ def test_what_keeps_images_outside_of_its_checkpoint_declares_it(name: str) -> N
 def begun(name: str, preset: str, width: int) -> list[int]:
     """Parameters that the first and the second task train and keep, with the preset's settings."""
     kind = registry.load(name)
-    strategy = kind(registry.settings(kind, preset_settings(preset, name)))
+    strategy = kind(registry.settings(kind, presets.settings(preset, name)))
     network = strategy.adapt(build("resnet", width, 6, False), 4)
     assert isinstance(network, TaskNetwork)
     network.train()

@@ -12,13 +12,15 @@ from conftest import ROOT, Command
 from rich.console import Console
 
 from baselines.finetune import Finetune
-from benchmark.config import RunConfig, Training, preset_settings
+from benchmark import presets
+from benchmark.config import RunConfig, Training
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
 from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
-from benchmark.experiments import cost, matrix, schedule
+from benchmark.experiments import cost, paper, schedule
 from benchmark.experiments.matrix import Choices, expand, load
+from benchmark.experiments.measurements import Measurement
 from benchmark.experiments.schedule import Parts
 from benchmark.planning import plan
 from benchmark.profiling import clock
@@ -120,9 +122,37 @@ def test_far_too_many_runs_are_refused(write: Write) -> None:
 
 
 def test_every_table_and_figure_of_the_paper_is_there() -> None:
-    assert matrix.names() == [f"table{n}" for n in range(1, 8)] + [f"figure{n}" for n in range(4, 7)]
+    assert list(paper.names()) == [f"table{n}" for n in range(1, 8)] + [f"figure{n}" for n in range(4, 7)]
     with pytest.raises(UserError, match="table2"):
-        matrix.paper("table22")
+        paper.load("table22")
+
+
+@pytest.mark.parametrize("name", paper.names())
+def test_a_file_of_the_paper_is_one_that_anybody_could_write(name: str) -> None:
+    assert load(paper.FOLDER / f"{name}.yaml") == paper.load(name)
+
+
+@pytest.mark.parametrize("name", [name for name in paper.names() if not paper.load(name).measure])
+def test_what_fills_a_row_of_the_paper_is_among_its_runs(name: str) -> None:
+    experiment = paper.load(name)
+    runs = list(experiment.combinations())
+    for row in experiment.rows:
+        assert not row.ours or experiment.filling(row) in runs, row.cells
+
+
+def test_a_measurement_is_done_once(write: Write, tmp_path: Path) -> None:
+    written = []
+
+    def measure(path: Path, console: Console) -> None:
+        written.append(path)
+        path.write_text("a,b\n")
+
+    one = Measurement("layer.csv", measure)
+    assert one.of(tmp_path, Console()) == one.of(tmp_path, Console()) == tmp_path / "layer.csv"
+    assert written == [tmp_path / "layer.csv"]
+    assert expand(load(write("measure: layer\n")), Choices("smoke")) == []
+    with pytest.raises(UserError, match=r"line 1.*network.*layer"):
+        load(write("measure: network\n"))
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])
@@ -130,11 +160,10 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
     """As the paper counts them: each table's rows, of which those in a table before are no new runs."""
     seen: set[str] = set()
     new = {}
-    for name in matrix.names():
-        if name != matrix.LAYER:
-            found = {resolve(config).identity for config in expand(matrix.paper(name), Choices(preset))}
-            new[name] = len(found - seen)
-            seen |= found
+    for name in paper.names():
+        found = {resolve(config).identity for config in expand(paper.load(name), Choices(preset))}
+        new[name] = len(found - seen)
+        seen |= found
     # Figure 4 has two controls, which are not in the paper.
     # Table 2's CMC is a row of Table 1, Table 3's first order and Table 5's first row its row of 1.25 % with sharing.
     assert new == {
@@ -143,6 +172,7 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
         "table3": 3,
         "table4": 2,
         "table5": 1,
+        "table6": 0,
         "table7": 4,
         "figure4": 2,
         "figure5": 0,
@@ -154,7 +184,7 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
 def test_cmc_and_packnet_at_equal_size(preset: str) -> None:
     """Of CMC-5 each preset has its own share, and a fifth of PackNet's, at which a task trains as much as PackNet's."""
     runs = expand(load(EQUAL), Choices(preset))
-    own = {name: preset_settings(preset, name)["fraction"] for name in ("cmc", "packnet")}
+    own = {name: presets.settings(preset, name)["fraction"] for name in ("cmc", "packnet")}
     shares = [resolve(config).settings["fraction"] for config in runs if config.strategy == "cmc"]
     assert own["cmc"] in shares
     assert pytest.approx(own["packnet"] / 5) in shares

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from benchmark.experiments import matrix
+from benchmark.experiments import paper
 
 PACKAGES = ("baselines", "benchmark", "reports", "strategies")
 Installed = Callable[..., subprocess.CompletedProcess[str]]
@@ -110,24 +110,22 @@ for kind in Kind:
     app(["list", kind.value, "--names"], standalone_mode=False)
 """
     here = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "four_tasks_order4" in here
+    assert "noise_levels" in here
     assert installed("-c", code).stdout == here
 
 
 def test_it_can_reproduce_all_of_the_paper(installed: Installed) -> None:
     code = """
-from benchmark.experiments import matrix, tuning
-from reports import published
-print(*matrix.names())
-print(sum(len(matrix.expand(matrix.paper(name), matrix.Choices())) for name in matrix.names() if name != matrix.LAYER))
-print(*(f"{name} {len(published.load(name).rows)}" for name in published.names()))
+from benchmark.experiments import matrix, paper, tuning
+print(sum(len(matrix.expand(paper.load(name), matrix.Choices())) for name in paper.names()))
+print(*(f"{name} {len(paper.load(name).rows)}" for name in paper.names()))
 print(len(tuning.grid(None)))
 """
     here = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert here.returncode == 0, here.stderr
     assert installed("-c", code).stdout == here.stdout
     listed = installed("-m", "benchmark", "reproduce", "all", "--preset", "smoke", "--dry-run").stdout
-    assert [name for name in matrix.names() if name not in listed] == []
+    assert [name for name in paper.names() if name not in listed] == []
 
 
 def test_it_runs_and_reports(installed: Installed, place: Path) -> None:

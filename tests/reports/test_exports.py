@@ -10,7 +10,7 @@ import pytest
 from made_runs import LEARNED, PROTOCOL, made_run
 
 import reports
-from benchmark.config import preset_settings
+from benchmark import presets
 from reports.folder import MARK
 from reports.paper import tables
 from reports.paper.evidence import Family, families
@@ -85,7 +85,7 @@ def test_what_three_seeds_cannot_tell_apart_is_marked(tmp_path: Path) -> None:
 def test_table_2_ranks_those_told_the_task_and_those_not_by_themselves(tmp_path: Path) -> None:
     """As printed, too: Together leads MAS on three tasks, and MAS leads Together on denoising."""
     for shift, name in enumerate(["mas", "packnet", "together", "together_task_id", "cmc"]):
-        settings = {"cmc": CMC, "packnet": PACKNET, "mas": preset_settings("quick", "mas")}.get(name, {})
+        settings = {"cmc": CMC, "packnet": PACKNET, "mas": presets.settings("quick", "mas")}.get(name, {})
         made_run(tmp_path, name, shift=shift / 10, settings=settings)
     (family,) = families(collect([tmp_path]))
     found = table(family, "table2")

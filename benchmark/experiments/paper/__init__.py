@@ -1,0 +1,28 @@
+"""The paper's tables and figures, one file for each: what to run, what was printed, and which run fills which row."""
+
+from functools import cache
+from pathlib import Path
+
+from benchmark.core.errors import unknown
+from benchmark.core.yaml_files import YamlFile
+from benchmark.experiments.experiment import Experiment, read
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The tables and figures that can be reproduced, in the paper's order."""
+    return tuple(sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda name: (name[0] != "t", name)))
+
+
+@cache
+def load(name: str) -> Experiment:
+    """The experiment behind a table or figure, by its name such as ``table2``.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in names():
+        raise unknown("table or figure", name, [*names(), "all"])
+    return read(YamlFile(FOLDER / f"{name}.yaml", "experiment file", "a list 'strategies'", Experiment))

@@ -1,0 +1,25 @@
+"""The shipped presets as plain data; :mod:`benchmark.config` checks what they say of training and sizes."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.yaml_files import YamlFile
+
+FOLDER = Path(__file__).parent
+
+
+def settings(preset: str, strategy: str) -> dict[str, Any]:
+    """What a shipped preset says about a strategy; nothing for a preset of another name."""
+    return dict(_read(preset).get(strategy, {}))
+
+
+def origin(preset: str, strategy: str) -> str:
+    """Where a shipped preset has its settings of a strategy from, in words; empty where it does not say."""
+    origins = _read(preset).get("origins", {})
+    return str(origins.get(strategy, origins.get("others", "")))
+
+
+def _read(preset: str) -> dict[str, Any]:
+    """All that a shipped preset says; nothing for a preset of another name."""
+    path = {path.stem: path for path in FOLDER.glob("*.yaml")}.get(preset)
+    return YamlFile(path, "preset", "sections such as 'training:'").data if path else {}
