@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.results import Array, Entry, Result
+from reports.groups import Entry
+from reports.results import Array, Result
 from reports.text import listed, plain
 
 LEVEL = 0.05

@@ -1,13 +1,13 @@
 """One run, printed."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from benchmark.core.runs.directory import Run
-from benchmark.core.tables import rows_of
+from reports.groups import Unreadable
 from reports.labels import flatten
 from reports.results import Result, read
 from reports.text import duration, fixed, plain, quantity
@@ -64,11 +64,10 @@ def _cell(result: Result, i: int, j: int) -> "Text":
     return _text(f"{fixed(psnr)} ({fixed(change, sign=True)})", "red" if lost else "green" if change >= 0.005 else "")
 
 
-def show_scorecard(path: Path, console: "Console") -> None:
-    """Print what became of the paper's claims, from a report's scorecard.csv; those not measured are counted."""
-    from reports.paper.claims import COLUMNS, FAILS, HOLDS, UNMEASURED
+def show_scorecard(scored: pd.DataFrame, console: "Console") -> None:
+    """Print what became of the paper's claims, from a report's scorecard; those not measured are counted."""
+    from reports.paper.claims import FAILS, HOLDS, UNMEASURED
 
-    scored = COLUMNS.frame(COLUMNS.read(path, "Write the report again."))
     colours = {HOLDS: "green", FAILS: "yellow"}
     for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
         table = _table(f"The paper's claims, preset {preset}", "claim", "verdict", "measured")
@@ -80,13 +79,10 @@ def show_scorecard(path: Path, console: "Console") -> None:
         console.print(f"{missing} claims were not measured by these runs.")
 
 
-def show_unreadable(path: Path, console: "Console") -> None:
-    """Print which runs are left out of a report and why, from its runs.csv."""
-    from reports.tables.frames import RUNS, UNREADABLE
-
-    for run in rows_of(RUNS.read(path, "Write the report again.")):
-        if run["state"] == UNREADABLE:
-            console.print(f"Note: {run['run']} is left out. {run['error']}")
+def show_unreadable(unreadable: Sequence[Unreadable], console: "Console") -> None:
+    """Print which runs are left out of a report and why."""
+    for bad in unreadable:
+        console.print(f"Note: {bad.run.name} is left out. {bad.reason}")
 
 
 def _costs(result: Result) -> "Table":

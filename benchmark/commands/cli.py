@@ -249,9 +249,9 @@ def report(
     from reports import build
     from reports.terminal import show_unreadable
 
-    page = build(runs, out, overwrite=overwrite)
-    show_unreadable(page.parent / "tables" / "runs.csv", console)
-    console.print(f"Report: {page.resolve()}")
+    made = build(runs, out, overwrite=overwrite)
+    show_unreadable(made.collection.unreadable, console)
+    console.print(f"Report: {made.index.resolve()}")
 
 
 @app.command()
@@ -570,9 +570,9 @@ def _experiment(
     from reports import build
     from reports.terminal import show_scorecard
 
-    index = build([run.path for run in done], page, layer=next(iter(measured), None), overwrite=overwrite)
-    show_scorecard(page / "tables" / "scorecard.csv", console)
-    console.print(f"Report: {index.resolve()}")
+    made = build([run.path for run in done], page, layer=next(iter(measured), None), overwrite=overwrite)
+    show_scorecard(made.scorecard, console)
+    console.print(f"Report: {made.index.resolve()}")
 
 
 def _show_lines_at_once() -> None:

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.drawings import MOST_LINES, WIDTH, Drawing, drawing, leading, short, told_apart
-from reports.figures.style import INK, MUTED, Look
-from reports.results import Entry, Group, Result
+from reports.figures.drawing import WIDTH, drawing, short
+from reports.figures.leading import MOST_LINES, leading
+from reports.figures.style import INK, MUTED, Look, looks, told_apart
+from reports.groups import Entry, Group
+from reports.item import Item
+from reports.results import Result
 from reports.text import listed
 
 if TYPE_CHECKING:
@@ -30,13 +33,8 @@ GAP = 0.058
 """Distance between two labels as a share of the panel's height."""
 
 
-def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
-    """Mean PSNR against bytes and against multiply-accumulates; None where fewer than two told their costs.
-
-    Args:
-        group: what is compared.
-        looks: how each label is drawn.
-    """
+def item(group: Group) -> Item | None:
+    """Mean PSNR against bytes and against multiply-accumulates; None where fewer than two told their costs."""
     known = [
         entry
         for entry in group.entries
@@ -70,23 +68,19 @@ def pareto(group: Group, looks: Mapping[str, Look]) -> Drawing | None:
             "PSNR. The others are small grey points, their numbers stand in the tables."
         )
 
-    looks = {**looks, **told_apart([entry.label for entry in leading(group.entries, MOST_LINES)], looks)}
+    all_looks = looks(group.labels)
+    drawn = {**all_looks, **told_apart([entry.label for entry in leading(group.entries, MOST_LINES)], all_looks)}
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, 2)
         for axis, (cost, unit, title) in zip(axes, AXES, strict=True):
-            _panel(axis, known, np.array([_cost(entry, cost) / unit for entry in known]), looks)
+            _panel(axis, known, np.array([_cost(entry, cost) / unit for entry in known]), drawn)
             axis.set_xlabel(title)
         axes[0].set_ylabel("mean PSNR (dB)")
 
-    return drawing(
-        f"{group.key}-pareto",
-        "What PSNR costs",
-        caption,
-        "What PSNR costs",
-        (WIDTH, max(3.2, 0.2 * min(len(known), MOST_NAMED) + 0.8)),
-        draw,
-    )
+    size = WIDTH, max(3.2, 0.2 * min(len(known), MOST_NAMED) + 0.8)
+    title = "What PSNR costs"
+    return Item("pareto", group.key, title, drawing=drawing(caption, title, size, draw))
 
 
 def front(costs: np.ndarray, gains: np.ndarray) -> list[int]:

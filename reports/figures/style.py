@@ -4,8 +4,12 @@ Figures on disk use the light colours below. Where a figure is inlined in the pa
 CSS variable, so that the same drawing follows the reader's light or dark theme.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.colors import LinearSegmentedColormap
 
 INK, MUTED, GRID = "#1d2129", "#69707c", "#d5d9e0"
 """Text, secondary text, and lines that carry no data."""
@@ -23,6 +27,10 @@ SERIES = {
 }
 """Light colour to dark colour. The set is Okabe and Ito's, safe for colour-blind readers, a little darker where the
 original is too pale for thin lines on white."""
+
+CHANGE = ("#e07b1acc", "#e07b1a00", "#7f5fc900", "#7f5fc9cc")
+"""From lost to gained, clear where nothing changed, so that the ground of a light or a dark page shows through; orange
+and violet stay apart for colour-blind readers."""
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5))
@@ -62,6 +70,30 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
         )
         for i, label in enumerate(labels)
     }
+
+
+def told_apart(labels: Sequence[str], looks: Mapping[str, Look]) -> dict[str, Look]:
+    """The looks of these labels, where one of a colour used before gets a marker and a dash not used with it before."""
+    found: dict[str, Look] = {}
+    for label in labels:
+        look = looks[label]
+        kin = [other for other in found.values() if other.colour == look.colour]
+        marker = _unused(look.marker, MARKERS, [other.marker for other in kin])
+        dash = _unused(look.dash, DASHES, [other.dash for other in kin])
+        found[label] = replace(look, marker=marker, dash=dash)
+    return found
+
+
+def _unused(wanted: Any, choices: Sequence[Any], used: Sequence[Any]) -> Any:
+    """What is wanted if it is used least, or else the first of the choices that is."""
+    return min((wanted, *choices), key=used.count)
+
+
+def change_colours() -> "LinearSegmentedColormap":
+    """CHANGE as a colour map over -1 to 1."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("change", list(zip((0, 0.5, 0.5, 1), CHANGE, strict=True)))
 
 
 def stylesheet() -> str:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from reports.results import Entry, Group, mean
+from reports.groups import Entry, Group
+from reports.results import mean
 from reports.text import fixed, listed
 
 ALONE = {

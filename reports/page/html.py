@@ -16,18 +16,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.figures.drawings import Drawing
-from reports.figures.style import Look, stylesheet
+from reports.figures.style import looks, stylesheet
+from reports.groups import Collection, Group, setting
+from reports.item import Item
 from reports.labels import flatten
 from reports.page import pictures
 from reports.page.findings import finding
 from reports.paper import figures as paper_figures
 from reports.paper.claims import FAILS, HOLDS, UNMEASURED, Verdict
 from reports.paper.evidence import Family
-from reports.paper.tables import Versus
-from reports.results import Collection, Group, Result, setting
-from reports.tables import tables
-from reports.tables.tables import Cell, Column, Table
+from reports.results import Result
+from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
 
 TEMPLATES = Path(__file__).parent
@@ -48,11 +47,7 @@ class Section:
 
     group: Group
     finding: str
-    comparison: Table
-    figures: dict[str, Drawing]
-    matrices: list[Table]
-    costs: Table | None
-    unfinished: Table | None
+    items: list[Item]
 
     @property
     def seeds(self) -> str:
@@ -79,7 +74,7 @@ class Section:
             return None
         names = list(dict.fromkeys(name for task in tasks for name, value in task.items() if value not in (None, "")))
         rows = [[Cell(plain(task[name], 300) if name in task else NOTHING) for name in names] for task in tasks]
-        return Table("Tasks as the stream defines them", [Column(plain(name)) for name in names], rows)
+        return Table("Tasks as the stream defines them", [Column(plain(name)) for name in names], rows, kind="words")
 
     @property
     def data(self) -> str:
@@ -97,7 +92,7 @@ class Section:
             [Cell(task), Cell(str(source.train)), Cell(str(source.test)), Cell(leaking)]
             for task, source, leaking in zip(self.group.order, self.group.sources, leaks, strict=True)
         ]
-        return Table("Where the images come from", columns, rows)
+        return Table("Where the images come from", columns, rows, kind="words")
 
 
 @dataclass(frozen=True)
@@ -107,14 +102,12 @@ class PaperPart:
     Args:
         family: the runs.
         verdicts: what became of each claim.
-        beside: the paper's tables with ours.
-        figures: the paper's figures, made from our runs.
+        items: the paper's tables with ours, and its figures made from our runs.
     """
 
     family: Family
     verdicts: list[Verdict]
-    beside: list[Versus]
-    figures: dict[str, Drawing]
+    items: list[Item]
 
     @property
     def summary(self) -> str:
@@ -142,31 +135,21 @@ class Link:
     inside: str
 
 
-def section(group: Group, figures: Mapping[str, Drawing]) -> Section:
+def section(group: Group, items: Sequence[Item]) -> Section:
     """Gather what the page shows of one group.
 
     Args:
         group: what is compared.
-        figures: the group's drawings by the place they take, in the order in which they are shown.
+        items: the group's tables and figures in the order in which they are shown.
     """
-    costs = tables.costs(group)
-    return Section(
-        group=group,
-        finding=finding(group),
-        comparison=tables.comparison(group),
-        figures=dict(figures),
-        matrices=[tables.matrix(group, entry) for entry in group.entries],
-        costs=costs if len(costs.columns) > 1 else None,
-        unfinished=tables.unfinished(group.unfinished) if group.unfinished else None,
-    )
+    return Section(group, finding(group), list(items))
 
 
 def page(
     collection: Collection,
     parts: Sequence[PaperPart],
-    layer: Versus | None,
+    layer: Item | None,
     sections: Sequence[Section],
-    looks: Mapping[str, Look],
     files: Mapping[str, str | bytes],
 ) -> str:
     """The whole page.
@@ -176,7 +159,6 @@ def page(
         parts: the paper's claims, tables and figures, one for each family.
         layer: the paper's Table 6 with ours, where it was measured.
         sections: one per group.
-        looks: how each label is drawn.
         files: what lies beside the page: path relative to it (such as ``tables/runs.csv``) to content.
     """
     environment = Environment(
@@ -194,7 +176,7 @@ def page(
         "parts": parts,
         "layer": layer,
         "sections": sections,
-        "looks": looks,
+        "looks": looks(collection.labels),
         "links": links(files),
         "style": Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "script": Markup(script),
@@ -203,7 +185,7 @@ def page(
         "error_scale": pictures.error_scale(),
         "error_range": pictures.ERROR_RANGE,
         "quality": pictures.QUALITY,
-        "inline": lambda drawing: Markup(drawing.inline()),
+        "inline": lambda item: Markup(item.drawing.inline(item.key)),
         "fixed": fixed,
         "settings": settings,
         "command": command,

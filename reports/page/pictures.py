@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.core.metrics import psnr
 from benchmark.core.runs.directory import Run
-from reports.results import Group
+from reports.groups import Group
 
 Pixels = npt.NDArray[np.uint8]
 

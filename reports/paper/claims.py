@@ -8,9 +8,10 @@ import pandas as pd
 
 from benchmark.core.runs.layer_table import Row
 from benchmark.core.tables import TEXT, Column, Schema
+from reports.groups import Entry
 from reports.paper.evidence import DEFAULTS, FOUR_TASKS, NOISE_LEVELS, Family
 from reports.paper.tables import EXPERIMENTS
-from reports.results import Array, Entry
+from reports.results import Array
 from reports.seeds import paired, significance
 from reports.text import count, fixed, listed
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from reports.groups import Entry
 from reports.paper.evidence import Family
-from reports.results import Array, Entry
+from reports.results import Array
 from reports.text import fixed, plain
 
 COMPARES = (

@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmark import presets
 from benchmark.core.names import file_name
-from reports.results import PAPER, Collection, Entry, Result, distinct, entries, revision, setting, tasks
+from reports.groups import PAPER, Collection, Entry, distinct, entries, revision, setting, tasks
+from reports.results import Result
 
 FOUR_TASKS = ["derain", "denoise", "deblock", "deblur"]
 """The paper's order."""

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.drawings import WIDTH, Drawing, drawing
+from reports.figures.drawing import WIDTH, drawing
 from reports.figures.style import INK, MUTED, SERIES
+from reports.groups import Entry
+from reports.item import Item
 from reports.page.pictures import Scene, Shown, error_map, kept_images, look
 from reports.paper.control import COMPARES, control, curve
 from reports.paper.evidence import FOUR_TASKS, Family
 from reports.paper.tables import EXPERIMENTS
-from reports.results import Array, Entry
+from reports.results import Array
 from reports.text import fixed
 
 if TYPE_CHECKING:
@@ -35,13 +37,12 @@ SMALLEST = 0.0125
 """Share of the memory in Figures 5 and 6."""
 
 
-def beside(family: Family) -> dict[str, Drawing]:
-    """Those figures of the paper for which the family has all runs: name → drawing."""
-    found = {"figure4": last_task(family), "figure5": strips(family), "figure6": places(family)}
-    return {name: figure for name, figure in found.items() if figure is not None}
+def beside(family: Family) -> list[Item]:
+    """Those figures of the paper for which the family has all runs."""
+    return [item for item in (last_task(family), strips(family), places(family)) if item is not None]
 
 
-def last_task(family: Family) -> Drawing | None:
+def last_task(family: Family) -> Item | None:
     """Figure 4: validation PSNR after each epoch of the last task, one panel for each share of the memory.
 
     Where the control was run (:mod:`reports.paper.control`), its curve stands beside the paper's two.
@@ -83,9 +84,7 @@ def last_task(family: Family) -> Drawing | None:
         axes[0].set_ylabel("validation PSNR (dB)")
         max(axes[::-1], key=lambda axis: len(axis.lines)).legend(loc="lower right")
 
-    return drawing(
-        f"{family.key}-figure4",
-        "Figure 4: the last task, epoch by epoch",
+    figure = drawing(
         f"PSNR on the validation images after each epoch of {task}, the last of four tasks, with the knowledge of the "
         f"three before and without it. The arrow marks the gap after the first epoch. {COMPARES}"
         + (f" {CONTROL}" if controls else ""),
@@ -97,9 +96,10 @@ def last_task(family: Family) -> Drawing | None:
         (WIDTH if len(found) > 1 else WIDTH / 2, 3.0),
         draw,
     )
+    return Item("figure4", family.key, "Figure 4: the last task, epoch by epoch", drawing=figure)
 
 
-def places(family: Family) -> Drawing | None:
+def places(family: Family) -> Item | None:
     """Figure 6: PSNR of each task against its place in the order, one panel for each task."""
     found = [family.find(order=order, fraction=SMALLEST, sharing="fixed") for order in EXPERIMENTS]
     entries = [entry for entry in found if entry is not None]
@@ -126,9 +126,7 @@ def places(family: Family) -> Drawing | None:
         axes[0].set_ylabel("PSNR (dB)")
 
     lines = (f"{task} {' / '.join(fixed(float(value)) for value in values[task])}" for task in FOUR_TASKS)
-    return drawing(
-        f"{family.key}-figure6",
-        "Figure 6: a task at each place in the order",
+    figure = drawing(
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * SMALLEST:g} % of the "
         "memory. Bars are one standard deviation over seeds, where there are several. Dashed: the same task learned "
         "without sharing.",
@@ -136,6 +134,7 @@ def places(family: Family) -> Drawing | None:
         (WIDTH, 2.7),
         draw,
     )
+    return Item("figure6", family.key, "Figure 6: a task at each place in the order", drawing=figure)
 
 
 def scenes(family: Family) -> list[Scene]:
@@ -153,7 +152,7 @@ def scenes(family: Family) -> list[Scene]:
     return found
 
 
-def strips(family: Family) -> Drawing | None:
+def strips(family: Family) -> Item | None:
     """Figure 5 as a figure: for each task the whole picture, and the enlarged part as restored and its errors."""
     shown = [(scene, picture) for scene in scenes(family) if (picture := look(scene)) and not picture.missing]
     if not shown:
@@ -167,9 +166,7 @@ def strips(family: Family) -> Drawing | None:
         for row, (scene, picture) in enumerate(shown):
             _scene(grid[2 * row : 2 * row + 2], scene, picture)
 
-    return drawing(
-        f"{family.key}-figure5",
-        "Figure 5: pictures without and with sharing",
+    figure = drawing(
         f"Test images at {100 * SMALLEST:g} % of the memory: restored without sharing, and by the run that learned the "
         "task last, with what three tasks before had taught. The framed part is enlarged; below it its error, bright "
         "where it is far off.",
@@ -177,6 +174,7 @@ def strips(family: Family) -> Drawing | None:
         (WIDTH, 3.1 * len(shown)),
         draw,
     )
+    return Item("figure5", family.key, "Figure 5: pictures without and with sharing", drawing=figure)
 
 
 def _scene(axes: np.ndarray, scene: Scene, shown: Shown) -> None:

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from benchmark.core.runs.layer_table import Row
+from reports.groups import Entry
+from reports.item import Item
 from reports.paper import control
 from reports.paper.evidence import Family
 from reports.paper.published import Published, load
-from reports.results import Entry
 from reports.seeds import facts
-from reports.tables.tables import KNOWLEDGE, Cell, Column, Table, mark, number
+from reports.tables.marks import KNOWLEDGE, mark
+from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING, count, fixed
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, answers
@@ -30,38 +31,18 @@ EXPERIMENTS = [
 """The orders of Table 3, rotations of the first."""
 
 
-@dataclass(frozen=True)
-class Versus:
-    """One table of the paper, ours and the printed one.
-
-    Args:
-        name: ``table1`` to ``table7``.
-        paper: the printed table.
-        table: both, side by side.
-    """
-
-    name: str
-    paper: Published
-    table: Table
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        return f"Table {self.paper.table}"
-
-
-def beside(family: Family) -> list[Versus]:
+def beside(family: Family) -> list[Item]:
     """Every table of the paper of which the family holds at least one figure, but for the one about a layer."""
     found = []
     for name in ("table1", "table2", "table3", "table4", "table5", "table7"):
         paper = load(name)
         table = _orders(paper, family) if name == "table3" else _configurations(name, paper, family)
         if table is not None:
-            found.append(Versus(name, paper, table))
+            found.append(_item(name, paper, table, family.key))
     return found
 
 
-def layer(rows: Sequence[Row]) -> Versus:
+def layer(rows: Sequence[Row]) -> Item:
     """Table 6 beside what was measured on a layer here."""
     paper = load("table6")
     heads = paper.columns[1:]
@@ -97,8 +78,20 @@ def layer(rows: Sequence[Row]) -> Versus:
         "a forward pass, on the CPU that of the whole process. Trainable parameters are given as multiples of the "
         "method's first row, kernel parameters of the plain convolution's."
     )
-    return Versus(
-        "table6", paper, Table("Cost of more parameters in a layer, ours and the paper's", columns, cells, note=note)
+    table = Table(
+        "Cost of more parameters in a layer, ours and the paper's", columns, cells, note=note, kind="sortable"
+    )
+    return _item("table6", paper, table)
+
+
+def _item(name: str, paper: Published, table: Table, scope: str = "") -> Item:
+    return Item(
+        name,
+        scope,
+        f"Table {paper.table}",
+        table=table,
+        text=f"{paper.caption} Section {paper.section}. {paper.setting}",
+        notes=paper.notes,
     )
 
 
@@ -138,7 +131,7 @@ def _configurations(name: str, paper: Published, family: Family) -> Table | None
         sentences.append(KNOWLEDGE)
     if SHARING in own:
         sentences.append(control.note(family, paper.stream, paper.ours))
-    return Table(_caption(paper), columns, rows, note=" ".join(sentences))
+    return Table(_caption(paper), columns, rows, note=" ".join(sentences), kind="sortable")
 
 
 def _told(entry: Entry | None, wanted: Mapping[str, Any]) -> str:
@@ -209,7 +202,7 @@ def _orders(paper: Published, family: Family) -> Table | None:
         _mark_places(row)
         rows.append(row)
     note = facts(family.title, [entry for entry in found if entry is not None])
-    return Table(_caption(paper), columns, rows, note=note)
+    return Table(_caption(paper), columns, rows, note=note, kind="sortable")
 
 
 def _mark_places(row: list[Cell]) -> None:

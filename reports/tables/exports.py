@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmark.core.tables import frame_text
-from reports.tables.tables import Cell, Table
+from reports.tables.table import Cell, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -104,19 +103,6 @@ def latex(table: Table, name: str) -> str:
             "",
         ]
     )
-
-
-def files(table: Table, name: str) -> dict[str, str]:
-    """The table in all formats: path beside the page → content."""
-    return {
-        f"tables/{name}.csv": frame_text(frame(table)),
-        **documents(table, name),
-    }
-
-
-def documents(table: Table, name: str) -> dict[str, str]:
-    """The table in the formats of documents, for tables whose CSV is made from more than the page shows."""
-    return {f"tables/{name}.md": markdown(table), f"tables/{name}.tex": latex(table, name)}
 
 
 def _machine(cell: Cell) -> object:

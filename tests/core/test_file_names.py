@@ -18,7 +18,7 @@ from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.build import build
 from benchmark.streams.sources import Pictures
-from reports.results import collect
+from reports.groups import collect
 
 NAMES = [
     *(
@@ -107,7 +107,7 @@ def test_every_picture_of_a_report_is_its_own(tmp_path: Path) -> None:
         task, image, kind = path.stem.split("--")
         path.rename(run.image(task, names[image], kind))
     assert len(list((run.path / "images").iterdir())) == len(kept)
-    page = reports.build([tmp_path / "runs"], tmp_path / "page").read_text(encoding="utf-8")
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index.read_text(encoding="utf-8")
     shown = dict(strips(page))
     assert set(shown) == {(task, name) for task in ORDER for name in names.values()}
     assert len(set(shown.values())) == len(shown)
@@ -150,6 +150,6 @@ def test_groups_of_a_report_have_files_of_their_own(tmp_path: Path, one: dict, o
 def test_a_stream_may_be_called_paper(tmp_path: Path) -> None:
     for stream in ("paper", "four_tasks"):
         made_run(tmp_path / "runs", "mas", stream=stream, keeps=False)
-    page = reports.build([tmp_path / "runs"], tmp_path / "page").read_text(encoding="utf-8")
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index.read_text(encoding="utf-8")
     anchors = re.findall(r'\sid="([^"]+)"', page)
     assert len(anchors) == len(set(anchors))

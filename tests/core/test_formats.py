@@ -19,7 +19,8 @@ from benchmark.core.tables import TEXT, Column, Schema
 from benchmark.engine.events import Reporter
 from benchmark.engine.local import execute, resolve
 from benchmark.planning import plan
-from reports.results import collect, read
+from reports.groups import collect
+from reports.results import read
 
 OLD = ROOT / "tests" / "fixtures" / "run-format-1"
 """A run of finetune at smoke on five test images, two of which shared their files; made before formats had a number."""
@@ -49,7 +50,7 @@ def test_pictures_of_an_old_run_are_found_unless_it_is_unclear_whose_they_are(ol
         assert old.image("grain", name, "final") == old.path / "images" / f"grain--{spelled}--final.png"
         assert old.image("grain", name, "final").is_file()
     assert not any(old.image("grain", name, "clean").is_file() for name in ("Tulip 3", "Tulip-3"))
-    page = reports.build([tmp_path / "old"], tmp_path / "page").read_text(encoding="utf-8")
+    page = reports.build([tmp_path / "old"], tmp_path / "page").index.read_text(encoding="utf-8")
     assert [page.count(f'data-image="{name}"') for name in ("007", "NA", "Rose (1)", "Tulip 3", "Tulip-3")] == [
         1,
         1,

@@ -20,10 +20,10 @@ from benchmark.engine.local import execute, resolve
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
-from reports.results import collect
-from reports.tables import exports, frames
-from reports.tables.tables import Cell, Table
-from reports.tables.tables import Column as Heading
+from reports.groups import collect
+from reports.tables import comparison, exports, matrix
+from reports.tables.table import Cell, Table
+from reports.tables.table import Column as Heading
 
 HOSTILE = [
     *(
@@ -176,7 +176,7 @@ def test_names_like_numbers_join_with_their_pictures(tmp_path: Path) -> None:
             for path in list((run.path / "images").glob(f"*--{old}--*")):
                 task, _, kind = path.stem.split("--")
                 path.rename(run.image(task, new, kind))
-        page = reports.build([tmp_path / str(number)], tmp_path / f"page{number}").read_text(encoding="utf-8")
+        page = reports.build([tmp_path / str(number)], tmp_path / f"page{number}").index.read_text(encoding="utf-8")
         counts.append(page.count("image/webp"))
         assert all(f'data-image="{image}"' in page for image in images)
     assert counts[0] == counts[1] > 8
@@ -185,7 +185,7 @@ def test_names_like_numbers_join_with_their_pictures(tmp_path: Path) -> None:
 def test_counts_in_the_reports_tables_stay_whole_beside_missing_ones(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", keeps=False)
     (made_run(tmp_path / "runs", seed=3).path / "config.yaml").write_text("[]")
-    page = reports.build([tmp_path / "runs"], tmp_path / "page")
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index
     runs = pd.read_csv(page.parent / "tables" / "runs.csv", dtype=str, keep_default_na=False).set_index("state")
     assert list(runs.loc["finished", ["seed", "tasks measured", "tasks"]]) == ["0", "4", "4"]
     assert list(runs.loc["unreadable", ["seed", "tasks"]]) == ["", ""]
@@ -203,7 +203,7 @@ def test_a_task_may_be_called_like_a_column(tmp_path: Path) -> None:
     order = ["mean", "denoise", "score", "seed"]
     made_run(tmp_path, order=order)
     (group,) = collect([tmp_path]).groups
-    row = frames.comparison(group).iloc[1]
+    row = comparison.frame(group).iloc[1]
     assert row["mean at place 1 psnr"] == 30.0
     assert row["mean psnr"] == pytest.approx(np.mean([30.0, 25.0, 28.0, 26.0]))
 
@@ -212,8 +212,8 @@ def test_a_task_with_a_long_name_keeps_it_and_its_pictures(tmp_path: Path) -> No
     order = ["a" * 80 + "_1", "a" * 80 + "_2"]
     made_run(tmp_path / "runs", order=order)
     (group,) = collect([tmp_path / "runs"]).groups
-    assert set(frames.matrix(group)["task"]) == set(order)
-    page = reports.build([tmp_path / "runs"], tmp_path / "page").read_text(encoding="utf-8")
+    assert set(matrix.frame(group)["task"]) == set(order)
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index.read_text(encoding="utf-8")
     assert page.count('class="strip"') == 4
 
 

@@ -17,7 +17,7 @@ from benchmark.data.checks.check import check
 from benchmark.engine import recorder
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
-from reports.results import collect
+from reports.groups import collect
 
 SIZE = (60, 50)
 Root = Path

@@ -28,7 +28,7 @@ from benchmark.engine.events import Reporter
 from benchmark.engine.local import environment, execute, resolve
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
-from reports.results import collect
+from reports.groups import collect
 from strategies import registry
 from strategies.base import Strategy
 

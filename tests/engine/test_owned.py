@@ -20,9 +20,10 @@ from benchmark.engine.recorder import load_checkpoint, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from reports import terminal
+from reports.groups import collect
 from reports.paper.claims import judge
 from reports.paper.evidence import families
-from reports.results import collect, read
+from reports.results import read
 from strategies.cmc.network import CMCNetwork, fold
 
 ORDER = ("derain", "denoise", "deblock")
@@ -156,14 +157,16 @@ class TestReports:
         stream = io.StringIO()
         terminal.show(told, Console(file=stream, width=200))
         assert "0 of 6 outputs changed, and 0 of 84 tensors that they depend on" in stream.getvalue()
-        page = reports.build([told.path], tmp_path / "page").read_text(encoding="utf-8")
+        page = reports.build([told.path], tmp_path / "page").index.read_text(encoding="utf-8")
         assert "0 of 84 tensors" in page
         assert "proof, for any image" in page
         table = next((tmp_path / "page" / "tables").glob("*-comparison.csv")).read_text(encoding="utf-8")
         assert "owned tensors changed,owned tensors compared" in table
 
     def test_runs_from_before_have_no_word_of_them(self, tmp_path: Path) -> None:
-        page = reports.build([made_run(tmp_path / "runs", "cmc").path], tmp_path / "page").read_text(encoding="utf-8")
+        page = reports.build([made_run(tmp_path / "runs", "cmc").path], tmp_path / "page").index.read_text(
+            encoding="utf-8"
+        )
         assert not re.search(r"\d tensors", page)
         assert "proof, for any image" not in page
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from made_runs import LEARNED, ORDER, made_run
 
+from reports.groups import collect
+from reports.item import Item
 from reports.paper import figures, tables
 from reports.paper.claims import judge
 from reports.paper.evidence import Family, families
-from reports.results import collect
 from reports.tables import exports
 
 CMC = {"fraction": 0.05, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
@@ -28,7 +29,7 @@ def with_control(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return family_of(tmp_path_factory.mktemp("control"), "fixed", "none", "copy")
 
 
-def table_1(family: Family) -> tables.Versus:
+def table_1(family: Family) -> Item:
     return next(one for one in tables.beside(family) if one.name == "table1")
 
 
@@ -62,14 +63,14 @@ def test_it_changes_no_verdict(with_control: Family, tmp_path: Path) -> None:
 def test_figure_4_has_its_curve_where_it_was_run(with_control: Family, tmp_path: Path) -> None:
     drawn = figures.last_task(with_control)
     assert drawn is not None
-    assert "includes that of the start" in drawn.caption
-    assert "copy of the last kernel" in drawn.caption
-    assert drawn.description == "5 %: gap +1.00 dB, from a copy +0.75 dB"
+    assert "includes that of the start" in drawn.drawing.caption
+    assert "copy of the last kernel" in drawn.drawing.caption
+    assert drawn.drawing.description == "5 %: gap +1.00 dB, from a copy +0.75 dB"
     plain = figures.last_task(family_of(tmp_path, "fixed", "none"))
     assert plain is not None
-    assert "includes that of the start" in plain.caption
-    assert "copy" not in plain.caption
-    assert plain.description == "5 %: gap +1.00 dB"
+    assert "includes that of the start" in plain.drawing.caption
+    assert "copy" not in plain.drawing.caption
+    assert plain.drawing.description == "5 %: gap +1.00 dB"
 
 
 def test_without_the_control_the_note_still_tells_what_is_compared(tmp_path: Path) -> None:

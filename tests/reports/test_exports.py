@@ -12,11 +12,11 @@ from made_runs import LEARNED, PROTOCOL, made_run
 import reports
 from benchmark import presets
 from reports.folder import MARK
+from reports.groups import collect
 from reports.paper import tables
 from reports.paper.evidence import Family, families
-from reports.results import collect
 from reports.tables import exports
-from reports.tables.tables import Cell, Column, Table
+from reports.tables.table import Cell, Column, Table
 
 CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 PACKNET = {"fraction": 0.2}

@@ -5,11 +5,11 @@ import pytest
 from made_runs import made_run
 
 from benchmark.core.runs.directory import Run
-from reports.figures.pareto import front, pareto, spread
-from reports.figures.style import looks
-from reports.results import collect
-from reports.tables import frames
-from reports.tables.tables import costs
+from reports.figures.drawing import Drawing
+from reports.figures.pareto import front, item, spread
+from reports.groups import Group, collect
+from reports.tables import comparison, costs
+from reports.tables.table import Table
 
 
 def test_the_front_is_what_nothing_beats() -> None:
@@ -48,8 +48,7 @@ def test_every_strategy_is_named_once_in_each_panel(tmp_path: Path) -> None:
     for number, name in enumerate(names):
         made_run(tmp_path, name, shift=number / 10)
     (group,) = collect([tmp_path]).groups
-    drawing = pareto(group, looks([entry.label for entry in group.entries]))
-    assert drawing is not None
+    drawing = drawn(group)
     assert all(drawing.svg.count(f">{name}<") == 2 for name in names)
     assert drawing.png.startswith(b"\x89PNG")
 
@@ -59,7 +58,21 @@ def test_nothing_is_drawn_without_costs(tmp_path: Path) -> None:
     lines = (run.path / "ledger.csv").read_text().splitlines()
     (run.path / "ledger.csv").write_text(lines[0] + "\n")
     (group,) = collect([tmp_path]).groups
-    assert pareto(group, looks([entry.label for entry in group.entries])) is None
+    assert item(group) is None
+
+
+def drawn(group: Group) -> Drawing:
+    found = item(group)
+    assert found is not None
+    assert found.drawing is not None
+    return found.drawing
+
+
+def shown(group: Group) -> Table:
+    found = costs.item(group)
+    assert found is not None
+    assert found.table is not None
+    return found.table
 
 
 def kept(run: Run, **quantities: float) -> None:
@@ -76,20 +89,19 @@ def test_images_that_are_needed_again_are_a_cost(tmp_path: Path) -> None:
     (group,) = collect([tmp_path]).groups
     stored = {entry.label: entry.mean("kept_bytes") for entry in group.entries}
     assert stored == {"finetune": 2**14, "cumulative": 2**14 + 2**20, "replay": 2**14}
-    told = {row[0].text: [cell.text for cell in row] for row in costs(group).rows}
+    told = {row[0].text: [cell.text for cell in row] for row in shown(group).rows}
     assert "1.02 MiB" in told["cumulative"]
-    assert frames.comparison(group).set_index("label").loc["cumulative", "stored with data"] == 2**14 + 2**20
+    assert comparison.frame(group).set_index("label").loc["cumulative", "stored with data"] == 2**14 + 2**20
 
 
 def test_what_older_runs_keep_is_not_counted_rather_than_nothing(tmp_path: Path) -> None:
     for name in ("finetune", "cmc", "together"):
         made_run(tmp_path, name)
     (group,) = collect([tmp_path]).groups
-    told = {row[0].text: [cell.text for cell in row] for row in costs(group).rows}
+    told = {row[0].text: [cell.text for cell in row] for row in shown(group).rows}
     assert "not counted" in told["together"]
     assert "not counted" not in told["cmc"] + told["finetune"]
-    drawing = pareto(group, looks([entry.label for entry in group.entries]))
-    assert drawing is not None
+    drawing = drawn(group)
     assert ">together<" not in drawing.svg
     assert "counted: together." in drawing.caption
 
@@ -98,6 +110,5 @@ def test_those_told_the_task_have_a_front_of_their_own(tmp_path: Path) -> None:
     for shift, name in enumerate(("cmc", "finetune")):
         made_run(tmp_path, name, shift=shift)
     (group,) = collect([tmp_path]).groups
-    drawing = pareto(group, looks([entry.label for entry in group.entries]))
-    assert drawing is not None
+    drawing = drawn(group)
     assert "the dashed one among those that are not" in drawing.caption

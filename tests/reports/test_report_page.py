@@ -13,8 +13,8 @@ from made_runs import ORDER, made_run
 from PIL import Image
 
 import reports
+from reports.groups import Group, collect
 from reports.page import html, pictures
-from reports.results import Group, collect
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
 LONG = "a_strategy_whose_name_is_long_and_has_no_place_to_break_it"
@@ -31,7 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_run(folder / "runs", HOSTILE, shift=-1.0, settings={"note": "<img src=x onerror=alert(1)>"})
     made_run(folder / "runs", LONG, shift=-2.0, keeps=False)
     made_run(folder / "runs", "packnet", state="failed", done=2)
-    return reports.build([folder / "runs"], folder / "out")
+    return reports.build([folder / "runs"], folder / "out").index
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_pictures_stay_within_their_budget(group: Group) -> None:
 def test_a_page_stays_below_its_largest_size(report: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = len(page.encode()) - 5_000
     monkeypatch.setattr(html, "LARGEST", largest)
-    smaller = reports.build([report.parent.parent / "runs"], report.parent.parent / "smaller").read_text("utf-8")
+    smaller = reports.build([report.parent.parent / "runs"], report.parent.parent / "smaller").index.read_text("utf-8")
     assert largest // 2 < len(smaller.encode()) <= largest
     assert "left out" in smaller
     assert "left out" not in page
@@ -324,7 +324,7 @@ def test_only_what_there_is_can_be_chosen(browser: Browser, tmp_path: Path) -> N
         for run in (first, second):
             run.image("denoise", "chelsea", kind).unlink()
     second.image("denoise", "china", "final").unlink()
-    browser.open(reports.build([tmp_path / "runs"], tmp_path / "out"))
+    browser.open(reports.build([tmp_path / "runs"], tmp_path / "out").index)
     browser.run("document.querySelector('.compare select').focus()")
     browser.press("ArrowDown", 40)
     denoise = browser.run(COMPARE)

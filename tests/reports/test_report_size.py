@@ -8,9 +8,10 @@ import pytest
 from conftest import ROOT
 from made_runs import made_run
 
-from reports.figures.drawings import CHOICE, MOST_LINES, MOST_PANELS, leading, wrapped
+from reports.figures.drawing import wrapped
+from reports.figures.leading import CHOICE, MOST_LINES, MOST_PANELS, leading
+from reports.groups import collect
 from reports.page.html import LARGEST
-from reports.results import collect
 
 RUNS = 200
 

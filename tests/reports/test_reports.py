@@ -17,15 +17,16 @@ import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from reports import terminal
-from reports.figures import drawings, style
+from reports.figures import forgetting, matrix, style
+from reports.groups import collect
 from reports.labels import labels
 from reports.page import html
 from reports.page.findings import finding
 from reports.paper import published
 from reports.paper import tables as paper_tables
 from reports.paper.evidence import families
-from reports.results import collect, read
-from reports.tables import frames, tables
+from reports.results import read
+from reports.tables import comparison as comparisons
 from strategies.traits import Traits
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
@@ -43,7 +44,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_run(folder / "runs", "mas", preset="smoke")
     damaged = made_run(folder / "runs", "damaged", preset="other")
     (damaged.path / "metrics.csv").write_text("not,a,table\n1,2,3\n")
-    return reports.build([folder / "runs"], folder / "out")
+    return reports.build([folder / "runs"], folder / "out").index
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +106,14 @@ def test_those_told_the_task_and_those_not_are_ranked_by_themselves(tmp_path: Pa
     sentence = finding(group)
     assert sentence.startswith("Of the strategies told the task at test time, cmc has the highest mean PSNR")
     assert "; of those not told, together, 28.25 dB" in sentence
-    table = tables.comparison(group)
+    table = comparisons.table(group)
     assert table.columns[1].head == "told the task"
     rows = {row[0].text: row for row in table.rows[1:]}
     assert {label: row[1].text for label, row in rows.items()} == {
         **{"cmc": "yes", "finetune": "no", "packnet": "yes", "together": "no"}
     }
     assert [label for label, row in rows.items() if row[2].best] == ["cmc", "together"]
-    page = reports.build([tmp_path / "runs"], tmp_path / "page")
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index
     assert sentence in page.read_text(encoding="utf-8")
     for ending in ("csv", "md", "tex"):
         assert "told the task" in (page.parent / f"tables/four_tasks-quick-comparison.{ending}").read_text("utf-8")
@@ -155,11 +156,11 @@ def test_what_a_task_trains_stands_beside_the_plain_network(tmp_path: Path) -> N
         if name == "cmc":
             run.update_status(backbone_parameters=200)
     (group,) = collect([tmp_path]).groups
-    table = tables.comparison(group)
+    table = comparisons.table(group)
     place = [column.head for column in table.columns].index("trained per task")
     cells = {row[0].text: (row[place].text, row[place].small) for row in table.rows[1:]}
     assert cells == {"cmc": ("0.25×", "50"), "finetune": ("200", ""), "packnet": ("–", "")}
-    frame = frames.comparison(group).set_index("label")
+    frame = comparisons.frame(group).set_index("label")
     assert frame.loc["cmc", ["trained per task", "trained per task in plain backbones"]].tolist() == [50, 0.25]
 
 
@@ -236,7 +237,7 @@ def test_command_names_every_setting(tmp_path: Path) -> None:
 
 def test_a_report_on_unfinished_runs_only(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", state="running", done=0)
-    text = reports.build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
+    text = reports.build([tmp_path / "runs"], tmp_path / "out").index.read_text(encoding="utf-8")
     assert "No run of this comparison has finished yet." in text
     assert "nothing was measured" in text
 
@@ -246,15 +247,15 @@ def test_a_run_measured_only_at_its_end(tmp_path: Path) -> None:
     run = made_run(tmp_path / "runs", "together")
     metrics = run.metrics
     metrics[metrics["after"].isin([0, 4])].to_csv(run.path / "metrics.csv", index=False)
-    index = reports.build([tmp_path / "runs"], tmp_path / "out")
+    index = reports.build([tmp_path / "runs"], tmp_path / "out").index
     row = pd.read_csv(index.parent / "tables" / "four_tasks-quick-comparison.csv").iloc[1]
     assert row["mean psnr"] == pytest.approx(np.mean(LEARNED))
     assert np.isnan(row["mean forgetting"])
 
 
 def test_figures_are_text_and_repeat_exactly(report: Path) -> None:
-    (group, *_), looks = (c := collect([report.parent.parent / "runs"])).groups, style.looks(c.labels)
-    again = drawings.matrices(group, looks).svg
+    group, *_ = collect([report.parent.parent / "runs"]).groups
+    again = matrix.matrices(group).svg
     stored = (report.parent / "figures" / "four_tasks-quick-matrix.svg").read_text(encoding="utf-8")
     assert again == stored
     assert "<text" in stored
@@ -262,8 +263,11 @@ def test_figures_are_text_and_repeat_exactly(report: Path) -> None:
 
 
 def test_inline_figures_follow_the_theme(report: Path) -> None:
-    (group, *_), looks = (c := collect([report.parent.parent / "runs"])).groups, style.looks(c.labels)
-    inline = drawings.retention(group, frames.matrix(group), looks).inline()
+    group, *_ = collect([report.parent.parent / "runs"]).groups
+    drawn = forgetting.item(group)
+    assert drawn is not None
+    assert drawn.drawing is not None
+    inline = drawn.drawing.inline(drawn.key)
     assert inline.startswith("<svg")
     assert "var(--ink)" in inline
     assert style.INK not in inline
@@ -310,7 +314,7 @@ def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) 
     assert "The paper’s claims" in page
     assert "Table 2" in page
     made_run(tmp_path / "runs", strategy="finetune", stream="noise_levels")
-    other = reports.build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
+    other = reports.build([tmp_path / "runs"], tmp_path / "out").index.read_text(encoding="utf-8")
     assert "The paper’s claims" not in other
     assert "Table 2" not in other
 
@@ -361,11 +365,11 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     assert [entry.label for entry in plain_group.entries] == ["cmc", "packnet"], "older runs keep their place"
     assert plain_group.headings == ORDER
     assert mixed.headings == ["derain (embedded)", "denoise (CBSD68)", "deblock (embedded)", "deblur (embedded)"]
-    assert [column.over for column in tables.comparison(mixed).columns if column.over][2] == "denoise (CBSD68)"
-    page = reports.build([tmp_path / "runs"], tmp_path / "report").read_text()
+    assert [column.over for column in comparisons.table(mixed).columns if column.over][2] == "denoise (CBSD68)"
+    page = reports.build([tmp_path / "runs"], tmp_path / "report").index.read_text()
     assert "CBSD68 (68 test images)" in page
     assert "Where the images come from" in page
-    note = tables.comparison(mixed).note
+    note = comparisons.table(mixed).note
     assert "test images: embedded (3 photographs) for derain, deblock and deblur, CBSD68 (68 test images)" in note
     assert "for denoise; training images: embedded (3 photographs)." in note
     made_run(tmp_path / "alone", "together", sources=sources)
@@ -388,12 +392,12 @@ def test_a_table_tells_where_its_runs_were_not_computed_alike(tmp_path: Path) ->
     made_run(tmp_path / "runs", "cmc")
     other = made_run(tmp_path / "runs", "mas")
     (group,) = collect([tmp_path / "runs"]).groups
-    assert "computed alike" not in tables.comparison(group).note
+    assert "computed alike" not in comparisons.table(group).note
     for change in ({"threads": 1}, {"device": "NVIDIA H100"}, {"torch": "2.16.0"}):
         environment = {"torch": "2.15.0", "threads": 2, "device": "cpu"} | change
         (other.path / "environment.json").write_text(json.dumps(environment))
         (group,) = collect([tmp_path / "runs"]).groups
-        note = tables.comparison(group).note
+        note = comparisons.table(group).note
         assert "Not all computed alike (" in note
         assert str(next(iter(change.values()))) in note
         assert "threads: 2" in note

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from benchmark.core.errors import unknown
@@ -43,6 +44,10 @@ class Published:
     stream: str = "four_tasks"
     metrics: list[str] = field(default_factory=lambda: ["psnr"])
     ours: list[dict[str, Any]] = field(default_factory=list)
+
+    def frame(self) -> pd.DataFrame:
+        """The table as printed: texts."""
+        return pd.DataFrame(self.rows, columns=self.columns, dtype=object)
 
 
 def names() -> list[str]:

@@ -1,0 +1,88 @@
+"""What a task took from the tasks before it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reports.figures.drawing import WIDTH, drawing, short
+from reports.figures.leading import CHOICE, MOST_PANELS, leading
+from reports.figures.style import GRID, INK, change_colours, looks
+from reports.groups import Entry, Group
+from reports.item import Item
+from reports.text import fixed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ALONE = "independent"
+"""The strategy that gives every task a network of its own."""
+
+
+def item(group: Group) -> Item | None:
+    """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
+
+    None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries of the
+    same backbone and training that learned one task after another; of more than MOST_PANELS, the leading ones.
+    """
+    alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
+    if alone is None:
+        return None
+    alike = [
+        entry
+        for entry in group.entries
+        if entry is not alone and _network(entry) == _network(alone) and np.isfinite(np.diag(entry.mean("psnr"))).all()
+    ]
+    if not alike:
+        return None
+    shown = leading(alike, MOST_PANELS)
+    level = np.diag(alone.mean("psnr"))
+    gains = np.array([np.diag(entry.mean("psnr")) - level for entry in shown])
+    colours = looks(group.labels)
+    limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
+    names = [short(entry.label) for entry in shown]
+
+    def draw(figure: "Figure") -> None:
+        import seaborn as sns
+
+        axis = figure.subplots()
+        axis.grid(False)
+        sns.heatmap(
+            pd.DataFrame(gains, index=names, columns=[short(task, 14) for task in group.order]),
+            ax=axis,
+            vmin=-limit,
+            vmax=limit,
+            cmap=change_colours(),
+            annot=np.array([[fixed(gain, sign=True) for gain in row] for row in gains]),
+            fmt="",
+            annot_kws={"color": INK, "fontsize": 8.5},
+            linewidths=0.8,
+            linecolor=GRID,
+            cbar=False,
+        )
+        axis.tick_params(axis="y", rotation=0)
+        axis.tick_params(axis="x", rotation=0)
+        for label, entry in zip(axis.get_yticklabels(), shown, strict=True):
+            label.set_color(colours[entry.label].colour)
+
+    caption = (
+        "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
+        f"({alone.label}): what a task took from earlier tasks, or what its share of the network costs it. Violet is "
+        "better than alone, orange worse."
+    )
+    if len(shown) < len(alike):
+        caption += f" Shown are {len(shown)} of {len(alike)}, {CHOICE}."
+    figure = drawing(
+        caption,
+        "; ".join(
+            f"{name}: mean {fixed(float(row.mean()), sign=True)} dB" for name, row in zip(names, gains, strict=True)
+        ),
+        (min(WIDTH, 0.085 * max(map(len, names)) + 0.85 * len(group.order) + 0.6), 0.3 * len(shown) + 0.6),
+        draw,
+    )
+    return Item("transfer", group.key, "What a task took from earlier ones", drawing=figure)
+
+
+def _network(entry: Entry) -> tuple[Any, Any]:
+    config = entry.results[0].config
+    return config.get("backbone"), config.get("training")

@@ -1,0 +1,305 @@
+"""Which results may be compared.
+
+Results of one configuration that differ only in the seed form an :class:`Entry`, which is a row of a table and a line
+of a figure. Entries that may be compared (same stream, tasks in the same order, preset and data) form a
+:class:`Group`; nothing is ever compared across groups.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.errors import UserError
+from benchmark.core.names import file_name
+from benchmark.core.runs.directory import Run, find_runs
+from reports.labels import labels as labels_of
+from reports.results import EMBEDDED, Array, Images, Result, Source, mean, read
+from reports.text import plain
+from strategies.traits import WORDS, answers
+
+IRRELEVANT = ("workers", "tile", "root", "fallback", "cache")
+"""Settings of the data section that no result depends on, or only by way of the sources they lead to.
+
+The side of tiles matters for deformable layers alone, and there for pixels near a seam."""
+
+DEFINITION = ("name", "degradation", "train", "test", "again")
+"""What makes a task, beside its sources."""
+
+PAPER = "paper-"
+"""How the keys of what belongs to the paper begin; that of a group never does, whatever its stream is called."""
+
+CONFIGURATION = ("strategy", "backbone", "training", "settings", "plugin")
+"""What two runs must have in common, beyond the above, to be seeds of one configuration."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Finished runs of one configuration, one per seed.
+
+    Args:
+        label: the name it has in tables and figures.
+        results: its runs in order of seed, at least one.
+    """
+
+    label: str
+    results: list[Result]
+
+    def values(self, name: str) -> Array:
+        """One of the result's figures for every seed: (S,) or (S, ...)."""
+        return np.array([getattr(result, name) for result in self.results], dtype=float)
+
+    def mean(self, name: str) -> Any:
+        """The figure's mean over the seeds, of the figure's own shape."""
+        return self.values(name).mean(axis=0)
+
+    def spread(self, name: str) -> Any:
+        """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
+        values = self.values(name)
+        return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+    @property
+    def settings_from(self) -> str:
+        """Where the strategy's settings come from, in words."""
+        return next((result.settings_from for result in self.results if result.settings_from), "")
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """The strategy's traits in words: heading to yes, no or unknown."""
+        return answers(next((result.traits for result in self.results if result.traits), None))
+
+    @property
+    def told(self) -> str:
+        """Whether the strategy is told the task at test time: yes, no or unknown."""
+        return self.traits[WORDS["needs_task_id"]]
+
+    @property
+    def changed(self) -> tuple[int, int] | None:
+        """Changed and compared outputs, over all seeds; None when a seed lacks the measurement."""
+        return added([result.changed for result in self.results])
+
+    @property
+    def owned(self) -> tuple[int, int] | None:
+        """The same of the tensors on which those outputs depend."""
+        return added([result.owned for result in self.results])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be compared: same stream, order, preset, data, sources and revision of the shared code.
+
+    Args:
+        key: a short name for files and anchors, unique in the report.
+        number: counts the groups whose stream and preset have the same names, from 1; 0 where there is only one.
+        stream: the stream's name.
+        order: its tasks, in the order they are learned.
+        preset: the preset's name.
+        data: the data section of the configuration.
+        sources: for each task, where its images come from.
+        entries: what is compared; empty when no run has finished.
+        unfinished: runs that did not finish, with what they have.
+        labels: those of the whole collection.
+    """
+
+    key: str
+    number: int
+    stream: str
+    order: list[str]
+    preset: str
+    data: Any
+    sources: tuple[Source, ...]
+    entries: list[Entry]
+    unfinished: list[Result] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Stream and preset in words, unique in the report."""
+        more = f" ({self.number}: {self.order[0]} first)" if self.number else ""
+        return f"{self.stream}, preset {self.preset}{more}"
+
+    @property
+    def headings(self) -> list[str]:
+        """The name of each task; with the source of its test images where not all images are embedded."""
+        if self.embedded:
+            return self.order
+        return [f"{task} ({source.test.name})" for task, source in zip(self.order, self.sources, strict=True)]
+
+    @property
+    def embedded(self) -> bool:
+        """Whether all images are embedded."""
+        return all(source.train.name == source.test.name == EMBEDDED for source in self.sources)
+
+    @property
+    def results(self) -> list[Result]:
+        """Every run of the group, finished ones first."""
+        return [result for entry in self.entries for result in entry.results] + self.unfinished
+
+    @property
+    def labelled(self) -> list[tuple[str, Result]]:
+        """Every run with the name it has in tables; of one that did not finish its state is told."""
+        finished = [(entry.label, result) for entry in self.entries for result in entry.results]
+        return finished + [(f"{result.strategy} ({result.state})", result) for result in self.unfinished]
+
+    def input(self, name: str) -> Array:
+        """``input_psnr`` or ``input_ssim``, (T,): the mean over the runs, which should agree."""
+        found = np.array([getattr(result, name) for result in self.results])
+        return np.array([mean(column) for column in found.T])
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run directory whose files cannot be used, and why."""
+
+    run: Run
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything that one report is about.
+
+    Args:
+        groups: what may be compared.
+        unreadable: what could not be read.
+        labels: every label once; the position of a label decides how it is drawn.
+    """
+
+    groups: list[Group]
+    unreadable: list[Unreadable]
+    labels: list[str] = field(default_factory=list)
+
+
+def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """Changed and compared over several runs; None when a run lacks the measurement."""
+    known = [count for count in counts if count is not None]
+    return (sum(c for c, _ in known), sum(n for _, n in known)) if len(known) == len(counts) else None
+
+
+def collect(paths: Sequence[Path]) -> Collection:
+    """Read every run at or below the paths, and sort them into comparable groups.
+
+    Raises:
+        UserError: a path does not exist, or there is no run at all.
+    """
+    results, unreadable = [], []
+    for run in find_runs(paths):
+        try:
+            results.append(read(run))
+        except UserError as error:
+            unreadable.append(Unreadable(run, str(error)))
+    groups = _groups(results)
+    labels = list(dict.fromkeys(entry.label for group in groups for entry in group.entries))
+    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels)
+
+
+def _text(values: Any) -> str:
+    """Equal for equal values, whatever the order of their keys."""
+    return json.dumps(values, sort_keys=True, default=str)
+
+
+def _stream(config: dict[str, Any]) -> str:
+    """The stream's name; a stream from a file is named after it, wherever the file lay."""
+    return plain(Path(str(config.get("stream"))).name.removesuffix(".yaml").removesuffix(".yml"))
+
+
+def setting(result: Result) -> dict[str, Any]:
+    """What two runs must have in common to be compared in any way: stream, preset and data, but not the order."""
+    data = result.config.get("data")
+    if isinstance(data, dict):
+        data = {name: value for name, value in data.items() if name not in IRRELEVANT}
+    return {
+        "stream": _stream(result.config),
+        "preset": plain(result.config.get("preset")),
+        "data": data,
+        "revision": revision(result, "training"),
+    }
+
+
+def revision(result: Result, part: str) -> int:
+    """The revision of the shared code (``training``) or of the ``strategy`` behind a run; 1 where it does not say."""
+    revisions = result.config.get("revisions")
+    number = revisions.get(part) if isinstance(revisions, dict) else None
+    return number if isinstance(number, int) else 1
+
+
+def tasks(result: Result) -> list[Any]:
+    """What must be equal of each task, in order, to compare it: its name, definition and where its images come from.
+
+    Entries of a definition that are empty or not in DEFINITION do not count, and neither does what a run says about
+    embedded images that hold the usual pixels, so that older runs keep their place.
+    """
+    given = result.config.get("tasks")
+    definitions: list[dict[str, Any]] = [{}] * len(result.sources)
+    if isinstance(given, list) and len(given) == len(definitions) and all(isinstance(task, dict) for task in given):
+        definitions = given
+    return [
+        [
+            name,
+            {key: task[key] for key in DEFINITION if task.get(key)},
+            [_compared(source.train), _compared(source.test)],
+        ]
+        for name, task, source in zip(result.config["order"], definitions, result.sources, strict=True)
+    ]
+
+
+def _compared(images: Images) -> list[str]:
+    return [images.name, "" if images.name == EMBEDDED else images.release, images.digest]
+
+
+def _groups(results: Sequence[Result]) -> list[Group]:
+    apart: dict[str, list[Result]] = {}
+    for result in results:
+        apart.setdefault(_text([setting(result), tasks(result)]), []).append(result)
+    names = [(setting(members[0])["stream"], setting(members[0])["preset"]) for members in apart.values()]
+    first = {name: place for place, name in reversed(list(enumerate(names)))}
+    ranked = sorted(zip(names, apart.values(), strict=True), key=lambda pair: (first[pair[0]], -len(pair[1])))
+    groups: list[Group] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    names_of_files = [file_name(f"{stream}-{preset}") for (stream, preset), _ in ranked]
+    keys = distinct([f"stream-{name}" if name.startswith(PAPER) else name for name in names_of_files])
+    for key, (name, members) in zip(keys, ranked, strict=True):
+        stream, preset = name
+        seen[name] += 1
+        told = next((member for member in members if member.config.get("sources")), members[0])
+        groups.append(
+            Group(
+                key=key,
+                number=seen[name] if names.count(name) > 1 else 0,
+                stream=stream,
+                order=[plain(task) for task in told.config["order"]],
+                preset=preset,
+                data=told.config.get("data"),
+                sources=told.sources,
+                entries=entries([member for member in members if member.finished]),
+                unfinished=[member for member in members if not member.finished],
+            )
+        )
+    return groups
+
+
+def distinct(keys: Sequence[str]) -> list[str]:
+    """The keys, those that come again with a number behind them; none is given twice."""
+    taken: dict[str, None] = {}
+    for base in keys:
+        key, number = base, 1
+        while key in taken:
+            number += 1
+            key = f"{base}-{number}"
+        taken[key] = None
+    return list(taken)
+
+
+def entries(results: Sequence[Result]) -> list[Entry]:
+    """Results as entries in order of their labels: the seeds of one configuration, labelled by what tells it apart."""
+    apart: dict[str, list[Result]] = {}
+    for result in results:
+        own = [result.config.get(key) or None for key in CONFIGURATION]
+        apart.setdefault(_text([*own, revision(result, "strategy")]), []).append(result)
+    members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
+    names = labels_of([seeds[0].config for seeds in members])
+    return [Entry(label, seeds) for label, seeds in sorted(zip(names, members, strict=True), key=lambda pair: pair[0])]
