@@ -10,7 +10,7 @@ def main() -> None:
     surroundings.prepare()
     endings.listen()
     try:
-        from benchmark.commands.cli import main as command_line
+        from benchmark.commands.app import main as command_line
 
         command_line()
     except (endings.Stopped, KeyboardInterrupt) as stop:

@@ -144,7 +144,7 @@ class Revisions(Section):
     """Which code makes a run: numbers that are raised when results change."""
 
     strategy: int = Field(default=1, ge=1, description="the strategy's own, see strategies.registry.revision")
-    training: int = Field(default=1, ge=1, description="that of the shared code, see benchmark.engine.revision")
+    training: int = Field(default=1, ge=1, description="that of the shared code, see benchmark.engine.setup.TRAINING")
 
 
 class RunConfig(Section):

@@ -5,7 +5,6 @@ first training round and resumed. What is on disk afterwards has to bear out wha
 declares; three small tasks are evidence, not proof.
 """
 
-import io
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,14 +17,12 @@ import numpy as np
 import torch
 from avalanche.benchmarks.scenarios import CLExperience
 from avalanche.core import SupervisedPlugin
-from rich.console import Console
 from torch.utils.data import Dataset
 
 from benchmark.config import RunConfig, Training
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
-from benchmark.engine import local
-from benchmark.engine.events import Reporter
+from benchmark.engine import local, setup
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import build
@@ -59,7 +56,7 @@ def check(config: RunConfig) -> Iterator[Finding]:
     with TemporaryDirectory(prefix="check-") as folder:
         place = Path(folder)
         first = _run(config, place / "first")
-        strategy, model = local.prepare(config)
+        strategy, model = setup.prepare(config)
         traits = strategy.traits
 
         yield _learns(first)
@@ -116,13 +113,13 @@ def _resumes(config: RunConfig, whole: Run, place: Path) -> Finding:
 
 def _keeps_no_data(config: RunConfig) -> Finding:
     """Look for rows of training pixels, and for data sets, in everything that strategy and network still hold."""
-    strategy, model = local.prepare(config)
+    strategy, model = setup.prepare(config)
     benchmark = build(config)
     template = RestorationTemplate(model=model, strategy=strategy, training=config.training, device=torch.device("cpu"))
     rows: set[bytes] = set()
     revisited = False
     seen: set[int] = set()
-    for experience, budget in local.training_rounds(strategy, benchmark):
+    for experience, budget in setup.training_rounds(strategy, benchmark):
         revisited |= any(label in seen for label in experience.task_labels)
         seen |= set(experience.task_labels)
         for index in range(0, len(experience.dataset), 3):
@@ -189,12 +186,11 @@ class _Stop(SupervisedPlugin):
 
 
 def _run(config: RunConfig, out: Path, *plugins: SupervisedPlugin) -> Run:
-    with Reporter(Console(file=io.StringIO()), total=1) as quiet:
-        try:
-            return local.execute([config], out, quiet, plugins=plugins)[0]
-        except BaseException as error:
-            error.__notes__ = []  # they tell what is kept of a run, and this one's folder is taken away
-            raise
+    try:
+        return local.execute([config], out, plugins=plugins)[0]
+    except BaseException as error:
+        error.__notes__ = []  # they tell what is kept of a run, and this one's folder is taken away
+        raise
 
 
 def _lengthened(config: RunConfig) -> RunConfig:

@@ -64,15 +64,30 @@ def plan(
     return configs
 
 
-def root_assignments(data_root: Path | None, fallback: str | None) -> list[Assignment]:
+def root_assignments(data_root: Path | None, fallback: str | None) -> list[str | Assignment]:
     """The settings that ``--data-root`` and ``--fallback`` stand for."""
-    found = []
+    found: list[str | Assignment] = []
     if data_root is not None:
         said = f"--data-root {data_root}"
         found += [Assignment("data", "source", "datasets", said), Assignment("data", "root", str(data_root), said)]
     if fallback is not None:
         found.append(Assignment("data", "fallback", fallback, f"--fallback {fallback}"))
     return found
+
+
+def leaks(configs: Sequence[config.RunConfig]) -> list[str]:
+    """Which tasks train on images that a test set holds, too, in words; their results flatter.
+
+    Args:
+        configs: resolved; of each stream one tells for all.
+    """
+    return [
+        f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test set of "
+        "this stream. See: data check"
+        for planned in {one.stream: one for one in configs}.values()
+        for task, source in zip(planned.order, planned.sources, strict=True)
+        if source["leaks"]
+    ]
 
 
 def usual_settings(planned: config.RunConfig) -> Any:

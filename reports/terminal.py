@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from benchmark.core.clock import duration
 from benchmark.core.runs.directory import Run
 from reports.groups import Unreadable
 from reports.labels import flatten
 from reports.results import Result, read
-from reports.text import duration, fixed, plain, quantity
+from reports.text import fixed, plain, quantity
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -38,18 +38,6 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.3g} GiB"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as h, min and s."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [
-        f"{hours} h" if hours else "",
-        f"{minutes} min" if minutes else "",
-        f"{rest} s" if rest or not hours + minutes else "",
-    ]
-    return " ".join(part for part in parts if part)
-
-
 def plain(value: Any, longest: int = 60) -> str:
     """Any value from a file on one line: no control characters, cut where it grows too long."""
     if isinstance(value, bool) or value is None:

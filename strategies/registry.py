@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -38,6 +39,12 @@ _plugins: dict[str, Entry] = {}
 def entries() -> dict[str, Entry]:
     """Every available strategy by name; a built-in name cannot be taken by another."""
     return {**_installed(), **_plugins, **BUILT_IN}
+
+
+def add_plugins(sources: Iterable[str]) -> None:
+    """:func:`add_plugin` for each."""
+    for source in sources:
+        add_plugin(source)
 
 
 def add_plugin(source: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""The command line, one file for each group of commands: parse, call, print."""
+"""The command line, one file for each group of commands: parse, call, print; nothing else."""

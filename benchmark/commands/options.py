@@ -1,15 +1,17 @@
-"""What options of the command line accept: places, words and numbers, each read in one way by every command.
+"""Options of the command line: the ones that several commands share, and what they accept.
 
-An empty value is an error that names its option. It is never taken for the current folder or for nothing. Each function
-here gives a parser for one option, which is told its name; defaults go through it, too.
+Places, words and numbers are each read in one way by every command. An empty value is an error that names its option;
+it is never taken for the current folder or for nothing. :func:`words`, :func:`place` and :func:`number` each give a
+parser for one option, which is told its name; defaults go through it, too.
 """
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from benchmark.core import yaml_files
+import typer
+
 from benchmark.core.errors import UserError
 
 
@@ -34,6 +36,8 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
     """
 
     def path(value: Any) -> Path:
+        from benchmark.core import yaml_files
+
         try:
             found = yaml_files.as_path(value)
         except ValueError as error:
@@ -50,6 +54,8 @@ def number(option: str, least: float, most: float, whole: bool = True) -> Callab
     """A parser of a number from ``least`` to ``most``, written as in any file, such as 1e-3 or 1_000."""
 
     def parse(value: Any) -> Any:
+        from benchmark.core import yaml_files
+
         found = yaml_files.number(value) if isinstance(value, str) else value
         if found is None or not least <= found <= most or (whole and found != found // 1):
             kind = "whole number" if whole else "number"
@@ -68,3 +74,49 @@ def _obstacle(path: Path, made: str) -> str:
     if there != path and not there.is_dir():
         return f"'{there}' is not a folder"
     return "" if os.access(there, os.W_OK) else f"'{there}' cannot be written to"
+
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        parser=words("--plugin"), help="A Python file or module that defines strategies; it is imported. Repeatable."
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        parser=place("--data-root"),
+        help="Folder that holds the stream's datasets; used instead of embedded photographs.",
+    ),
+]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        parser=words("--fallback"), help="With --data-root: embedded stands in for datasets that are not there."
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", parser=words("--set"), help="One setting, such as cmc.fraction=0.05. Repeatable. See: list settings"
+    ),
+]
+Preset = Annotated[str, typer.Option(parser=words("--preset"), help="Training length and sizes. See: list presets")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", parser=words("--seed"), help="One seed, or several with commas between; by default the experiment's."
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        parser=place("--out", made="folder"), help="Folder for the run directories; finished ones below it are reused."
+    ),
+]
+Page = Annotated[Path, typer.Option(parser=place("--report", made="folder"), help="Folder for the report.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files in the report's folder that no report wrote.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]

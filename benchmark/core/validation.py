@@ -1,6 +1,7 @@
 """What pydantic found wrong, told so that a user can mend it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -75,6 +76,31 @@ def limits(field: FieldInfo) -> str:
             if getattr(rule, attribute, None) is not None:
                 high = f" {sign} {getattr(rule, attribute):g}"
     return f"{low}x{high}" if low or high else ""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A setting in words: its name, its default, what is accepted, and what it means."""
+
+    name: str
+    default: str
+    accepted: str
+    meaning: str
+
+
+def described(model: type[BaseModel]) -> list[Described]:
+    """Every setting of a model, for lists."""
+    return [
+        Described(name, str(field.default), limits(field) or _kind(field.annotation), field.description or "")
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _kind(annotation: Any) -> str:
+    """A type in words, such as ``int | none``."""
+    if getattr(annotation, "__args__", None):
+        return " | ".join(_kind(part) if isinstance(part, type) else str(part) for part in annotation.__args__)
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:

@@ -1,110 +1,113 @@
-"""How a run tells what it is doing: live bars on a terminal, plain lines elsewhere."""
+"""What runs tell while they are executed, so that anyone can follow them: a progress bar, a log, another machine.
 
-import time
-from dataclasses import dataclass, field
+An event is a small frozen value that can be pickled. Whoever executes runs is given a function that takes them
+(:data:`Listener`); it is called in the process that trains, after each step, and must return soon.
+"""
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-from benchmark.core.printing import Description
-from benchmark.core.process import endings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 
-@dataclass
-class Reporter:
-    """Follows the runs of one command.
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run.
 
     Args:
-        console: where to write.
-        total: batch updates of all runs together, each times its run's weight; the ETA is an extrapolation from it.
-        weight: how long an update of the present run takes, in a unit that all runs share.
+        run: the name of its directory; empty where it is about several.
     """
 
-    console: Console
-    total: float
+    run: str
+
+
+Listener = Callable[[Event], None]
+"""What is told of events."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a run contributes to the work of all.
+
+    Args:
+        updates: batch updates of all its tasks.
+        weight: how long one takes, in a unit that all runs share.
+    """
+
+    updates: int
     weight: float = 1.0
-    done: float = 0.0
-    updates: int = 0
-    began: float = field(default_factory=time.monotonic)
-    live: Progress | None = None
-    bar: TaskID | None = None
-    label: str = ""
-    last: str = ""
-
-    def __enter__(self) -> "Reporter":
-        if self.console.is_terminal:
-            self.live = Progress(
-                Description("bold"),
-                BarColumn(),
-                TextColumn("{task.percentage:3.0f}%"),
-                TextColumn("{task.fields[detail]}", markup=False),
-                TimeElapsedColumn(),
-                TextColumn("ETA {task.fields[eta]}"),
-                console=self.console,
-            )
-            self.bar = self.live.add_task("starting", total=self.total, detail="", eta="?")
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.live is not None:
-            self.live.stop()
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        (self.live.console if self.live else self.console).print(text)
-
-    def task(self, run: str, name: str, place: int, tasks: int) -> None:
-        """A task of a run begins."""
-        self.label = f"{run}  {name} ({place}/{tasks})"
-        self._show("")
-
-    def update(self, loss: float) -> None:
-        """One batch update was made."""
-        endings.check()
-        self.done += self.weight
-        self.updates += 1
-        if self.live is not None and self.updates % 5 == 0:
-            self._show(f"loss {loss:.5f}  {self.last}")
-
-    def skip(self, updates: int) -> None:
-        """Work that need not be done again, taken out of the total."""
-        self.total -= updates * self.weight
-        if self.live is not None and self.bar is not None:
-            self.live.update(self.bar, total=self.total)
-
-    def epoch(self, epoch: int, epochs: int, loss: float | None, psnr: float) -> None:
-        """An epoch ended; epoch 0 is the state before the first update."""
-        self.last = f"epoch {epoch}/{epochs}  PSNR {psnr:.2f} dB"
-        if self.live is not None:
-            self._show(f"{self.last}")
-        elif epoch > 0:
-            shown = f"loss {loss:.5f}" if loss is not None else ""
-            self.say(
-                f"{self.label}  epoch {epoch}/{epochs}  {shown}  validation PSNR {psnr:.2f} dB  ETA {self.remaining()}"
-            )
-
-    def remaining(self) -> str:
-        """The time still needed for all runs, extrapolated from the updates made so far."""
-        if self.done == 0:
-            return "?"
-        seconds = (time.monotonic() - self.began) / self.done * max(0, self.total - self.done)
-        return duration(seconds)
-
-    def _show(self, detail: str) -> None:
-        if self.live is not None and self.bar is not None:
-            self.live.update(self.bar, completed=self.done, description=self.label, detail=detail, eta=self.remaining())
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people write them.
+@dataclass(frozen=True)
+class Planned(Event):
+    """These runs are to be done now, by name and in this order; told before the first."""
 
-    >>> duration(75), duration(3700)
-    ('1 min 15 s', '1 h 1 min')
+    shares: Mapping[str, Share]
+
+
+@dataclass(frozen=True)
+class RunKept(Event):
+    """The run was finished before, and nothing is done."""
+
+
+@dataclass(frozen=True)
+class RunBegun(Event):
+    """A run begins, or goes on."""
+
+
+@dataclass(frozen=True)
+class RunRestarted(Event):
+    """The run was begun by an earlier version, whose ``format`` of unfinished runs is not read; it begins again."""
+
+    format: int
+
+
+@dataclass(frozen=True)
+class RunResumed(Event):
+    """The run goes on after ``finished`` of its ``tasks``, whose ``updates`` need not be made again."""
+
+    finished: int
+    tasks: int
+    updates: int
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """Every task was learned and measured, in so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TaskBegun(Event):
+    """A strategy begins a task, or several at once (``denoise+derain``): number ``place``, from 1, of ``tasks``."""
+
+    strategy: str
+    task: str
+    place: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Updated(Event):
+    """One batch update was made; ``loss`` is that of its batch."""
+
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochEnded(Event):
+    """An epoch ended; number 0 is the state before the first update, and has no loss.
+
+    Args:
+        epoch, epochs: which, and of how many in this training.
+        loss: the mean of its updates.
+        psnr: on the validation images of what is learned, in dB.
     """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+    epoch: int
+    epochs: int
+    loss: float | None
+    psnr: float
+
+
+def ignore(event: Event) -> None:
+    """A listener that does nothing."""

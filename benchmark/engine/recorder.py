@@ -1,25 +1,24 @@
-"""From a template and its test images to the rows, pictures and checkpoints of a run directory."""
+"""From a template and its test images to the rows and pictures of a run directory."""
 
 import hashlib
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from avalanche.core import SupervisedPlugin
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
 from benchmark.core.runs import directory
 from benchmark.core.runs.directory import Run
 from benchmark.data.degradations import eight_bit
 from benchmark.engine import ledger
-from benchmark.engine.events import Reporter
+from benchmark.engine.events import EpochEnded, Listener, Updated
 from benchmark.streams.build import Benchmark
 from benchmark.streams.sources import centre
 from strategies.base import Strategy, TaskNetwork
@@ -43,12 +42,12 @@ class Recorder(SupervisedPlugin):
     Args:
         run: where to write.
         benchmark: the stream with its test images.
-        reporter: told of every step.
+        on_event: told of every update and epoch.
     """
 
-    def __init__(self, run: Run, benchmark: Benchmark, reporter: Reporter) -> None:
+    def __init__(self, run: Run, benchmark: Benchmark, on_event: Listener) -> None:
         super().__init__()
-        self.run, self.benchmark, self.reporter = run, benchmark, reporter
+        self.run, self.benchmark, self.on_event = run, benchmark, on_event
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.outputs: list[dict[str, Any]] = []
@@ -140,6 +139,7 @@ class Recorder(SupervisedPlugin):
         """Note the loss.
 
         Raises:
+            Stopped: a signal came.
             UserError: training has diverged.
         """
         self.losses.append(template.loss.item())
@@ -149,7 +149,8 @@ class Recorder(SupervisedPlugin):
                 f"Training diverged: the loss is {self.losses[-1]} after {len(self.losses)} updates of an epoch. "
                 f"Lower training.learning_rate (now {rate:g}) or the strategy's own weight."
             )
-        self.reporter.update(self.losses[-1])
+        endings.check()
+        self.on_event(Updated(self.run.name, self.losses[-1]))
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Measure on the validation images, and note what is trainable still: pruning leaves less of it."""
@@ -176,7 +177,7 @@ class Recorder(SupervisedPlugin):
                 }
             )
         directory.write_table(self.run.path / "curves.csv", self.curves, directory.CURVES)
-        self.reporter.epoch(epoch, template.train_epochs, loss, float(np.mean(values)))
+        self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, float(np.mean(values))))
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
@@ -271,35 +272,6 @@ def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
         told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         digests[name] = told.hexdigest()
     return digests
-
-
-def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:
-    """All that is needed to go on after a task: the network's state and the strategy's, under distinct prefixes."""
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    tensors |= {f"strategy.{key}": value for key, value in strategy.state().items()}
-    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-
-
-def save_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
-    """Write a checkpoint whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    try:
-        save_file(checkpoint_tensors(model, strategy), temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
-    """Load a checkpoint into a network that already has the shape it had then."""
-    tensors = load_file(path)
-    state = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-    model.load_state_dict(state)
-    strategy.load_state(
-        {key.removeprefix("strategy."): value for key, value in tensors.items() if key.startswith("strategy.")}
-    )
 
 
 def _measured(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:

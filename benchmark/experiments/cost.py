@@ -8,12 +8,11 @@ from avalanche.benchmarks import benchmark_from_datasets
 from avalanche.core import SupervisedPlugin
 
 from benchmark.config import RunConfig
-from benchmark.core import metrics
+from benchmark.core import clock, metrics
 from benchmark.data.degradations import eight_bit
-from benchmark.engine.local import choose_device, prepare
+from benchmark.engine.setup import choose_device, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
-from benchmark.profiling import clock
 from benchmark.streams.build import build
 
 PLAIN = "finetune"

@@ -16,7 +16,8 @@ from benchmark.core.yaml_files import YamlFile
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Experiment, read
 from benchmark.experiments.measurements import MEASUREMENTS
-from benchmark.planning import MOST_RUNS, plan
+from benchmark.planning import MOST_RUNS, plan, root_assignments
+from benchmark.planning import seeds as planned_seeds
 from strategies import registry
 
 
@@ -42,6 +43,18 @@ class Choices:
             UserError: one is not of the form ``section.field=value``.
         """
         return [Assignment.read(one) if isinstance(one, str) else one for one in self.assignments]
+
+
+def choices(
+    preset: str, seed: str | None, data_root: Path | None, fallback: str | None, assignments: Sequence[str]
+) -> Choices:
+    """Choices as the options of a command give them.
+
+    Raises:
+        UserError: a seed is no whole number.
+    """
+    given = (*root_assignments(data_root, fallback), *assignments)
+    return Choices(preset, tuple(planned_seeds(seed)) if seed else (), given)
 
 
 def load(path: Path) -> Experiment:

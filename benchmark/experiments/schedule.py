@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.config import RunConfig, Training, sizes
+from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
-from benchmark.engine.events import duration
 from benchmark.planning import usual_settings
 from strategies import registry
 

@@ -23,6 +23,8 @@ from benchmark.core.runs.directory import Run, refuse_other, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile
+from benchmark.engine.events import Listener, ignore
+from benchmark.planning import plan
 
 GRID = Path(__file__).with_name("tuning.yaml")
 
@@ -135,6 +137,38 @@ def grid(strategies: Sequence[str] | None = None) -> list[Trial]:
     ]
 
 
+def search(
+    strategies: Sequence[str] | None,
+    seeds: Sequence[int],
+    preset: str,
+    stream: str,
+    out: Path,
+    table: Path,
+    on_event: Listener = ignore,
+) -> pd.DataFrame:
+    """Try every value with the first seed and the two best of each setting with the others, and extend the table.
+
+    Args:
+        strategies: which to tune; None for all.
+        seeds: at least one.
+        preset, stream: training length and sizes, and what is learned.
+        out: folder for the run directories; finished runs are not done again.
+        table: CSV of what was tried.
+        on_event: told of every step.
+
+    Returns:
+        The whole table, as :func:`read` gives it.
+
+    Raises:
+        UserError: a name is unknown, another file stands at the table's place, or a run fails.
+    """
+    check_table(table)
+    first, *others = seeds
+    trials = grid(strategies)
+    tried = _try(trials, [first], preset, stream, out, table, on_event)
+    return _try(finalists(tried, trials), others, preset, stream, out, table, on_event) if others else tried
+
+
 def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> list[Trial]:
     """Of each setting's trials the ``count`` with the highest mean score, to be repeated with more seeds."""
     means = table.groupby(["strategy", "setting", "value"])["score"].mean()
@@ -232,6 +266,29 @@ def choices(table: pd.DataFrame) -> list[Choice]:
             )
         )
     return found
+
+
+def _try(
+    trials: Sequence[Trial],
+    seeds: Sequence[int],
+    preset: str,
+    stream: str,
+    out: Path,
+    table: Path,
+    on_event: Listener,
+) -> pd.DataFrame:
+    """Do the runs of some trials with some seeds, and write them into the table."""
+    from benchmark.engine.local import execute
+    from benchmark.engine.setup import resolve
+
+    listed = ",".join(str(seed) for seed in seeds)
+    planned = [
+        (trial, resolve(config))
+        for trial in trials
+        for config in plan(trial.strategy, stream, preset, listed, trial.order, None, None, [trial.assignment])
+    ]
+    done = execute([config for _, config in planned], out, on_event)
+    return write(table, [(trial, run) for (trial, _), run in zip(planned, done, strict=True)])
 
 
 def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) -> bool:

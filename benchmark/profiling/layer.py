@@ -21,11 +21,11 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.core import clock
+from benchmark.core.clock import duration
 from benchmark.core.runs.directory import refuse_other
 from benchmark.core.runs.layer_table import COLUMNS, Row, write
 from benchmark.engine import ledger
-from benchmark.engine.events import duration
-from benchmark.profiling import clock
 from strategies.cmc.layer import CMCConv2d
 
 FRACTION = 0.2

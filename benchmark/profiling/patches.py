@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import config
+from benchmark.core import clock
 from benchmark.core.addresses import generator
 from benchmark.data import cache, datasets
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.degradations import Degradation, make
 from benchmark.data.opening import open_rgb
 from benchmark.data.patches import PatchSource
-from benchmark.profiling import clock
 
 _SIDE = 1414
 """Side in pixels of the pictures, 2 megapixels as in DIV2K."""

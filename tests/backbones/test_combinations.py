@@ -1,14 +1,12 @@
 """Every strategy on every backbone, through the whole of a tiny run."""
 
-import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmark.backbones import BACKBONES
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import execute, resolve
+from benchmark.engine.local import execute
+from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from strategies.built_in import BUILT_IN
 
@@ -20,8 +18,7 @@ TINY = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1"
 def test_every_strategy_runs_on_every_backbone(strategy: str, backbone: str, tmp_path: Path) -> None:
     words = [f"backbone.name={backbone}", *TINY]
     (config,) = plan(strategy, "four_tasks", "smoke", "0", "derain,denoise", None, None, words)
-    with Reporter(Console(file=io.StringIO()), total=2) as reporter:
-        (run,) = execute([resolve(config)], tmp_path, reporter)
+    (run,) = execute([resolve(config)], tmp_path)
     assert run.finished
     assert set(run.metrics["task"]) == {"derain", "denoise"}
     assert run.metrics["value"].notna().all()

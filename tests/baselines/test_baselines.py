@@ -28,7 +28,7 @@ from benchmark.backbones.resnet import ResNet
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.engine.ledger import macs_per_pixel, trainable_parameters
-from benchmark.engine.local import training_rounds
+from benchmark.engine.setup import training_rounds
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from benchmark.streams.build import Benchmark

@@ -12,7 +12,7 @@ from conftest import ROOT, Command
 from made_datasets import div2k_folders
 
 from benchmark import config, presets
-from benchmark.commands.cli import app
+from benchmark.commands.app import app
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import after_kind, find_runs
 from benchmark.experiments import tuning
@@ -32,6 +32,8 @@ def test_help_and_lists_import_neither_torch_nor_avalanche(words: list[str]) -> 
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "typer" in imported
     assert not {"torch", "avalanche", "matplotlib", "sklearn"} & imported
+    if words == ["--help"]:
+        assert not {"pandas", "numpy", "pydantic", "yaml"} & imported
 
 
 def test_every_setting_has_help_and_appears_in_the_list(command: Command) -> None:
@@ -235,7 +237,7 @@ def test_progress_is_plain_lines_when_the_output_is_no_terminal(command: Command
 
 def _plan_and_build(words: list[str], out: Path) -> None:
     """What ``run`` does before training, in this process."""
-    from benchmark.engine.local import resolve
+    from benchmark.engine.setup import resolve
     from benchmark.streams.build import build
 
     options = dict(zip(words[::2], words[1::2], strict=True))

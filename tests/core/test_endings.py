@@ -170,9 +170,8 @@ def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
 def test_an_error_in_training_is_recorded_and_told(
     then: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.core.printing import Plain
-    from benchmark.engine.events import Reporter
-    from benchmark.engine.local import execute, resolve
+    from benchmark.engine.local import execute
+    from benchmark.engine.setup import resolve
     from benchmark.planning import plan
     from strategies import registry
 
@@ -182,8 +181,8 @@ def test_an_error_in_training_is_recorded_and_told(
     Path("waits.py").write_text(WAITS.format(then=then))
     registry.add_plugin("waits.py")
     configs = [resolve(one) for one in plan("waits", "four_tasks", "smoke", "0", "denoise,deblock", None, None, [])]
-    with pytest.raises(UserError) as caught, Reporter(Plain(), 1) as reporter:
-        execute(configs, Path("runs"), reporter)
+    with pytest.raises(UserError) as caught:
+        execute(configs, Path("runs"))
     said = "\n".join([str(caught.value), *caught.value.__notes__])
     run = the_run(tmp_path)
     assert run.status["state"] == "failed"
@@ -217,7 +216,7 @@ def test_a_list_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
-    from benchmark.commands.cli import app
+    from benchmark.commands.app import app
     from benchmark.core.process.endings import Stopped
 
     (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
@@ -228,7 +227,7 @@ def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
 def test_a_check_that_fails_names_no_folder_that_is_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmark.commands import cli
+    from benchmark.commands import app
     from strategies import registry
 
     monkeypatch.chdir(tmp_path)
@@ -237,7 +236,7 @@ def test_a_check_that_fails_names_no_folder_that_is_taken_away(
     Path("hold").touch()
     Path("waits.py").write_text(WAITS.format(then="raise ValueError('odd')"))
     with pytest.raises(SystemExit) as caught:
-        cli.main()
+        app.main()
     said = capsys.readouterr().err
     assert caught.value.code == 2
     assert "ValueError: odd" in said

@@ -12,12 +12,13 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
+from benchmark.commands.output import Reporter
 from benchmark.core.errors import UserError
 from benchmark.core.runs import directory, formats
 from benchmark.core.runs.directory import LEDGER, Run, find_runs
 from benchmark.core.tables import TEXT, Column, Schema
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import execute, resolve
+from benchmark.engine.local import execute
+from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from reports.groups import collect
 from reports.results import read
@@ -181,8 +182,8 @@ def smoke(folder: Path, force: bool = False) -> tuple[Run, str]:
     """A smoke run of finetune on two tasks below the folder, and what was said of it."""
     said = io.StringIO()
     planned = plan("finetune", "four_tasks", "smoke", "0", "derain,deblock", None, None, [])
-    with Reporter(Console(file=said, width=200), total=100) as reporter:
-        (run,) = execute([resolve(config) for config in planned], folder, reporter, force)
+    with Reporter(Console(file=said, width=200)) as reporter:
+        (run,) = execute([resolve(config) for config in planned], folder, reporter, force=force)
     return run, said.getvalue()
 
 

@@ -81,7 +81,7 @@ def test_commands_know_the_home(home: Path, tmp_path: Path) -> None:
 def test_no_option_takes_an_empty_value() -> None:
     from typer.main import get_command
 
-    from benchmark.commands.cli import app
+    from benchmark.commands.app import app
 
     seen = 0
     waiting = [(name, command) for name, command in get_command(app).commands.items()]
@@ -123,7 +123,7 @@ def test_no_setting_takes_an_empty_value(text: str) -> None:
 def test_a_file_is_no_folder_and_a_folder_no_file(words: list[str], option: str, tmp_path: Path) -> None:
     from typer.main import get_command
 
-    from benchmark.commands.cli import app
+    from benchmark.commands.app import app
 
     (tmp_path / "file").write_text("kept")
     places = {"file": tmp_path / "file", "folder": tmp_path}

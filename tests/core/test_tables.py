@@ -1,6 +1,5 @@
 """Tables keep what was written: no text becomes a number, no count a fraction, and damage is told where it stands."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +8,13 @@ import pandas as pd
 import pytest
 from made_runs import made_run
 from PIL import Image
-from rich.console import Console
 
 import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import METRICS, OUTPUTS, Run, find_runs, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import execute, resolve
+from benchmark.engine.local import execute
+from benchmark.engine.setup import resolve
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
@@ -278,5 +276,4 @@ def resumable(folder: Path) -> Run:
         (folder / "shades.yaml").write_text(f"tasks: [{', '.join(tasks)}]".replace("name: nan", "name: 'nan'"))
     words = ["data.source=datasets", f"data.root={folder / 'data'}"]
     planned = plan("finetune", str(folder / "shades.yaml"), "smoke", "0", None, None, None, words)
-    with Reporter(Console(file=io.StringIO()), total=100) as reporter:
-        return execute([resolve(config) for config in planned], folder / "runs", reporter)[0]
+    return execute([resolve(config) for config in planned], folder / "runs")[0]

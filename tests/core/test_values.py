@@ -175,14 +175,14 @@ def test_what_no_machine_can_hold_is_refused(assignments: list[str], parts: list
     "assignments", [["backbone.width=1024", "backbone.blocks=100"], ["cmc.t=900", "backbone.width=512"]]
 )
 def test_networks_that_no_machine_can_hold_are_refused(assignments: list[str]) -> None:
-    from benchmark.engine.local import resolve
+    from benchmark.engine.setup import resolve
 
     with pytest.raises(UserError, match="at most"):
         resolve(planned(*assignments))
 
 
 def test_the_paper_is_within_all_bounds() -> None:
-    from benchmark.engine.local import resolve
+    from benchmark.engine.setup import resolve
 
     resolve(plan("cmc", "four_tasks", "paper", "0", None, None, None, ["cmc.t=1000"])[0])
 

@@ -1,7 +1,6 @@
 """Everything that decides a result is part of a run's identity: all pixels, the code, and nothing cosmetic."""
 
 import importlib
-import io
 import os
 import shutil
 import subprocess
@@ -14,18 +13,18 @@ import numpy as np
 import pytest
 from made_datasets import brighter, picture, write
 from made_runs import made_run
-from rich.console import Console
 from scipy.io import savemat
 
 from baselines.finetune import Finetune
 from benchmark.config import Data, RunConfig, checked
 from benchmark.core.errors import UserError
+from benchmark.core.process import suite
 from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
 from benchmark.data.pictures import Block
-from benchmark.engine import provenance, revision
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import environment, execute, resolve
+from benchmark.engine import setup
+from benchmark.engine.local import execute
+from benchmark.engine.setup import environment, resolve
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.groups import collect
@@ -109,11 +108,8 @@ def test_images_that_change_between_two_runs_of_a_command_are_refused(root: Path
     replace(root / "snow" / place / "1.bmp", picture("new", SIZE))
     out = root.parent / "runs"
     side = place.partition("/")[0]
-    with (
-        Reporter(Console(file=io.StringIO()), total=1) as reporter,
-        pytest.raises(UserError, match=f"the {side} images"),
-    ):
-        execute([resolved], out, reporter)
+    with pytest.raises(UserError, match=f"the {side} images"):
+        execute([resolved], out)
     assert not list(out.iterdir())
 
 
@@ -190,8 +186,8 @@ def test_a_revision_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_changed_code_makes_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     before = resolve(config())
-    assert before.revisions.training == revision.TRAINING
-    monkeypatch.setattr("benchmark.engine.local.TRAINING", revision.TRAINING + 1)
+    assert before.revisions.training == setup.TRAINING
+    monkeypatch.setattr("benchmark.engine.setup.TRAINING", setup.TRAINING + 1)
     shared = resolve(config())
     monkeypatch.setattr(Finetune, "revision", 2)
     own = resolve(config())
@@ -337,8 +333,8 @@ class TestProvenance:
     @pytest.fixture
     def checkout(self, tmp_path: Path) -> Path:
         """A repository of its own with the suite's module in it."""
-        (tmp_path / "work/benchmark").mkdir(parents=True)
-        (tmp_path / "work/benchmark/provenance.py").write_text("")
+        (tmp_path / "work/benchmark/core/process").mkdir(parents=True)
+        (tmp_path / "work/benchmark/core/process/suite.py").write_text("")
         (tmp_path / "work/pyproject.toml").write_text('[project]\nname = "continual-restoration"\nversion = "7.8"\n')
         git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path / "work")]
         for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
@@ -346,25 +342,25 @@ class TestProvenance:
         return tmp_path / "work"
 
     def test_the_commit_and_whether_files_differ_from_it(self, checkout: Path) -> None:
-        told = provenance.suite(checkout)
+        told = suite.suite(checkout)
         assert (told["suite"], len(told["git"]), told["git_changed"]) == ("7.8", 40, False)
-        (checkout / "benchmark/engine/provenance.py").write_text("changed = 1\n")
-        assert provenance.suite(checkout) == {**told, "git_changed": True}
+        (checkout / "benchmark/core/process/suite.py").write_text("changed = 1\n")
+        assert suite.suite(checkout) == {**told, "git_changed": True}
 
     def test_a_repository_around_the_place_of_installation_is_not_ours(self, checkout: Path) -> None:
         installed = checkout / "site-packages"
-        (installed / "benchmark").mkdir(parents=True)
-        (installed / "benchmark/engine/provenance.py").write_text("")
-        assert provenance.suite(installed)["git"] is None
+        (installed / "benchmark/core/process").mkdir(parents=True)
+        (installed / "benchmark/core/process/suite.py").write_text("")
+        assert suite.suite(installed)["git"] is None
 
     def test_no_git_is_no_error(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(checkout))
-        assert provenance.suite(checkout)["git"] is None
+        assert suite.suite(checkout)["git"] is None
 
     def test_a_variable_of_git_does_not_lead_elsewhere(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        told = provenance.suite(checkout)
+        told = suite.suite(checkout)
         monkeypatch.setenv("GIT_DIR", str(checkout / "nowhere"))
-        assert provenance.suite(checkout) == told
+        assert suite.suite(checkout) == told
 
     def test_it_stands_in_the_record_and_not_in_the_identity(self) -> None:
         import torch

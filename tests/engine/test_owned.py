@@ -14,9 +14,10 @@ from rich.console import Console
 import reports
 from benchmark.core.runs import directory
 from benchmark.core.runs.directory import Run, find_runs
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import execute, prepare, resolve
-from benchmark.engine.recorder import load_checkpoint, tensor_digests
+from benchmark.engine.checkpoints import load_checkpoint
+from benchmark.engine.local import execute
+from benchmark.engine.recorder import tensor_digests
+from benchmark.engine.setup import prepare, resolve
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from reports import terminal
@@ -31,8 +32,7 @@ ORDER = ("derain", "denoise", "deblock")
 
 def smoke(strategy: str, out: Path, *assignments: str) -> Run:
     planned = plan(strategy, "four_tasks", "smoke", "0", ",".join(ORDER), None, None, list(assignments))
-    with Reporter(Console(file=io.StringIO()), total=100) as reporter:
-        return execute([resolve(config) for config in planned], out, reporter)[0]
+    return execute([resolve(config) for config in planned], out)[0]
 
 
 def changed(run: Run) -> dict[tuple[int, int], tuple[int, int]]:

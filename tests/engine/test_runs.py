@@ -1,6 +1,5 @@
 """Runs end to end, in this process: reproducible to the byte, resumable, and safe when something goes wrong."""
 
-import io
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
+from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, find_runs, write_table
 from benchmark.core.tables import NUMBER, Column, Schema
-from benchmark.engine.events import Reporter, duration
-from benchmark.engine.local import choose_algorithms, execute, resolve
+from benchmark.engine.local import execute
 from benchmark.engine.recorder import Recorder
+from benchmark.engine.setup import choose_algorithms, resolve
 from benchmark.engine.template import RestorationTemplate, learning_rate
 from benchmark.planning import plan
 from benchmark.streams.build import build
@@ -26,8 +25,7 @@ FILES = ["metrics.csv", "curves.csv", "outputs.csv", "owned.csv", "ledger.csv", 
 
 def smoke(strategy: str, out: Path, *assignments: str, order: str = "derain,deblock", force: bool = False) -> Run:
     planned = plan(strategy, "four_tasks", "smoke", "0", order, None, None, list(assignments))
-    with Reporter(Console(file=io.StringIO()), total=100) as reporter:
-        return execute([resolve(config) for config in planned], out, reporter, force)[0]
+    return execute([resolve(config) for config in planned], out, force=force)[0]
 
 
 def content(run: Run, names: list[str] = FILES) -> dict[str, bytes]:
@@ -82,7 +80,7 @@ def test_every_run_chooses_its_algorithms_and_nothing_is_asked_on_a_cpu(
         chosen.append((device.type, wanted))
         choose_algorithms(device, wanted)
 
-    monkeypatch.setattr("benchmark.engine.local.choose_algorithms", noted)
+    monkeypatch.setattr("benchmark.engine.job.choose_algorithms", noted)
     word = f"training.deterministic={str(deterministic).lower()}"
     smoke("finetune", tmp_path, word, "training.device=cpu", order="derain")
     assert chosen == [("cpu", deterministic)]

@@ -14,16 +14,16 @@ from rich.console import Console
 from baselines.finetune import Finetune
 from benchmark import presets
 from benchmark.config import RunConfig, Training
+from benchmark.core import clock
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
-from benchmark.engine.events import Reporter
-from benchmark.engine.local import execute, resolve
+from benchmark.engine.local import execute
+from benchmark.engine.setup import resolve
 from benchmark.experiments import cost, paper, schedule
 from benchmark.experiments.matrix import Choices, expand, load
 from benchmark.experiments.measurements import Measurement
 from benchmark.experiments.schedule import Parts
 from benchmark.planning import plan
-from benchmark.profiling import clock
 from benchmark.streams.build import build
 
 Write = Callable[[str], Path]
@@ -230,7 +230,7 @@ def test_what_is_left_and_how_long_it_takes(write: Write, tmp_path: Path) -> Non
     assert before[0].seconds_left == pytest.approx(7 + 2 * 0.5 * configs[0].training.updates)
     assert len(asked) == 1, "what has the same parts is measured once"
 
-    done = execute(configs, out, Reporter(Console(quiet=True), 1))
+    done = execute(configs, out)
     done[0].update_status(seconds_to_start=3.0, seconds=40.0)
     done[1].update_status(state="interrupted", tasks_done=1)
     after = schedule.schedule([*configs, *configs], out, measure)
@@ -322,12 +322,12 @@ def test_a_finished_run_anywhere_below_is_reused(write: Write, tmp_path: Path) -
     """Moved to another folder below, it is found by its content and left as it is."""
     configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))][:1]
     out = tmp_path / "runs"
-    (run,) = execute(configs, out, Reporter(Console(quiet=True), 1))
+    (run,) = execute(configs, out)
     moved = out / "earlier" / run.name
     moved.parent.mkdir()
     run.path.rename(moved)
     before = (moved / "status.json").read_bytes()
-    (again,) = execute(configs, out, Reporter(Console(quiet=True), 1))
+    (again,) = execute(configs, out)
     assert again.path == moved
     assert (moved / "status.json").read_bytes() == before
     assert locate(out) == {configs[0].identity: moved}
@@ -352,7 +352,7 @@ def test_a_sweep_from_a_file_to_its_report(command: Command, write: Write, tmp_p
 def test_an_interrupted_experiment_goes_on(command: Command, write: Write, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))]
-    first, second = execute(configs, out, Reporter(Console(quiet=True), 1))
+    first, second = execute(configs, out)
     whole = (second.path / "metrics.csv").read_bytes()
     for path in (first, second):
         path.update_status(started="2020-01-01T00:00:00+00:00")

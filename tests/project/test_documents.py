@@ -19,9 +19,9 @@ import yaml
 from conftest import ROOT
 from made_datasets import brighter, picture, write
 
-from benchmark.commands import cli
+from benchmark.commands import app
 from benchmark.data.datasets.bsd68 import NUMBERS
-from benchmark.engine.local import resolve
+from benchmark.engine.setup import resolve
 from benchmark.experiments import matrix
 from benchmark.planning import plan
 from benchmark.streams import definition
@@ -29,8 +29,8 @@ from strategies import registry
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 COMMANDS = {
-    *(command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback),
-    *(group.name for group in cli.app.registered_groups),
+    *(command.name or command.callback.__name__ for command in app.app.registered_commands if command.callback),
+    *(group.name for group in app.app.registered_groups),
 }
 COMPLETE = {"tune"}
 """Commands that are one without any further word; a single word is a mention of the others."""
@@ -54,7 +54,7 @@ NOT_RUN = {
 }
 DRIVER = """
 import contextlib, json, pathlib, sys, traceback
-from benchmark.commands.cli import main
+from benchmark.commands.app import main
 
 results = []
 for words in json.loads(sys.argv[1]):
@@ -224,7 +224,8 @@ def test_a_printed_setting_is_accepted(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_and_path_that_is_named_is_there(document: str) -> None:
-    help_text = (ROOT / "benchmark" / "cli.py").read_text(encoding="utf-8")
+    files = (ROOT / "benchmark" / "commands").glob("*.py")
+    help_text = "".join(file.read_text(encoding="utf-8") for file in files)
     for span in spans(document):
         for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", span):
             known = f'"{option}"' in help_text or f"{option[2:].replace('-', '_')}: " in help_text

@@ -105,7 +105,8 @@ def test_the_wheel_is_what_is_imported(installed: Installed, place: Path) -> Non
 
 def test_it_lists_what_the_checkout_lists(installed: Installed) -> None:
     code = """
-from benchmark.commands.cli import Kind, app
+from benchmark.commands.app import app
+from benchmark.commands.listing import Kind
 for kind in Kind:
     app(["list", kind.value, "--names"], standalone_mode=False)
 """

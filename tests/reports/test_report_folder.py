@@ -157,15 +157,14 @@ def test_a_table_of_another_kind_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_the_name_of_a_run_is_kept(tmp_path: Path) -> None:
-    from benchmark.core.printing import Plain
-    from benchmark.engine.events import Reporter
-    from benchmark.engine.local import execute, resolve
+    from benchmark.engine.local import execute
+    from benchmark.engine.setup import resolve
     from benchmark.planning import plan
 
     first, second = [resolve(one) for one in plan("finetune", "four_tasks", "smoke", "0,1", "denoise", None, None, [])]
     place = tmp_path / second.run_name
     place.mkdir()
     (place / "metrics.csv").write_text("mine")
-    with pytest.raises(UserError, match="no run of this suite"), Reporter(Plain(), 1) as reporter:
-        execute([first, second], tmp_path, reporter)
+    with pytest.raises(UserError, match="no run of this suite"):
+        execute([first, second], tmp_path)
     assert content(tmp_path) == {f"{second.run_name}/metrics.csv": b"mine"}

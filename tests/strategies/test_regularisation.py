@@ -12,7 +12,7 @@ from made_stream import UPDATES, Witness, learner, loss_and_gradient, network, p
 from torch import Tensor, nn
 
 from baselines.finetune import Finetune
-from benchmark.engine.recorder import load_checkpoint, save_checkpoint
+from benchmark.engine.checkpoints import load_checkpoint, save_checkpoint
 from strategies.base import Settings, Strategy
 from strategies.ewc import EWC
 from strategies.lwf import LwF

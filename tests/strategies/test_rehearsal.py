@@ -15,8 +15,8 @@ from baselines.finetune import Finetune
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.data.degradations import unit
+from benchmark.engine.checkpoints import load_checkpoint, save_checkpoint
 from benchmark.engine.ledger import storage
-from benchmark.engine.recorder import load_checkpoint, save_checkpoint
 from benchmark.planning import plan
 from benchmark.streams.build import build
 from strategies.agem import AGEM

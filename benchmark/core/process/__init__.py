@@ -1,1 +1,1 @@
-"""The process that a command runs in: its surroundings when it starts, its home folders, how it ends."""
+"""The process that a command runs in: how it starts, its home folders, which suite it is, how it ends."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = "continual-restoration"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 """The folder that holds the suite's packages: a checkout, or wherever a wheel was installed."""
 
 

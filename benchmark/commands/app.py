@@ -1,0 +1,71 @@
+"""The command line: which commands there are. Each is a function in a file of its group: it parses, calls and prints.
+
+Help and errors in options import nothing but these files; what a command needs is imported when it is called.
+"""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from benchmark.commands import check, data, listing, profile, report, reproduce, run, tune
+from benchmark.core import printing
+from benchmark.core.errors import UserError
+from benchmark.core.process.endings import Stopped
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # raised by code, not by a signal; typer would end without a word
+            stop = Stopped("SIGINT")
+            stop.__notes__ = getattr(error, "__notes__", [])
+            raise stop from error
+
+
+app = typer.Typer(
+    name="python -m benchmark",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Train strategies on a stream of image restoration tasks and measure what they learn and forget.
+
+    A first comparison, and its report:
+
+        python -m benchmark run --strategy cmc,finetune --stream four_tasks
+
+        python -m benchmark report runs
+    """,
+)
+app.command()(run.run)
+app.command("list")(listing.list_)
+app.command()(listing.show)
+app.command()(report.report)
+app.command()(check.check)
+app.command()(tune.tune)
+app.command()(reproduce.reproduce)
+app.command()(reproduce.sweep)
+
+data_app = typer.Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
+data_app.command("check")(data.data_check)
+data_app.command("prepare")(data.data_prepare)
+app.add_typer(data_app, name="data")
+
+profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
+profile_app.command("data")(profile.profile_data)
+profile_app.command("layer")(profile.profile_layer)
+app.add_typer(profile_app, name="profile")
+
+
+def main() -> None:
+    """Run the command line; an error of the user's ends with its message and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(2)

@@ -1,0 +1,108 @@
+"""``list`` and ``show``: what can be chosen, and what one run came to."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.options import Plugins, place, words
+from benchmark.commands.output import console
+from benchmark.core.errors import UserError
+
+NARROW = 8
+"""Letters of a column that says yes or no; its heading wraps."""
+
+
+class Kind(StrEnum):
+    """What ``list`` can list."""
+
+    strategies = "strategies"
+    streams = "streams"
+    presets = "presets"
+    backbones = "backbones"
+    datasets = "datasets"
+    settings = "settings"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
+    strategy: Annotated[
+        str | None,
+        typer.Option(parser=words("--strategy"), help="With settings: a strategy whose own settings to show."),
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """List what can be chosen, with one line about each."""
+    if strategy is not None and kind is not Kind.settings:
+        raise UserError(f"--strategy {strategy} goes with 'list settings' alone, not with 'list {kind.value}'.")
+    from rich.table import Table
+
+    from strategies import registry
+    from strategies.traits import WORDS, answers
+
+    registry.add_plugins(plugin or [])
+    if kind is Kind.settings:
+        rows = _settings(strategy)
+        columns = ["setting", "default", "accepted", "meaning"]
+    else:
+        rows = [[name, summary] for name, summary in _choices(kind).items()]
+        columns = ["name", "summary"]
+        if kind is Kind.strategies:
+            declared = {name: answers(entry.traits) for name, entry in registry.entries().items()}
+            rows = [[name, *declared[name].values(), summary] for name, summary in rows]
+            columns = ["name", *WORDS.values(), "summary"]
+    if names:
+        for row in rows:
+            console.print(row[0])
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        narrow = NARROW if column in WORDS.values() else None
+        table.add_column(column, no_wrap=column == columns[0], overflow="fold", max_width=narrow)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show(
+    run: Annotated[Path, typer.Argument(parser=place("RUN"), help="A run directory.", metavar="RUN")],
+) -> None:
+    """Show one run in the terminal: settings, PSNR after each task, forgetting, cost."""
+    from benchmark.core.runs.directory import find_runs
+    from reports.terminal import show as show_run
+
+    for found in find_runs([run]):
+        show_run(found, console)
+
+
+def _choices(kind: Kind) -> dict[str, str]:
+    from benchmark import config
+    from benchmark.backbones import BACKBONES
+    from strategies import registry
+
+    if kind is Kind.strategies:
+        return {name: entry.summary for name, entry in registry.entries().items()}
+    if kind is Kind.presets:
+        return config.presets()
+    if kind is Kind.backbones:
+        return {name: summary for name, (_, summary) in BACKBONES.items()}
+    if kind is Kind.datasets:
+        return dict(config.SOURCES)
+    from benchmark.streams.definition import load, shipped
+
+    return {name: load(name).summary for name in shipped()}
+
+
+def _settings(strategy: str | None) -> list[list[str]]:
+    from benchmark.config import SECTIONS
+    from benchmark.core.validation import described
+    from strategies import registry
+
+    models = SECTIONS if strategy is None else {strategy: registry.load(strategy).Settings}
+    return [
+        [f"{section}.{one.name}", one.default, one.accepted, one.meaning]
+        for section, model in models.items()
+        for one in described(model)
+    ]

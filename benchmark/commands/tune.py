@@ -1,0 +1,63 @@
+"""``tune``: try the values of settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.options import place, words
+from benchmark.commands.output import Reporter, console
+
+
+def tune(
+    strategy: Annotated[
+        str | None,
+        typer.Option(parser=words("--strategy"), help="Strategies to tune, with commas between; all by default."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Training length and sizes to tune for.")
+    ] = "quick",
+    stream: Annotated[str, typer.Option(parser=words("--stream"), help="The stream to tune on.")] = "four_tasks",
+    seed: Annotated[
+        str,
+        typer.Option(
+            parser=words("--seed"), help="The first seed tries every value, the others the two best of each setting."
+        ),
+    ] = "0,1,2",
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=place("--out", made="folder"), help="Folder for the run directories; finished ones are reused."
+        ),
+    ] = Path("runs/tuning"),
+    table: Annotated[
+        Path, typer.Option(parser=place("--table", made="file"), help="CSV of what was tried, extended.")
+    ] = Path("tuning.csv"),
+) -> None:
+    """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
+
+    The score is the mean PSNR over all tasks after the last one. The best values belong into the preset. A best value
+    at the end of what was tried is told, since the next one might be better still.
+    """
+    from rich.table import Table
+
+    from benchmark.experiments import tuning
+    from benchmark.planning import seeds, split_names
+
+    names = split_names(strategy) if strategy else None
+    with Reporter(console) as reporter:
+        tried = tuning.search(names, seeds(seed), preset, stream, out, table, reporter)
+    chosen = tuning.choices(tried)
+    shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
+    for one in chosen:
+        spread = f" ± {one.spread:.3f}" if one.seeds > 1 else ""
+        next_best = "" if one.second is None else f"{one.second:g}"
+        better = "" if one.second is None else f"{one.margin:.3f}{spread} dB ({one.seeds} seed{'s'[: one.seeds - 1]})"
+        shown.add_row(one.strategy, one.setting, f"{one.value:g}", f"{one.score:.3f}", next_best, better)
+    console.print(shown)
+    for one in chosen:
+        if one.open_end:
+            console.print(
+                f"{one.setting} = {one.value:g} is the best and the last that was tried; add values beyond it to "
+                "benchmark/experiments/tuning.yaml and run this command again."
+            )

@@ -1,0 +1,159 @@
+"""One run, from a resolved configuration to a finished directory.
+
+:func:`run` takes plain data and can be pickled, so that it can be called here, in another process or on another
+machine; :mod:`benchmark.engine.local` calls it for one run after another.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+
+from benchmark.config import RunConfig, checked
+from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
+from benchmark.core.runs import writer
+from benchmark.core.runs.directory import Run, now
+from benchmark.core.runs.formats import FORMAT
+from benchmark.engine import events, ledger
+from benchmark.engine.checkpoints import resume, save_checkpoint, tasks_after
+from benchmark.engine.endings import recorded
+from benchmark.engine.events import Listener
+from benchmark.engine.recorder import Recorder
+from benchmark.engine.setup import choose_algorithms, choose_device, environment, prepare, training_rounds
+from benchmark.engine.template import RestorationTemplate
+from benchmark.planning import settings_from
+from benchmark.streams.build import build
+from benchmark.streams.sources import refuse_changed
+
+
+def run(
+    config: RunConfig | Mapping[str, Any],
+    path: Path | str,
+    on_event: Listener = events.ignore,
+    *,
+    force: bool = False,
+    plugins: Sequence[SupervisedPlugin] = (),
+) -> Run:
+    """Do one run, unless it is finished; an interrupted one goes on after its last finished task.
+
+    It ends bit for bit as if it had never stopped (on the CPU, with as many threads).
+
+    Args:
+        config: what to run, resolved (:func:`benchmark.engine.setup.resolve`); or the same as plain values, as they
+            stand in ``config.yaml``.
+        path: the run directory.
+        on_event: told of every step.
+        force: begin again, also if it is finished.
+        plugins: further Avalanche plugins, called after the strategy.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: it cannot be run with what is here, something else stands at the path, or training has failed; what
+            was finished of it is kept, and the directory's status says what ended it.
+    """
+    if not isinstance(config, RunConfig):
+        config = checked(**config)
+    path = Path(path)
+    refuse_foreign(path)
+    if path.exists() and not force and Run(path).finished:
+        on_event(events.RunKept(path.name))
+        return Run(path)
+    on_event(events.RunBegun(path.name))
+    arrived = time.monotonic()
+    device = choose_device(config.training.device)
+    choose_algorithms(device, config.training.deterministic)
+    strategy, model = prepare(config)
+    benchmark = build(config)
+    if config.sources:
+        refuse_changed(benchmark.tasks, config.data, config.sources)
+    finished = 0 if force else Run(path).tasks_done
+    if not finished:
+        _tell_older(Run(path), on_event)
+        shutil.rmtree(path / "images", ignore_errors=True)
+    record = Run.create(path, config.model_dump(mode="json"), environment(device))
+    recorder = Recorder(record, benchmark, on_event)
+    template = RestorationTemplate(
+        model=model,
+        strategy=strategy,
+        training=config.training,
+        device=device,
+        workers=config.data.workers,
+        tile=config.data.tile,
+        plugins=(recorder, *plugins),
+    )
+    tasks = len(benchmark.tasks)
+    rounds = training_rounds(strategy, benchmark)
+    seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
+    peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
+    with recorded(record, config.strategy):
+        record.update_status(
+            state="running",
+            process=writer.identity(),
+            started=now(),
+            tasks=tasks,
+            tasks_done=finished,
+            seconds_per_task=seconds,
+            peak_memory=peaks,
+            traits=asdict(strategy.traits),
+            settings_from=settings_from(config),
+            backbone_parameters=ledger.plain_parameters(config.backbone),
+            error=None,
+        )
+        if finished:
+            recorder.load(finished)
+            learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
+            resume(template, strategy, learned, record)
+            on_event(events.RunResumed(record.name, finished, tasks, config.training.updates * finished))
+        else:
+            recorder.measure_inputs()
+        record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
+        for experience, budget in rounds:
+            after = tasks_after(experience)
+            if after <= finished:
+                continue
+            began = time.monotonic()
+            ledger.reset_peak_memory(device)
+            names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
+            on_event(events.TaskBegun(record.name, config.strategy, names, after, tasks))
+            torch.manual_seed(torch_seed("task", config.seed, after))
+            template.learn(experience, budget)
+            recorder.measure_outputs(template, after)
+            recorder.measure_cost(template, strategy, after)
+            save_checkpoint(record.checkpoint(after), template.model, strategy)
+            seconds.append(round(time.monotonic() - began, 3))
+            peaks[str(after)] = ledger.peak_memory(device)
+            record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
+        record.update_status(state="finished", seconds=round(sum(seconds), 3))
+    on_event(events.RunFinished(record.name, sum(seconds)))
+    return record
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise an error if what is to become a run directory exists and is something else."""
+    if not path.exists() and not path.is_symlink():
+        return
+    begun = path.is_dir() and ((path / "config.yaml").is_file() or _names(path) <= {"environment.json"})
+    if not begun:
+        raise UserError(
+            f"'{path}' is no run of this suite, and a run of that name is to be written there. "
+            "Move it away, or choose another folder with --out."
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    """What a folder holds, but for hidden files."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _tell_older(run: Run, on_event: Listener) -> None:
+    """Tell that an unfinished run of an earlier format begins again."""
+    if (run.path / "environment.json").exists() and run.format < FORMAT:
+        on_event(events.RunRestarted(run.name, run.format))

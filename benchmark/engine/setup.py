@@ -1,0 +1,136 @@
+"""From a configuration to what a run needs: the strategy, its untrained network, its rounds, the device."""
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmark.backbones import build as build_backbone
+from benchmark.config import Revisions, RunConfig
+from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
+from benchmark.core.process.suite import suite
+from benchmark.engine.endings import blamed
+from benchmark.streams.build import Benchmark
+from benchmark.streams.definition import Task
+from benchmark.streams.sources import prepare as prepare_sources
+from strategies import registry
+from strategies.base import Strategy
+
+TRAINING = 1
+"""The revision of the code that every strategy shares: with the strategy's own, it is part of a run's identity.
+
+A finished run is reused as long as everything that decides its result is the same. Settings and images speak for
+themselves; that the code has changed is said here, and in ``revision`` of the strategy's class.
+
+Raised by one with every change after which some run, repeated, would write other numbers or outputs than before:
+in what training, the backbones, degradations, patches, generated images, measurements or random addresses do. Not
+raised for what leaves the bytes of metrics.csv, curves.csv, outputs.csv and ledger.csv equal, such as speed, new
+columns or new settings whose defaults change nothing; nor for a single strategy, which has a number of its own."""
+
+MOST_WEIGHTS = 2**28
+"""Weights of a network, at most; with gradients and Adam's two moments they take 4 GiB. The paper's has 446,000."""
+
+
+def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
+    """The same configuration with all that it leads to written out, once it is known to fit together.
+
+    That is every setting of the strategy, the revision of its code, and where each task's images come from. Every image
+    is examined. Large datasets are cached on disk, with a progress bar if a console is given.
+
+    Raises:
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing, or
+            an image cannot be used.
+    """
+    strategy, _ = prepare(config)
+    choose_device(config.training.device)
+    tasks = [Task.model_validate(task) for task in config.tasks]
+    found = {
+        "settings": strategy.settings.model_dump(mode="json"),
+        "sources": prepare_sources(tasks, config.data, console, config.training.patch_size),
+        "revisions": Revisions(strategy=registry.revision(type(strategy)), training=TRAINING),
+    }
+    return config.model_copy(update=found)
+
+
+def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
+    """The strategy of a run and its untrained network, both decided by the configuration alone.
+
+    Raises:
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken.
+    """
+    kind = registry.load(config.strategy)
+    with blamed(config.strategy):
+        strategy = kind(registry.settings(kind, config.settings), config.seed)
+        _refuse_too_large(config)
+        torch.manual_seed(torch_seed("weights", config.seed))
+        backbone = config.backbone
+        plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+        return strategy, strategy.adapt(plain, len(config.order))
+
+
+def _refuse_too_large(config: RunConfig) -> None:
+    """Count a network's weights before they are made."""
+    backbone = config.backbone
+    with torch.device("meta"):
+        network = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    if weights > MOST_WEIGHTS:
+        raise UserError(
+            f"backbone.width = {backbone.width} and backbone.blocks = {backbone.blocks} make a network of {weights:,} "
+            f"weights; at most {MOST_WEIGHTS:,}. Lower one of them."
+        )
+
+
+def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any, int]]:
+    """The strategy's rounds as (experience, budget); a task brings its budget to the first round it appears in."""
+    seen: set[int] = set()
+    rounds = []
+    for labels in strategy.rounds(len(benchmark.tasks)):
+        rounds.append((benchmark.round(labels, len(set(labels) - seen)), len(set(labels) - seen)))
+        seen |= set(labels)
+    return rounds
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a configuration asks for.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def choose_algorithms(device: torch.device, deterministic: bool) -> None:
+    """On a GPU, ask torch for deterministic algorithms, or leave it the choice; on a CPU nothing is asked.
+
+    Where torch has no deterministic algorithm for an operation it warns and goes on; the backward pass of the sampling
+    in ``deform`` is such a one. cuBLAS reads its workspace from the environment when it is first used, so this comes
+    before the first tensor on the GPU; a workspace that the user has set is kept.
+    """
+    if device.type != "cuda":
+        return
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result may depend on beside the configuration, and which suite made it."""
+    packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
+    return {
+        **suite(),
+        "python": platform.python_version(),
+        **packages,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }

@@ -1,0 +1,69 @@
+"""From experiments to their runs: which runs they need, what is missing of these, and doing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmark.core.runs.directory import Run
+from benchmark.engine.events import Listener, ignore
+from benchmark.experiments.experiment import Experiment
+from benchmark.experiments.matrix import Choices, expand, refuse_strangers
+from benchmark.experiments.measurements import MEASUREMENTS, Measurement
+from benchmark.experiments.schedule import Planned, schedule
+from benchmark.planning import leaks
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What some experiments come to.
+
+    Args:
+        planned: their runs, each once, with what is done of them.
+        needed: identity of a run → the experiments that it belongs to.
+        measurements: what belongs to an experiment and is no run, by the experiment's name.
+        notes: what is worth knowing before they are done.
+    """
+
+    planned: list[Planned]
+    needed: dict[str, list[str]]
+    measurements: dict[str, Measurement]
+    notes: list[str]
+
+
+def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, console: Console | None = None) -> Agenda:
+    """The runs of some experiments, resolved, and how long what is missing of them will take.
+
+    Args:
+        experiments: what is asked for; a run that several need is done once.
+        choices: what they leave open.
+        out: folder of the run directories.
+        console: where to show the progress of preparing data.
+
+    Raises:
+        UserError: a setting is not accepted or is for no strategy that is run; images are missing or cannot be used.
+    """
+    from benchmark.engine.setup import resolve
+
+    refuse_strangers(experiments, choices)
+    expanded = [(experiment.name, expand(experiment, choices)) for experiment in experiments]
+    needed: dict[str, list[str]] = {}
+    configs = []
+    for name, members in expanded:
+        for config in members:
+            configs.append(resolve(config, console))
+            belongs = needed.setdefault(configs[-1].identity, [])
+            if name not in belongs:
+                belongs.append(name)
+    planned = schedule(configs, out)
+    measurements = {one.name: MEASUREMENTS[one.measure] for one in experiments if one.measure}
+    return Agenda(planned, needed, measurements, leaks([one.config for one in planned]))
+
+
+def perform(agenda: Agenda, out: Path, on_event: Listener = ignore) -> list[Run]:
+    """Do what is missing, run after run, and give all of them."""
+    from benchmark.engine.local import execute
+
+    weights = [one.seconds_per_task / one.config.training.updates for one in agenda.planned]
+    return execute([one.config for one in agenda.planned], out, on_event, weights=weights)
