@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from benchmark.backbones import BACKBONES
+from benchmark import backbones
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile, as_path, value
@@ -135,15 +135,16 @@ class Backbone(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in BACKBONES:
-            raise ValueError(f"accepted: {', '.join(BACKBONES)}")
+        if name not in backbones.CATALOGUE:
+            raise ValueError(f"accepted: {', '.join(backbones.entries())}")
         return name
 
 
 class Revisions(Section):
     """Which code makes a run: numbers that are raised when results change."""
 
-    strategy: int = Field(default=1, ge=1, description="the strategy's own, see strategies.registry.revision")
+    strategy: int = Field(default=1, ge=1, description="the strategy's own, see benchmark.core.plugins.catalogue")
+    backbone: int = Field(default=1, ge=1, description="that of a backbone that is not built in")
     training: int = Field(default=1, ge=1, description="that of the shared code, see benchmark.engine.setup.TRAINING")
 
 
@@ -152,6 +153,10 @@ class RunConfig(Section):
 
     strategy: str = Field(description="how the network learns the stream")
     plugin: str = Field("", description="where a strategy that is not built in comes from, with its version or hash")
+    backbone_plugin: str = Field("", description="the same of a backbone that is not built in")
+    imports: list[str] = Field(
+        default_factory=list, description="files and modules that another process imports to know both"
+    )
     stream: str = Field(description="which tasks")
     order: list[str] = Field(description="the tasks' names in the order in which they are learned")
     tasks: list[dict[str, Any]] = Field(description="the tasks as the stream defines them")
@@ -177,7 +182,11 @@ class RunConfig(Section):
         content = self.model_dump(mode="json")
         for place in ("workers", "root", "fallback", "cache"):  # what they lead to stands in sources
             content["data"].pop(place)
-        content.pop("preset")
+        for place in ("preset", "imports"):
+            content.pop(place)
+        if not content["backbone_plugin"]:  # as for runs from before backbones came from outside
+            content.pop("backbone_plugin")
+            content["revisions"].pop("backbone")
         for task in content["tasks"]:
             task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

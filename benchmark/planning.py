@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import config, presets
+from benchmark import backbones, config, presets
 from benchmark.config import Assignment
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.yaml_files import number
@@ -45,6 +45,7 @@ def plan(
         assignments = [*assignments, Assignment("data", "source", data, f"--data {data}")]
     values = config.gather(preset, config_file, assignments, list(available), chosen)
     shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
+    network = backbones.entries().get(shared["backbone"].get("name", ""))
     configs = []
     for name in chosen:
         for one in numbers:
@@ -52,6 +53,8 @@ def plan(
                 config.checked(
                     strategy=name,
                     plugin=available[name].origin,
+                    backbone_plugin=network.origin if network else "",
+                    imports=sorted({one.source for one in (available[name], network) if one and one.source}),
                     stream=defined.name,
                     order=defined.order,
                     tasks=[task.model_dump(mode="json") for task in defined.tasks],

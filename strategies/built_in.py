@@ -5,29 +5,19 @@ It stands in a table, so that lists, and reports on older runs, know them withou
 
 from dataclasses import dataclass
 
+from benchmark.core.plugins import catalogue
 from strategies.traits import Traits
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Where a strategy is, and one line about it.
+class Entry(catalogue.Entry):
+    """Where a strategy is, one line about it, and what it declares.
 
     Args:
-        target: the class as ``module:Class``.
-        summary: for lists.
-        origin: empty for built-in strategies; else the package and its version, or the file or module and a hash of its
-            content and of what it imports.
         traits: what the class declares; None where it is not known before the class is imported.
-        source: of a plugin, the file or module that was given.
-        rivals: of an installed strategy, the packages that announce another of this name.
     """
 
-    target: str
-    summary: str
-    origin: str = ""
     traits: Traits | None = None
-    source: str = ""
-    rivals: tuple[str, ...] = ()
 
 
 OWN_PARTS = Traits(needs_task_id=True, grows=True, protects_exactly=True)

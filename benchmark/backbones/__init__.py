@@ -1,31 +1,66 @@
 """Restoration networks: plain modules of convolutions that know nothing of continual learning.
 
-A backbone is a class built from ``width``, ``blocks`` and ``image_skip`` that maps (N, 3, H, W) to (N, 3, H, W).
+A backbone is a class built from ``width``, ``blocks`` and ``image_skip`` that maps (N, 3, H, W) to (N, 3, H, W). Those
+of the suite stand in a table, which keeps ``list backbones`` free of torch. Others come from installed packages and
+from plugins, as strategies do (:mod:`benchmark.core.plugins.catalogue`); see docs/backbones.md.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from benchmark.core.errors import unknown
+from benchmark.core.plugins.catalogue import Catalogue, Entry
+from benchmark.core.plugins.source import Plugin
 
 if TYPE_CHECKING:
     from torch import nn
 
+GROUP = "continual_restoration.backbones"
+"""The entry-point group in which installed packages announce backbones: name → ``module:Class``."""
+
 BACKBONES = {
-    "resnet": ("benchmark.backbones.resnet:ResNet", "residual blocks at full resolution (section 4.1.3)"),
-    "dense": ("benchmark.backbones.dense:DenseNet", "dense blocks at full resolution (section 4.4.6)"),
-    "rdn": ("benchmark.backbones.rdn:RDN", "residual dense network at full resolution (section 4.4.6)"),
+    "resnet": Entry("benchmark.backbones.resnet:ResNet", "residual blocks at full resolution (section 4.1.3)"),
+    "dense": Entry("benchmark.backbones.dense:DenseNet", "dense blocks at full resolution (section 4.4.6)"),
+    "rdn": Entry("benchmark.backbones.rdn:RDN", "residual dense network at full resolution (section 4.4.6)"),
 }
-"""Name → (where the class is, one line about it). Naming the place keeps ``list backbones`` free of torch."""
+"""The backbones of the suite by name."""
+
+CATALOGUE = Catalogue("backbone", GROUP, BACKBONES, Entry)
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Make the class below it a backbone of this name, once its file or module is given with ``--plugin``.
+
+    The first line of its docstring stands in lists. ``revision`` in the class, 1 if it says nothing, is raised by one
+    when a change of the class makes runs give other results within one version of an installed package.
+    """
+
+    def named(kind: Kind) -> Kind:
+        kind.backbone_name = name  # type: ignore[attr-defined]
+        return kind
+
+    return named
+
+
+def entries() -> dict[str, Entry]:
+    """Every available backbone by name; a built-in name cannot be taken by another."""
+    return CATALOGUE.entries()
+
+
+def found(plugin: Plugin) -> dict[str, Entry]:
+    """The backbones that a plugin registers.
+
+    Raises:
+        UserError: two classes are registered under one name.
+    """
+    return CATALOGUE.found(plugin, lambda kind: "backbone_name" in vars(kind), lambda kind: kind.backbone_name)
 
 
 def build(name: str, width: int, blocks: int, image_skip: bool) -> "nn.Module":
     """Make a backbone with freshly drawn weights.
 
     Raises:
-        UserError: no backbone has this name.
+        UserError: no backbone has this name, or its package is broken.
     """
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
-    module, _, attribute = BACKBONES[name][0].partition(":")
-    return getattr(import_module(module), attribute)(width=width, blocks=blocks, image_skip=image_skip)
+    return CATALOGUE.load(name)(width=width, blocks=blocks, image_skip=image_skip)

@@ -36,7 +36,7 @@ def check(
     failed = 0
     for planned in configs:
         console.print(planned.strategy, style="bold")
-        with blamed(planned.strategy):
+        with blamed(planned):
             for finding in examine(resolve(planned)):
                 failed += not finding.holds
                 mark = ("ok  ", "green") if finding.holds else ("FAIL", "red")

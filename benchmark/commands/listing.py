@@ -78,8 +78,7 @@ def show(
 
 
 def _choices(kind: Kind) -> dict[str, str]:
-    from benchmark import config
-    from benchmark.backbones import BACKBONES
+    from benchmark import backbones, config
     from strategies import registry
 
     if kind is Kind.strategies:
@@ -87,7 +86,7 @@ def _choices(kind: Kind) -> dict[str, str]:
     if kind is Kind.presets:
         return config.presets()
     if kind is Kind.backbones:
-        return {name: summary for name, (_, summary) in BACKBONES.items()}
+        return {name: entry.summary for name, entry in backbones.entries().items()}
     if kind is Kind.datasets:
         return dict(config.SOURCES)
     from benchmark.streams.definition import load, shipped

@@ -79,7 +79,8 @@ def _obstacle(path: Path, made: str) -> str:
 Plugins = Annotated[
     list[str] | None,
     typer.Option(
-        parser=words("--plugin"), help="A Python file or module that defines strategies; it is imported. Repeatable."
+        parser=words("--plugin"),
+        help="A Python file or module that defines strategies or backbones; imported. Repeatable.",
     ),
 ]
 Root = Annotated[

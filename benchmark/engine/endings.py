@@ -19,10 +19,14 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmark import backbones
+from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run, write_text
 from strategies import registry
@@ -34,12 +38,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def recorded(run: Run, strategy: str) -> Iterator[None]:
+def recorded(run: Run, config: RunConfig) -> Iterator[None]:
     """Whatever ends the block is written into the run's status before it is passed on.
 
     Raises:
         Stopped: a signal came, or nobody reads the output any more.
-        UserError: memory or disk are full, or the strategy, which is a plugin, is broken.
+        UserError: memory or disk are full, or a plugin is broken.
     """
     (run.path / TRACE).unlink(missing_ok=True)
     try:
@@ -57,7 +61,7 @@ def recorded(run: Run, strategy: str) -> Iterator[None]:
     except BaseException as error:
         with suppress(OSError):
             write_text(run.path / TRACE, "".join(traceback.format_exception(error)))
-        known = _shortage(error, run.path) or _blame(error, strategy)
+        known = _shortage(error, run.path) or _blame(error, config)
         _record(run, "failed", str(known or f"{type(error).__name__}: {error}"))
         endings.check()  # a worker that was stopped by the same signal ends in an error of its own
         if known is None:
@@ -83,16 +87,16 @@ def told(run: Run, finished: Sequence[Run]) -> Iterator[None]:
 
 
 @contextmanager
-def blamed(strategy: str) -> Iterator[None]:
-    """An error inside of the block is told with the plugin that the strategy came from, if it did.
+def blamed(config: RunConfig) -> Iterator[None]:
+    """An error inside of the block is told with the plugin that the strategy or the backbone came from, if it did.
 
     Raises:
-        UserError: the strategy, which is a plugin, is broken.
+        UserError: a plugin is broken.
     """
     try:
         yield
     except (Exception, SystemExit) as error:
-        blame = None if isinstance(error, UserError) else _blame(error, strategy)
+        blame = None if isinstance(error, UserError) else _blame(error, config)
         if blame is None:
             raise
         raise blame from error
@@ -120,17 +124,25 @@ def _shortage(error: BaseException, path: Path) -> UserError | None:
     return None
 
 
-def _blame(error: BaseException, strategy: str) -> UserError | None:
-    """The error to tell where a strategy is no built-in one: its name, where it is from, the line; None if built in."""
-    entry = registry.entries().get(strategy)
+def _blame(error: BaseException, config: RunConfig) -> UserError | None:
+    """The error to tell where a plugin's code failed: what it brought, where it is from, the line; None if none did."""
     if isinstance(error, SystemExit):
         what = f"it ended the process (SystemExit: {error.code})"
     else:
         what = f"{type(error).__name__}: {error}"
-    if entry is None or not entry.origin:
-        return UserError(f"Strategy '{strategy}': {what}.") if isinstance(error, SystemExit) else None
     frames = traceback.extract_tb(error.__traceback__)
-    module = registry.file_of(strategy)
-    own = [frame for frame in frames if module is not None and Path(frame.filename) == module] or frames
-    place = f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}" if own else entry.origin
-    return UserError(f"Strategy '{strategy}' ({entry.origin}) failed: {what}\nat {place}")
+    suspects: list[tuple[str, str, Catalogue[Any]]] = [
+        ("Backbone", config.backbone.name, backbones.CATALOGUE),
+        ("Strategy", config.strategy, registry.CATALOGUE),
+    ]
+    for kind, name, catalogue in suspects:
+        entry = catalogue.entries().get(name)
+        if entry is None or not entry.origin:
+            continue
+        file = catalogue.file_of(name)
+        own = [frame for frame in frames if file is not None and Path(frame.filename) == file]
+        if own or kind == "Strategy":  # which may have led others astray
+            last = (own or frames)[-1:]
+            place = f"{last[0].filename}, line {last[0].lineno}, in {last[0].name}" if last else entry.origin
+            return UserError(f"{kind} '{name}' ({entry.origin}) failed: {what}\nat {place}")
+    return UserError(f"Strategy '{config.strategy}': {what}.") if isinstance(error, SystemExit) else None

@@ -30,6 +30,7 @@ from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import settings_from
 from benchmark.streams.build import build
 from benchmark.streams.sources import refuse_changed
+from strategies import registry
 
 
 def run(
@@ -66,6 +67,7 @@ def run(
     if path.exists() and not force and Run(path).finished:
         on_event(events.RunKept(path.name))
         return Run(path)
+    registry.recall(config)
     on_event(events.RunBegun(path.name))
     arrived = time.monotonic()
     device = choose_device(config.training.device)
@@ -93,7 +95,7 @@ def run(
     rounds = training_rounds(strategy, benchmark)
     seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
     peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
-    with recorded(record, config.strategy):
+    with recorded(record, config):
         record.update_status(
             state="running",
             process=writer.identity(),

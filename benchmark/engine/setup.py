@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmark import backbones
 from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
+from benchmark.core.plugins.catalogue import revision
 from benchmark.core.process.suite import suite
 from benchmark.engine.endings import blamed
 from benchmark.streams.build import Benchmark
@@ -48,10 +50,12 @@ def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
     strategy, _ = prepare(config)
     choose_device(config.training.device)
     tasks = [Task.model_validate(task) for task in config.tasks]
+    network = config.backbone.name
+    backbone = revision(backbones.CATALOGUE.load(network)) if backbones.entries()[network].origin else 1
     found = {
         "settings": strategy.settings.model_dump(mode="json"),
         "sources": prepare_sources(tasks, config.data, console, config.training.patch_size),
-        "revisions": Revisions(strategy=registry.revision(type(strategy)), training=TRAINING),
+        "revisions": Revisions(strategy=revision(type(strategy)), backbone=backbone, training=TRAINING),
     }
     return config.model_copy(update=found)
 
@@ -63,7 +67,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
         UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken.
     """
     kind = registry.load(config.strategy)
-    with blamed(config.strategy):
+    with blamed(config):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
         _refuse_too_large(config)
         torch.manual_seed(torch_seed("weights", config.seed))

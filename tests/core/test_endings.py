@@ -176,7 +176,7 @@ def test_an_error_in_training_is_recorded_and_told(
     from strategies import registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
     Path("hold").touch()
     Path("waits.py").write_text(WAITS.format(then=then))
     registry.add_plugin("waits.py")
@@ -231,7 +231,7 @@ def test_a_check_that_fails_names_no_folder_that_is_taken_away(
     from strategies import registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
     monkeypatch.setattr(sys, "argv", ["benchmark", "check", "--strategy", "waits", "--plugin", "waits.py"])
     Path("hold").touch()
     Path("waits.py").write_text(WAITS.format(then="raise ValueError('odd')"))

@@ -18,6 +18,7 @@ from scipy.io import savemat
 from baselines.finetune import Finetune
 from benchmark.config import Data, RunConfig, checked
 from benchmark.core.errors import UserError
+from benchmark.core.plugins.catalogue import revision
 from benchmark.core.process import suite
 from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
@@ -173,15 +174,15 @@ class Derived(Finetune):
 
 @pytest.mark.parametrize("kind", [Strategy, Finetune, Derived])
 def test_a_changed_class_counts_for_all_that_derive_from_it(kind: type[Strategy], monkeypatch: Any) -> None:
-    before = registry.revision(Derived)
+    before = revision(Derived)
     monkeypatch.setattr(kind, "revision", vars(kind).get("revision", 1) + 1)
-    assert registry.revision(Derived) == before + 1
+    assert revision(Derived) == before + 1
 
 
 def test_a_revision_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Derived, "revision", "2", raising=False)
     with pytest.raises(UserError, match=r"Derived\.revision = '2': expected a whole number"):
-        registry.revision(Derived)
+        revision(Derived)
 
 
 def test_changed_code_makes_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +226,7 @@ def test_a_plugin_counts_with_all_that_it_imports(tmp_path: Path, monkeypatch: p
 def test_a_plugin_is_the_same_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     origins = set()
     for folder in ("one", "two"):
-        monkeypatch.setattr(registry, "_plugins", {})
+        monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
         plugin = tmp_path / folder / "resting.py"
         plugin.parent.mkdir()
         plugin.write_text(PLUGIN.format("", "Resting", "resting"))

@@ -213,7 +213,7 @@ def test_a_toml_snippet_is_valid(where: str, content: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_printed_setting_is_accepted(document: str) -> None:
-    registry.add_plugin(str(ROOT / "docs" / "examples" / "anchor.py"))
+    registry.add_plugins(str(ROOT / "docs" / "examples" / name) for name in ("anchor.py", "unet.py"))
     for span in spans(document):
         if re.fullmatch(r"[a-z_]+\.[a-z_]+=\S+", span):
             section = span.partition(".")[0]

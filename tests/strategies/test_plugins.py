@@ -105,7 +105,7 @@ def plugin(file: Path, *classes: str, base: str = "Strategy") -> str:
 
 @pytest.fixture
 def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
 
 
 @pytest.mark.usefixtures("_no_plugins")
@@ -113,7 +113,7 @@ def test_two_classes_of_one_name_are_refused_and_both_named(tmp_path: Path) -> N
     for classes in (["Left=same", "Right=same"], ["Left=inherited", "Right="]):
         with pytest.raises(UserError, match="Left and Right are both called"):
             registry.add_plugin(plugin(tmp_path / f"p{len(classes[1])}.py", *classes))
-    assert not registry._plugins
+    assert not registry.CATALOGUE.plugins
     source = plugin(tmp_path / "alias.py", "Left=once")
     Path(source).write_text(Path(source).read_text() + "\n\nOther = Left\n")
     assert registry.add_plugin(source) == ["once"]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-_OURS = [Path(__file__).parents[1] / name for name in ("benchmark", "strategies", "baselines", "reports")]
+_OURS = [Path(__file__).parents[3] / name for name in ("benchmark", "strategies", "baselines", "reports")]
 _PACKAGES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 

@@ -1,0 +1,72 @@
+"""A Python file or module that is named by a person (``--plugin``), imported, and known by its content."""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from benchmark.core.errors import UserError
+from benchmark.core.plugins.content import content
+from benchmark.core.yaml_files import as_path
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An imported plugin.
+
+    Args:
+        module: what was imported.
+        source: what imports it again from anywhere: the absolute path of a file, or the name of a module.
+        origin: the file's or module's name, and a hash of its content and of what it imports.
+        said: the words it was given by, for errors.
+    """
+
+    module: ModuleType
+    source: str
+    origin: str
+    said: str
+
+    def classes(self, wanted: Callable[[type], bool]) -> list[tuple[str, type]]:
+        """The classes that it defines itself, in order, by their names in it; of two names of one class the first."""
+        found = {
+            kind: attribute
+            for attribute, kind in reversed(vars(self.module).items())
+            if isinstance(kind, type) and kind.__module__ == self.module.__name__ and wanted(kind)
+        }
+        return [(attribute, kind) for kind, attribute in reversed(found.items())]
+
+
+def read(source: str) -> Plugin:
+    """Import a Python file (ending in .py) or a module. A file is imported again each time it is given.
+
+    Raises:
+        UserError: there is no such file, or it cannot be imported.
+    """
+    is_file = source.endswith(".py")
+    path = as_path(source) if is_file else Path()
+    if is_file and not path.is_file():
+        raise UserError(f"--plugin {source}: there is no such file.")
+    try:
+        module = _import_file(path) if is_file else import_module(source)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
+    digest = content(module.__name__, Path(getattr(module, "__file__", None) or ""))
+    again, name = (str(path.resolve()), path.name) if is_file else (source, source)
+    return Plugin(module, again, f"{name}#{digest}", f"--plugin {source}")
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a name that no other file has."""
+    place = str(path.resolve())
+    name = f"continual_restoration_plugin_{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, place)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
