@@ -54,7 +54,8 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def _code(config: Mapping[str, Any]) -> dict[str, Any]:
     revisions = config.get("revisions")
     number = revisions.get("strategy", 1) if isinstance(revisions, Mapping) else 1
-    return {"revision": number, "plugin": config.get("plugin") or ""}
+    plugins = {name: config.get(name.replace(" ", "_")) or "" for name in ("plugin", "backbone plugin")}
+    return {"revision": number, **plugins}
 
 
 def _differing(flats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option(
         parser=words("--plugin"),
-        help="A Python file or module that defines strategies or backbones; imported. Repeatable.",
+        help="A Python file or module of strategies or backbones; it is imported. Repeatable.",
     ),
 ]
 Root = Annotated[

@@ -385,6 +385,7 @@ def snow(digest: str) -> dict[str, Any]:
         ({}, {"revisions": {"training": 2}}, 2),
         ({}, {"revisions": {"strategy": 2}}, 1),
         ({"plugin": "mine.py#11111111"}, {"plugin": "mine.py#22222222"}, 1),
+        ({"backbone_plugin": "net.py#11111111"}, {"backbone_plugin": "net.py#22222222"}, 1),
     ],
 )
 def test_a_report_does_not_average_what_differs(tmp_path: Path, before: Any, after: Any, groups: int) -> None:
