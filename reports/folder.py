@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import write_text
+from benchmark.core.runs.writing import write_text
 
 MANIFEST = "files.txt"
 """Lists the files of a report, so that the next one in the same folder can take away what is left over."""

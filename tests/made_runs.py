@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmark.core.runs.directory import CURVES, LEDGER, METRICS, OUTPUTS, Run, write_table
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.schemas import CURVES, LEDGER, METRICS, OUTPUTS
+from benchmark.core.runs.writing import write_table
 
 ORDER = ["derain", "denoise", "deblock", "deblur"]
 INPUTS = [25.0, 15.0, 27.0, 24.0]

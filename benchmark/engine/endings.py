@@ -28,7 +28,8 @@ from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.process import endings
-from benchmark.core.runs.directory import Run, write_text
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.writing import write_text
 from strategies import registry
 
 TRACE = "error.txt"

@@ -17,7 +17,7 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from benchmark.core.runs import writer
+from benchmark.core.runs import processes
 from benchmark.core.runs.directory import Run, now
 from benchmark.core.runs.formats import FORMAT
 from benchmark.engine import events, ledger
@@ -98,7 +98,7 @@ def run(
     with recorded(record, config):
         record.update_status(
             state="running",
-            process=writer.identity(),
+            process=processes.identity(),
             started=now(),
             tasks=tasks,
             tasks_done=finished,

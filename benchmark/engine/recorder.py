@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
-from benchmark.core.runs import directory
-from benchmark.core.runs.directory import Run
+from benchmark.core.runs import schemas, writing
+from benchmark.core.runs.directory import Run, after_kind
 from benchmark.data.degradations import eight_bit
 from benchmark.engine import ledger
 from benchmark.engine.events import EpochEnded, Listener, Updated
@@ -102,7 +102,7 @@ class Recorder(SupervisedPlugin):
                 if after == len(self.benchmark.tasks):
                     self._keep_picture(place, index, "final", eight_bit(image))
                 elif learned is not None and index < FOLLOWED:
-                    self._keep_picture(place, index, directory.after_kind(after), eight_bit(image))
+                    self._keep_picture(place, index, after_kind(after), eight_bit(image))
                 self.outputs.append(
                     {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
                 )
@@ -176,7 +176,7 @@ class Recorder(SupervisedPlugin):
                     "learning_rate": template.optimizer.param_groups[0]["lr"],
                 }
             )
-        directory.write_table(self.run.path / "curves.csv", self.curves, directory.CURVES)
+        writing.write_table(self.run.path / "curves.csv", self.curves, schemas.CURVES)
         self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, float(np.mean(values))))
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
@@ -257,10 +257,10 @@ class Recorder(SupervisedPlugin):
         temporary.replace(path)
 
     def _write(self) -> None:
-        directory.write_table(self.run.path / "metrics.csv", self.metrics, directory.METRICS)
-        directory.write_table(self.run.path / "outputs.csv", self.outputs, directory.OUTPUTS)
-        directory.write_table(self.run.path / "owned.csv", self.owned, directory.OWNED)
-        directory.write_table(self.run.path / "ledger.csv", self.ledger, directory.LEDGER)
+        writing.write_table(self.run.path / "metrics.csv", self.metrics, schemas.METRICS)
+        writing.write_table(self.run.path / "outputs.csv", self.outputs, schemas.OUTPUTS)
+        writing.write_table(self.run.path / "owned.csv", self.owned, schemas.OWNED)
+        writing.write_table(self.run.path / "ledger.csv", self.ledger, schemas.LEDGER)
 
 
 def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:

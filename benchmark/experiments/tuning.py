@@ -19,7 +19,8 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.runs.directory import Run, refuse_other, write_table
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.writing import refuse_other, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile

@@ -23,8 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core import clock
 from benchmark.core.clock import duration
-from benchmark.core.runs.directory import refuse_other
 from benchmark.core.runs.layer_table import COLUMNS, Row, write
+from benchmark.core.runs.writing import refuse_other
 from benchmark.engine import ledger
 from strategies.cmc.layer import CMCConv2d
 

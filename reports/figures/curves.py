@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from benchmark.core.runs.directory import CURVES
+from benchmark.core.runs.schemas import CURVES
 from benchmark.core.tables import Schema
 from reports.figures.panels import Lines, panels
 from reports.groups import Group

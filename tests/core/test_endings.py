@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 
 from benchmark.core.errors import UserError
-from benchmark.core.runs import writer
+from benchmark.core.runs import processes
 from benchmark.core.runs.directory import GONE, Run
 
 WAITS = '''
@@ -121,22 +121,22 @@ def test_a_closed_pipe_ends_a_run_as_interrupted(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_process_was_killed_counts_as_interrupted(tmp_path: Path) -> None:
-    ask = "import json; from benchmark.core.runs import writer; print(json.dumps(writer.identity()))"
+    ask = "import json; from benchmark.core.runs import processes; print(json.dumps(processes.identity()))"
     done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
     run = Run.create(tmp_path / "run", {}, {})
     run.update_status(state="running", process=json.loads(done.stdout), tasks_done=1)
     assert (run.status["state"], run.status["error"]) == ("interrupted", GONE)
-    run.update_status(state="running", process=writer.identity(), error=None)
+    run.update_status(state="running", process=processes.identity(), error=None)
     assert run.status["state"] == "running"
 
 
 def test_a_process_is_known_by_more_than_its_number() -> None:
-    here = writer.identity()
-    assert not writer.gone(here)
-    assert not writer.gone({**here, "host": "elsewhere", "pid": 2**22 + 5}), "cannot be told from here"
-    assert not writer.gone(None), "a run from before processes were recorded"
+    here = processes.identity()
+    assert not processes.gone(here)
+    assert not processes.gone({**here, "host": "elsewhere", "pid": 2**22 + 5}), "cannot be told from here"
+    assert not processes.gone(None), "a run from before processes were recorded"
     if here["began"]:
-        assert writer.gone({**here, "began": "an earlier one with the same number"})
+        assert processes.gone({**here, "began": "an earlier one with the same number"})
 
 
 def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from made_runs import ORDER, made_run
 import reports
 from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
-from benchmark.core.runs.directory import IMAGE_KINDS, OUTPUTS, Run, write_table
+from benchmark.core.runs.directory import IMAGE_KINDS, Run
+from benchmark.core.runs.schemas import OUTPUTS
+from benchmark.core.runs.writing import write_table
 from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.build import build

@@ -14,8 +14,9 @@ from rich.console import Console
 import reports
 from benchmark.commands.output import Reporter
 from benchmark.core.errors import UserError
-from benchmark.core.runs import directory, formats
-from benchmark.core.runs.directory import LEDGER, Run, find_runs
+from benchmark.core.runs import formats, schemas
+from benchmark.core.runs.directory import Run, find_runs
+from benchmark.core.runs.schemas import LEDGER
 from benchmark.core.tables import TEXT, Column, Schema
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
@@ -144,7 +145,7 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
     recent = made_run(tmp_path / "recent")
     monkeypatch.setattr(formats, "FORMAT", 3)
     monkeypatch.setattr(formats, "UPGRADES", upgrades)
-    monkeypatch.setitem(directory.TABLES, "ledger.csv", schema)
+    monkeypatch.setitem(schemas.TABLES, "ledger.csv", schema)
     assert set(old.ledger["counted_by"]) == {"hand"}
     assert old.config["origin"] == "unknown"
     assert read(old).finished

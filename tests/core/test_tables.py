@@ -11,7 +11,9 @@ from PIL import Image
 
 import reports
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import METRICS, OUTPUTS, Run, find_runs, write_table
+from benchmark.core.runs.directory import Run, find_runs
+from benchmark.core.runs.schemas import METRICS, OUTPUTS
+from benchmark.core.runs.writing import write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve

@@ -12,7 +12,8 @@ from made_runs import made_run
 from benchmark.config import Data
 from benchmark.core.errors import UserError
 from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer
-from benchmark.core.runs.directory import METRICS, write_table
+from benchmark.core.runs.schemas import METRICS
+from benchmark.core.runs.writing import write_table
 from benchmark.data.checks.check import check
 from benchmark.engine import recorder
 from benchmark.streams import sources

@@ -12,7 +12,7 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
-from benchmark.core.runs import directory
+from benchmark.core.runs import schemas, writing
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.engine.checkpoints import load_checkpoint
 from benchmark.engine.local import execute
@@ -148,7 +148,7 @@ class TestReports:
         for place in (1, 2, 3):
             one = {"after": 4, "place": place, "subject": "owned", "metric": "owned_changed", "unit": "count"}
             rows.append({**one, "value": tensors, "images": 28})
-        directory.write_table(made.path / "metrics.csv", rows, directory.METRICS)
+        writing.write_table(made.path / "metrics.csv", rows, schemas.METRICS)
         return made
 
     def test_they_stand_beside_the_outputs(self, told: Run, tmp_path: Path) -> None:

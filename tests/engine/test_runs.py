@@ -11,7 +11,8 @@ import torch
 
 from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import Run, find_runs, write_table
+from benchmark.core.runs.directory import Run, find_runs
+from benchmark.core.runs.writing import write_table
 from benchmark.core.tables import NUMBER, Column, Schema
 from benchmark.engine.local import execute
 from benchmark.engine.recorder import Recorder

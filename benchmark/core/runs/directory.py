@@ -9,11 +9,11 @@ without torch::
         environment.json    versions, machine, threads; the number of this format (see benchmark.core.runs.formats)
         status.json         state, tasks done, seconds they took, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
-        metrics.csv         one row per measurement (see METRICS)
-        curves.csv          one row per epoch of training (see CURVES)
-        outputs.csv         one row per test image and evaluation (see OUTPUTS)
-        owned.csv           of networks that are told the task, one row per tensor of a learned task (see OWNED)
-        ledger.csv          what each strategy stores and computes (see LEDGER)
+        metrics.csv         one row per measurement; the columns of tables are told in benchmark.core.runs.schemas
+        curves.csv          one row per epoch of training
+        outputs.csv         one row per test image and evaluation
+        owned.csv           of networks that are told the task, one row per tensor of a learned task
+        ledger.csv          what each strategy stores and computes
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
         images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --after-2.png, --final.png;
                             other names than these are spelled so that no two share a file (see benchmark.core.names)
@@ -38,114 +38,10 @@ import yaml
 
 from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
-from benchmark.core.runs import formats, writer
-from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, Values, rows_of
-
-METRICS = Schema(
-    columns=(
-        Column("after", INTEGER, "tasks learned so far: 0 before training, 1 to T after each task"),
-        Column("after_task", TEXT, "the task learned last; empty when ``after`` is 0"),
-        Column("place", INTEGER, "1-based place of the evaluated task in the stream"),
-        Column("task", TEXT, "name of the evaluated task"),
-        Column(
-            "subject",
-            TEXT,
-            "``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the "
-            "test images), ``validation`` (the network's on the validation images, by which settings are tuned) or "
-            "``owned`` (the tensors on which the network's output under the task's label depends)",
-        ),
-        Column(
-            "metric",
-            TEXT,
-            "psnr, ssim, psnr_y, ssim_y; outputs_changed: test outputs of this task that are no longer bit-identical "
-            "to those recorded right after it was learned (for after > place); or owned_changed: the same of the "
-            "tensors in owned.csv, where the network is told the task. Runs from before this was recorded lack it",
-        ),
-        Column("value", NUMBER, "the mean over the test images, or a count"),
-        Column("unit", TEXT, "dB, empty (SSIM) or count"),
-        Column("images", INTEGER, "how many test images; of owned_changed how many tensors"),
-        Column("protocol", TEXT, "how the metric was computed"),
-    ),
-    key=("after", "place", "subject", "metric"),
-)
-"""``metrics.csv``: one row per measurement."""
-
-CURVES = Schema(
-    columns=(
-        Column("after", INTEGER, "tasks that will have been learned when this training ends"),
-        Column("place", INTEGER, "1-based place of the task in the stream"),
-        Column("task", TEXT, "its name"),
-        Column("epoch", INTEGER, "0 is the network as it comes to the task, before its first update"),
-        Column("update", INTEGER, "batch updates so far in this training"),
-        Column("loss", NUMBER, "mean training loss of the epoch; missing in epoch 0", optional=True),
-        Column("psnr", NUMBER, "dB on the validation images after it"),
-        Column("learning_rate", NUMBER, "Adam's, after it"),
-    ),
-    key=("after", "place", "epoch"),
-)
-"""``curves.csv``: one row per epoch; a strategy that trains several tasks together has rows for each of them."""
-
-OUTPUTS = Schema(
-    columns=(
-        Column("after", INTEGER, "tasks learned so far"),
-        Column("place", INTEGER, "1-based place of the task in the stream"),
-        Column("task", TEXT, "its name"),
-        Column("image", TEXT, "name of the test image"),
-        Column("sha256", TEXT, "taken over the raw float32 output"),
-        Column("psnr", NUMBER, "dB, RGB"),
-        Column("ssim", NUMBER, "RGB"),
-        Column("psnr_y", NUMBER, "dB, luma"),
-        Column("ssim_y", NUMBER, "luma"),
-    ),
-    key=("after", "place", "image"),
-)
-"""``outputs.csv``: one row per test image and evaluation."""
-
-OWNED = Schema(
-    columns=(
-        Column("after", INTEGER, "tasks learned as it was recorded, which is right after this one"),
-        Column("place", INTEGER, "1-based place of the task in the stream"),
-        Column("task", TEXT, "its name"),
-        Column("tensor", TEXT, "name of a tensor on which the network's output for the task depends"),
-        Column("sha256", TEXT, "taken over its type, shape and bytes"),
-    ),
-    key=("place", "tensor"),
-)
-"""``owned.csv``: what every task owned when it was learned (:meth:`strategies.base.TaskNetwork.owned`).
-
-If nothing of it has changed since, no output under the task's label has, whatever the image. Networks that are not told
-the task have no rows.
-"""
-
-LEDGER = Schema(
-    columns=(
-        Column("after", INTEGER, "tasks learned so far"),
-        Column("task", TEXT, "the task learned last"),
-        Column("quantity", TEXT, "which one, as below"),
-        Column("value", NUMBER, "how much of it"),
-        Column("unit", TEXT, "count, B (bytes) or MAC"),
-    ),
-    key=("after", "quantity"),
-)
-"""``ledger.csv``: what is stored and computed after each task.
-
-trainable_parameters  numbers that may change as the task's training begins
-task_parameters       numbers that may change as it ends, after any pruning: what the task trained and keeps
-stored_parameters     numbers in the checkpoint that are neither masks nor images
-stored_bytes          all of the checkpoint; mask_bytes and exemplar_bytes are the part of masks and of stored patches
-data_bytes            training images of learned tasks, as 8-bit RGB, that the strategy trains on again and so has to
-                      keep beside the checkpoint; images that tasks share count once
-macs_per_pixel        multiply-accumulates of a restored pixel
-"""
-
-TABLES = {
-    "metrics.csv": METRICS,
-    "curves.csv": CURVES,
-    "outputs.csv": OUTPUTS,
-    "owned.csv": OWNED,
-    "ledger.csv": LEDGER,
-}
-"""The tables of a run directory by their file."""
+from benchmark.core.runs import formats, processes
+from benchmark.core.runs.schemas import LEDGER, TABLES
+from benchmark.core.runs.writing import write_json, write_text
+from benchmark.core.tables import Values, rows_of
 
 LAYER_PROFILE = "layer-profile.csv"
 """Beside the run directories: what a layer costs (:mod:`benchmark.profiling`), of which a report makes Table 6."""
@@ -163,58 +59,6 @@ IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 def after_kind(after: int) -> str:
     """The kind of picture that shows an output after so many tasks, between when its task was learned and the end."""
     return f"after-{after}"
-
-
-def write_text(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed.
-
-    Text is written as UTF-8; what names of files hold that is none, as the bytes it is.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(
-            content.encode("utf-8", errors="surrogateescape") if isinstance(content, str) else content
-        )
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a mapping as indented JSON, atomically."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], schema: Schema) -> None:
-    """Write rows as CSV, atomically; numbers keep every digit, so equal runs give equal bytes."""
-    write_text(path, schema.text(rows))
-
-
-def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
-    """Make sure that a table may be written to a path, before the work for it is done.
-
-    Args:
-        path: where the table will be.
-        columns: what a table of this kind has; one that is there will be replaced or extended.
-        option: the command's option that chooses the path, for the error.
-
-    Raises:
-        UserError: something else stands there, or it cannot be read.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = file.readline().strip()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}. Choose another file with {option}.") from error
-    if head and not set(columns) <= set(head.split(",")):
-        raise UserError(
-            f"'{path}' is another file: its first line does not name {', '.join(columns)}. "
-            f"Move it away, or choose another file with {option}."
-        )
 
 
 @dataclass(frozen=True)
@@ -279,7 +123,7 @@ class Run:
         though it could not write so itself.
         """
         status = self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
-        if status.get("state") == "running" and writer.gone(status.get("process")):
+        if status.get("state") == "running" and processes.gone(status.get("process")):
             return {**status, "state": "interrupted", "error": GONE}
         return status
 

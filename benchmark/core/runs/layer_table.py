@@ -5,7 +5,7 @@ from math import nan
 from pathlib import Path
 
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import write_table
+from benchmark.core.runs.writing import write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
 from benchmark.core.yaml_files import command
 
