@@ -18,7 +18,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
 from benchmark.core.runs.directory import Run, find_runs
 from reports.labels import labels as labels_of
-from reports.results import EMBEDDED, Array, Images, Result, Source, mean, read
+from reports.results import EMBEDDED, Array, Images, Quantity, Result, Source, mean, read, value
 from reports.text import plain
 from strategies.traits import WORDS, answers
 
@@ -49,17 +49,17 @@ class Entry:
     label: str
     results: list[Result]
 
-    def values(self, name: str) -> Array:
-        """One of the result's figures for every seed: (S,) or (S, ...)."""
-        return np.array([getattr(result, name) for result in self.results], dtype=float)
+    def values(self, quantity: Quantity) -> Array:
+        """One of the results' quantities for every seed: (S,) or (S, ...)."""
+        return np.array([value(result, quantity) for result in self.results], dtype=float)
 
-    def mean(self, name: str) -> Any:
-        """The figure's mean over the seeds, of the figure's own shape."""
-        return self.values(name).mean(axis=0)
+    def mean(self, quantity: Quantity) -> Any:
+        """The quantity's mean over the seeds, of the quantity's own shape."""
+        return self.values(quantity).mean(axis=0)
 
-    def spread(self, name: str) -> Any:
+    def spread(self, quantity: Quantity) -> Any:
         """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
-        values = self.values(name)
+        values = self.values(quantity)
         return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
 
     @property
@@ -145,9 +145,9 @@ class Group:
         finished = [(entry.label, result) for entry in self.entries for result in entry.results]
         return finished + [(f"{result.strategy} ({result.state})", result) for result in self.unfinished]
 
-    def input(self, name: str) -> Array:
-        """``input_psnr`` or ``input_ssim``, (T,): the mean over the runs, which should agree."""
-        found = np.array([getattr(result, name) for result in self.results])
+    def input(self, metric: str) -> Array:
+        """(T,) values of a metric for the degraded test images: the mean over the runs, which should agree."""
+        found = np.array([result.inputs[metric] for result in self.results])
         return np.array([mean(column) for column in found.T])
 
 

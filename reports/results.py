@@ -1,5 +1,6 @@
 """One run as arrays, read from its directory."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.core.errors import UserError
-from benchmark.core.metrics import backward_transfer, counted, forgetting, forward_transfer
+from benchmark.core.metrics import Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
 from reports.text import plain
 from strategies.built_in import BUILT_IN
@@ -58,10 +59,9 @@ class Result:
         run: the run directory.
         config: its resolved configuration.
         state: ``finished``, or what became of it (running, failed, interrupted, created).
-        psnr: (T, T) dB; ``psnr[i, j]`` is the test PSNR on task j after learning task i, both from 0.
-        ssim: (T, T), the SSIM in the same places.
-        input_psnr: (T,) dB, the PSNR of the degraded test images.
-        input_ssim: (T,), their SSIM.
+        outputs: by metric (T, T) values; ``outputs["psnr"][i, j]`` is the test PSNR on task j after learning task i,
+            both from 0, in dB.
+        inputs: by metric (T,) values, those of the degraded test images.
         changed: how many test outputs of earlier tasks the last task changed, and how many were compared;
             None when that was not measured.
         owned: the same of the tensors on which those outputs depend, of networks that are told the task.
@@ -77,10 +77,8 @@ class Result:
     run: Run
     config: dict[str, Any]
     state: str
-    psnr: Array
-    ssim: Array
-    input_psnr: Array
-    input_ssim: Array
+    outputs: Mapping[str, Array]
+    inputs: Mapping[str, Array]
     changed: tuple[int, int] | None
     costs: dict[str, tuple[float, str]]
     protocols: tuple[str, ...]
@@ -113,6 +111,16 @@ class Result:
         return int(rows[-1]) + 1 if rows.size else 0
 
     @property
+    def psnr(self) -> Array:
+        """(T, T) dB, by which forgetting and transfer are told."""
+        return self.outputs["psnr"]
+
+    @property
+    def input_psnr(self) -> Array:
+        """(T,) dB, of the degraded test images."""
+        return self.inputs["psnr"]
+
+    @property
     def final_psnr(self) -> Array:
         """(T,) dB, after the whole stream."""
         return self.psnr[-1]
@@ -120,7 +128,7 @@ class Result:
     @property
     def final_ssim(self) -> Array:
         """(T,), after the whole stream."""
-        return self.ssim[-1]
+        return self.outputs["ssim"][-1]
 
     @property
     def mean_psnr(self) -> float:
@@ -184,6 +192,20 @@ class Result:
         return self.task_parameters / self.backbone_parameters
 
 
+Quantity = str | Callable[[Result], Any]
+"""What is asked of a result: one of its attributes by name, or what computes it."""
+
+
+def value(result: Result, quantity: Quantity) -> Any:
+    """A quantity of a result."""
+    return quantity(result) if callable(quantity) else getattr(result, quantity)
+
+
+def final(metric: str) -> Quantity:
+    """The (T,) values of a metric after the whole stream, as a quantity."""
+    return lambda result: result.outputs[metric][-1]
+
+
 def mean(values: Array) -> float:
     """The mean of what is not nan; nan when nothing is."""
     known = values[~np.isnan(values)]
@@ -212,19 +234,15 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
     metrics = run.metrics
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
         raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
-    decibels = metrics["metric"].isin(["psnr", "psnr_y"])
-    metrics["value"] = metrics["value"].where(~decibels, counted(metrics["value"]))
+    quality = metrics[metrics["metric"].isin([metric.name for metric in compared()])]
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
-    quality = metrics[metrics["metric"].isin(["psnr", "ssim"])]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
     return Result(
         run=run,
         config=_completed(config),
         state=plain(state),
-        psnr=_matrix(outputs, "psnr", tasks),
-        ssim=_matrix(outputs, "ssim", tasks),
-        input_psnr=_row(inputs, "psnr", tasks),
-        input_ssim=_row(inputs, "ssim", tasks),
+        outputs={metric.name: _matrix(outputs, metric, tasks) for metric in compared()},
+        inputs={metric.name: _row(inputs, metric, tasks) for metric in compared()},
         changed=_changed(metrics, "outputs_changed", tasks),
         costs=_costs(run.costs),
         protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
@@ -280,18 +298,18 @@ def _images(entry: Any, side: str) -> Images:
     return Images(**{key: plain(given[key], 100) for key in ("name", "release", "digest") if given.get(key)})
 
 
-def _matrix(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
+def _matrix(rows: pd.DataFrame, metric: Metric, tasks: int) -> Array:
     matrix = np.full((tasks, tasks), np.nan)
-    rows = rows[rows["metric"] == metric]
+    rows = rows[rows["metric"] == metric.name]
     matrix[rows["after"].to_numpy(int) - 1, rows["place"].to_numpy(int) - 1] = rows["value"].to_numpy(float)
-    return matrix
+    return np.minimum(matrix, metric.ceiling)  # older runs hold what is above it
 
 
-def _row(rows: pd.DataFrame, metric: str, tasks: int) -> Array:
+def _row(rows: pd.DataFrame, metric: Metric, tasks: int) -> Array:
     row = np.full(tasks, np.nan)
-    rows = rows[rows["metric"] == metric]
+    rows = rows[rows["metric"] == metric.name]
     row[rows["place"].to_numpy(int) - 1] = rows["value"].to_numpy(float)
-    return row
+    return np.minimum(row, metric.ceiling)
 
 
 def _costs(ledger: pd.DataFrame) -> dict[str, tuple[float, str]]:

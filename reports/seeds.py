@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.groups import Entry
-from reports.results import Array, Result
+from reports.results import Array, Quantity, Result, value
 from reports.text import listed, plain
 
 LEVEL = 0.05
@@ -19,11 +19,11 @@ SAME = 1e-9
 """Differences that are nearer to each other than this, in dB, vary by rounding alone."""
 
 
-def paired(one: Entry, other: Entry, name: str) -> Array:
-    """``one`` − ``other`` in one of a result's figures, (S, ...) over the S seeds that both have."""
-    theirs = {result.seed: getattr(result, name) for result in other.results}
+def paired(one: Entry, other: Entry, quantity: Quantity) -> Array:
+    """``one`` − ``other`` in one of the results' quantities, (S, ...) over the S seeds that both have."""
+    theirs = {result.seed: value(result, quantity) for result in other.results}
     differences = [
-        np.asarray(getattr(result, name)) - theirs[result.seed] for result in one.results if result.seed in theirs
+        np.asarray(value(result, quantity)) - theirs[result.seed] for result in one.results if result.seed in theirs
     ]
     return np.array(differences, dtype=float)
 

@@ -1,5 +1,8 @@
 """Image quality (PSNR, SSIM) and what a continual learner kept, lost and passed on (transfer matrices in dB)."""
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -77,24 +80,66 @@ def luma(image: np.ndarray) -> np.ndarray:
     return np.rint(image @ weights + 16).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a restored image; all that recorders and reports know of it is said here.
+
+    Args:
+        name: in tables of runs, such as ``psnr``.
+        title: for people, such as ``PSNR``.
+        function: of the restored and the clean image, both uint8, height × width × 3, RGB.
+        unit: such as ``dB``; empty where it has none.
+        higher_is_better: whether a larger value means a better image.
+        digits: decimals with which it is printed.
+        ceiling: what a value counts for at most.
+        compared: whether reports compare strategies by it; if not, it stands in the tables of a run alone.
+    """
+
+    name: str
+    title: str
+    function: Callable[[np.ndarray, np.ndarray], float]
+    unit: str = ""
+    higher_is_better: bool = True
+    digits: int = 3
+    ceiling: float = math.inf
+    compared: bool = True
+
+
+def on_luma(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], float]:
+    """The same measure of the Y channels of two images."""
+    return lambda restored, clean: function(luma(restored), luma(clean))
+
+
+METRICS = (
+    Metric("psnr", "PSNR", psnr, unit="dB", digits=2, ceiling=CEILING),
+    Metric("ssim", "SSIM", ssim),
+    Metric("psnr_y", "PSNR on Y", on_luma(psnr), unit="dB", digits=2, ceiling=CEILING, compared=False),
+    Metric("ssim_y", "SSIM on Y", on_luma(ssim), compared=False),
+)
+"""What every output is measured by, as stated in PROTOCOL. A new metric is one declaration here; runs from before it
+have no values of it. PSNR comes first: forgetting and transfer are told in it."""
+
+
+def compared() -> list[Metric]:
+    """The metrics by which reports compare strategies."""
+    return [metric for metric in METRICS if metric.compared]
+
+
 def measure(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
-    """The four measures of one restored image, as stated in PROTOCOL.
+    """Every one of METRICS of one restored image, by name, as it is computed: PSNR of equal images is infinite.
 
     Args:
         output: float, height × width × 3, RGB; 0 is black and 1 is white.
         clean: uint8, of the same size.
-
-    Returns:
-        ``psnr`` and ``psnr_y`` in dB, infinite for equal images, ``ssim`` and ``ssim_y``.
     """
     restored = to_uint8(output)
-    restored_y, clean_y = luma(restored), luma(clean)
-    return {
-        "psnr": psnr(restored, clean),
-        "ssim": ssim(restored, clean),
-        "psnr_y": psnr(restored_y, clean_y),
-        "ssim_y": ssim(restored_y, clean_y),
-    }
+    return {metric.name: metric.function(restored, clean) for metric in METRICS}
+
+
+def recorded(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
+    """The same as it is recorded, which is as it counts: each value at most its metric's ceiling, and so finite."""
+    measured = measure(output, clean)
+    return {metric.name: float(min(measured[metric.name], metric.ceiling)) for metric in METRICS}
 
 
 def forgetting(matrix: np.ndarray) -> np.ndarray:

@@ -53,12 +53,15 @@ class Column:
         kind: TEXT; INTEGER, an ``int``; or NUMBER, an ``int`` or ``float`` that may be infinite.
         meaning: what it holds, with the unit.
         optional: whether a number may be missing.
+        later: whether a file may lack the column, as those from before there was one do; all its cells are then
+            missing.
     """
 
     name: str
     kind: Kind
     meaning: str
     optional: bool = False
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,11 @@ class Schema:
         try:
             text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
             cells = upgrade(_cells(text))
-            missing = [name for name in self.names if name not in cells]
+            missing = [column.name for column in self.columns if column.name not in cells and not column.later]
             if missing:
                 raise _Damage(f"it lacks the columns {', '.join(missing)}")
-            values = {column.name: _parsed(column, cells[column.name]) for column in self.columns}
+            empty = [""] * len(next(iter(cells.values())))
+            values = {column.name: _parsed(column, cells.get(column.name, empty)) for column in self.columns}
             self._refuse_doubles(values)
         except (OSError, csv.Error) as error:
             raise UserError(f"'{path}' cannot be read: {error}. {mend}") from error

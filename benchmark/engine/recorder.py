@@ -25,7 +25,6 @@ from strategies.base import Strategy, TaskNetwork
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 
-UNITS = {"psnr": "dB", "ssim": "", "psnr_y": "dB", "ssim_y": ""}
 PICTURE = 256
 """Side in pixels of the centre crop that is kept of a test image."""
 PICTURES = 8
@@ -69,7 +68,7 @@ class Recorder(SupervisedPlugin):
             values = []
             for index in range(len(images)):
                 degraded, clean = images.degraded(index), images.clean(index)
-                values.append(_measured(degraded, clean))
+                values.append(metrics.recorded(degraded, clean))
                 self._keep_picture(place, index, "clean", clean)
                 self._keep_picture(place, index, "degraded", eight_bit(degraded))
             self._add_means(0, place, "input", values)
@@ -91,7 +90,7 @@ class Recorder(SupervisedPlugin):
             for index, (name, (output, _)) in enumerate(zip(images.names, restored, strict=True)):
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
-                measured = _measured(image, images.clean(index))
+                measured = metrics.recorded(image, images.clean(index))
                 values.append(measured)
                 learned = self._digest_when_learned(place, name)
                 if learned is not None:
@@ -186,9 +185,9 @@ class Recorder(SupervisedPlugin):
         return float(np.mean(values)), "dB", len(values)
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
-        for metric, unit in UNITS.items():
-            mean = float(np.mean([value[metric] for value in values]))
-            self._add(after, place, subject, metric, mean, unit, len(values), metrics.PROTOCOL)
+        for metric in metrics.METRICS:
+            mean = float(np.mean([value[metric.name] for value in values]))
+            self._add(after, place, subject, metric.name, mean, metric.unit, len(values), metrics.PROTOCOL)
 
     def _add(
         self,
@@ -272,12 +271,6 @@ def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
         told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         digests[name] = told.hexdigest()
     return digests
-
-
-def _measured(output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
-    """The four measures of one image as they are recorded, which is as they count: every one is finite."""
-    measured = metrics.measure(output, clean)
-    return measured | {name: float(metrics.counted(measured[name])) for name in ("psnr", "psnr_y")}
 
 
 def _eight_bit(image: Tensor) -> np.ndarray:

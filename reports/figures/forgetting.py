@@ -51,7 +51,7 @@ def _since_learned(group: Group) -> pd.DataFrame:
 
 
 def _input_line(axis: "Axes", group: Group, place: int) -> None:
-    value = group.input("input_psnr")[place - 1]
+    value = group.input("psnr")[place - 1]
     if np.isfinite(value):
         axis.margins(y=0.14)
         axis.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))

@@ -27,7 +27,7 @@ def finding(group: Group) -> str:
     losses = {entry.label: round(float(entry.mean("mean_forgetting")), 2) for entry in known}
     losses = {label: loss for label, loss in losses.items() if math.isfinite(loss)}
     most = max(losses.values(), default=math.nan)
-    degraded = mean(group.input("input_psnr"))
+    degraded = mean(group.input("psnr"))
     if len(known) == 1:
         aside = {"yes": ", told the task at test time,", "no": ", not told the task at test time,", "unknown": ""}
         _, beside = _score(known[0], degraded)

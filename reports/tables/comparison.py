@@ -1,15 +1,17 @@
 """Every entry after the whole stream: what each task is worth, what was forgotten, and what it takes."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmark.core.metrics import compared
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Entry, Group
 from reports.item import Item
-from reports.results import Array, mean
+from reports.results import Array, final, mean
 from reports.seeds import facts
 from reports.tables.marks import KNOWLEDGE, mark
 from reports.tables.table import Cell, Column, Table, number, sortable
@@ -79,7 +81,7 @@ def table(group: Group) -> Table:
             best=0,
         ),
     ]
-    inputs, input_ssim = group.input("input_psnr"), group.input("input_ssim")
+    inputs, input_ssim = group.input("psnr"), group.input("ssim")
     first = [Cell("degraded input", ""), Cell(NOTHING)]
     for value, similarity in zip(inputs, input_ssim, strict=True):
         first += [number(value), number(similarity, 3)]
@@ -139,9 +141,11 @@ def trained(entry: Entry) -> Cell:
 
 def frame(group: Group) -> pd.DataFrame:
     """One row for the degraded input and one per entry: means over its seeds, and standard deviations beside them."""
-    inputs, input_ssim = group.input("input_psnr"), group.input("input_ssim")
-    first = {"label": "degraded input", **_per_task(group, "psnr", inputs), **_per_task(group, "ssim", input_ssim)}
-    rows = [{**first, "mean psnr": mean(inputs)}]
+    inputs = group.input("psnr")
+    first: dict[str, Any] = {"label": "degraded input", "mean psnr": mean(inputs)}
+    for metric in compared():
+        first |= _per_task(group, metric.name, group.input(metric.name))
+    rows = [first]
     for entry in group.entries:
         changed = entry.changed
         rows.append(
@@ -151,9 +155,8 @@ def frame(group: Group) -> pd.DataFrame:
                 "seeds": len(entry.results),
                 "settings from": entry.settings_from,
                 **entry.traits,
-                **_per_task(group, "psnr", entry.mean("final_psnr")),
+                **_finals(group, entry),
                 **_per_task(group, "psnr std", entry.spread("final_psnr")),
-                **_per_task(group, "ssim", entry.mean("final_ssim")),
                 **_per_task(group, "gain", entry.mean("final_psnr") - inputs),
                 **_per_task(group, "forgetting", entry.mean("forgetting")),
                 **{
@@ -202,8 +205,11 @@ def _comparison(tasks: list[str]) -> Schema:
     return Schema(
         (
             Field("label", TEXT, "the configuration's name in the report"),
-            *each("psnr", "dB after the whole stream"),
-            *each("ssim", "SSIM after the whole stream"),
+            *(
+                column
+                for metric in compared()
+                for column in each(metric.name, f"{metric.unit or metric.title} after the whole stream")
+            ),
             mean_psnr,
             Field("strategy", TEXT, "the strategy's name"),
             Field("seeds", INTEGER, "runs behind the means", optional=True),
@@ -224,6 +230,13 @@ def _comparison(tasks: list[str]) -> Schema:
             number("stored with data", "bytes of the checkpoint and of the training images that are needed again"),
         )
     )
+
+
+def _finals(group: Group, entry: Entry) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in compared():
+        found |= _per_task(group, metric.name, entry.mean(final(metric.name)))
+    return found
 
 
 def _per_task(group: Group, name: str, values: np.ndarray) -> dict[str, float]:

@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from reports.groups import Entry
+from reports.results import Quantity
 from reports.seeds import FEWEST, LEVEL, paired, significance
 from reports.tables.table import Cell, Column
+
+Places = Sequence[tuple[int, int | None]]
+"""Columns, each with the index into what it shows; None where that is a single number."""
 
 KNOWLEDGE = (
     "Strategies told the task at test time and those not told are ranked by themselves: the best of each are in bold."
@@ -19,7 +23,7 @@ def mark(
     rows: Sequence[list[Cell]],
     entries: Sequence[Entry | None],
     kinds: Sequence[Any],
-    tested: Sequence[tuple[str, Sequence[tuple[int, int | None]]]],
+    tested: Sequence[tuple[Quantity, Places]],
 ) -> list[list[Cell]]:
     """Mark the best cells of each column, and those not significantly worse, among the rows of one kind each.
 
@@ -28,14 +32,14 @@ def mark(
         rows: one for each entry.
         entries: what each row stands for.
         kinds: rows of one kind are compared with each other.
-        tested: figures and their places, as :func:`mark_level` takes them.
+        tested: quantities and their places, as :func:`mark_level` takes them.
     """
     marked = list(rows)
     for kind in dict.fromkeys(kinds):
         places = [place for place, other in enumerate(kinds) if other == kind]
         block = mark_best(columns, [rows[place] for place in places])
-        for name, at in tested:
-            mark_level(block, [entries[place] for place in places], name, at)
+        for quantity, at in tested:
+            mark_level(block, [entries[place] for place in places], quantity, at)
         for place, row in zip(places, block, strict=True):
             marked[place] = row
     return marked
@@ -59,15 +63,18 @@ def mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[lis
 
 
 def mark_level(
-    rows: Sequence[list[Cell]], entries: Sequence[Entry | None], name: str, places: Sequence[tuple[int, int | None]]
+    rows: Sequence[list[Cell]],
+    entries: Sequence[Entry | None],
+    quantity: Quantity,
+    places: Places,
 ) -> None:
     """Mark the cells that are not significantly below the best of their column.
 
     Args:
         rows: the rows of a table, in which the best cells are marked.
         entries: for each row what it stands for.
-        name: the figure that the columns show.
-        places: (column, index into the figure, None for a single number).
+        quantity: what the columns show.
+        places: where they show it.
     """
     for column, index in places:
         best = next((i for i, row in enumerate(rows) if row[column].best), None)
@@ -77,7 +84,7 @@ def mark_level(
         for row, entry in zip(rows, entries, strict=True):
             if entry is None or row[column].best:
                 continue
-            differences = paired(top, entry, name)
+            differences = paired(top, entry, quantity)
             if len(differences) >= FEWEST:
                 level = significance(differences if index is None else differences[:, index]) >= LEVEL
                 row[column] = replace(row[column], level=level)

@@ -11,11 +11,10 @@ from made_runs import made_run
 
 from benchmark.config import Data
 from benchmark.core.errors import UserError
-from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer
+from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer, recorded
 from benchmark.core.runs.schemas import METRICS
 from benchmark.core.runs.writing import write_table
 from benchmark.data.checks.check import check
-from benchmark.engine import recorder
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.groups import collect
@@ -160,7 +159,7 @@ class TestInfinitePSNR:
 
     def test_an_output_that_equals_its_target_is_recorded_as_it_counts(self) -> None:
         clean = np.full((16, 16, 3), 40, np.uint8)
-        measured = recorder._measured(clean / 255, clean)
+        measured = recorded(clean / 255, clean)
         assert measured["psnr"] == measured["psnr_y"] == CEILING
 
     def test_a_run_that_has_recorded_an_infinite_one_is_read_as_it_counts(self, tmp_path: Path) -> None:

@@ -72,10 +72,8 @@ def made(
         run=cast(Run, SimpleNamespace(curves=curves, status={})),
         config=given,
         state="finished",
-        psnr=psnr,
-        ssim=psnr / 40,
-        input_psnr=np.full(tasks, INPUTS[0]),
-        input_ssim=np.full(tasks, 0.5),
+        outputs={"psnr": psnr, "ssim": psnr / 40},
+        inputs={"psnr": np.full(tasks, INPUTS[0]), "ssim": np.full(tasks, 0.5)},
         changed=changed,
         costs={},
         protocols=(PROTOCOL,),
@@ -279,7 +277,9 @@ def test_seeds_are_paired_and_tested() -> None:
 
 def replace_seed(result: Result, seed: int, shift: float) -> Result:
     """The same run of another seed, whose figures are all shifted."""
-    return replace(result, config={**result.config, "seed": seed}, psnr=result.psnr + shift)
+    return replace(
+        result, config={**result.config, "seed": seed}, outputs={**result.outputs, "psnr": result.psnr + shift}
+    )
 
 
 def test_other_settings_than_the_papers_do_not_count() -> None:

@@ -1,5 +1,6 @@
 """The tables of a run directory: their columns, and what each means."""
 
+from benchmark.core import metrics
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 
 METRICS = Schema(
@@ -18,12 +19,13 @@ METRICS = Schema(
         Column(
             "metric",
             TEXT,
-            "psnr, ssim, psnr_y, ssim_y; outputs_changed: test outputs of this task that are no longer bit-identical "
-            "to those recorded right after it was learned (for after > place); or owned_changed: the same of the "
-            "tensors in owned.csv, where the network is told the task. Runs from before this was recorded lack it",
+            "one of benchmark.core.metrics.METRICS; outputs_changed: test outputs of this task that are no longer "
+            "bit-identical to those recorded right after it was learned (for after > place); or owned_changed: the "
+            "same of the tensors in owned.csv, where the network is told the task. Runs from before one of them was "
+            "recorded lack it",
         ),
         Column("value", NUMBER, "the mean over the test images, or a count"),
-        Column("unit", TEXT, "dB, empty (SSIM) or count"),
+        Column("unit", TEXT, "the metric's, empty where it has none, or count"),
         Column("images", INTEGER, "how many test images; of owned_changed how many tensors"),
         Column("protocol", TEXT, "how the metric was computed"),
     ),
@@ -53,10 +55,10 @@ OUTPUTS = Schema(
         Column("task", TEXT, "its name"),
         Column("image", TEXT, "name of the test image"),
         Column("sha256", TEXT, "taken over the raw float32 output"),
-        Column("psnr", NUMBER, "dB, RGB"),
-        Column("ssim", NUMBER, "RGB"),
-        Column("psnr_y", NUMBER, "dB, luma"),
-        Column("ssim_y", NUMBER, "luma"),
+        *(
+            Column(metric.name, NUMBER, ", ".join(filter(None, (metric.title, metric.unit))), optional=True, later=True)
+            for metric in metrics.METRICS
+        ),
     ),
     key=("after", "place", "image"),
 )
