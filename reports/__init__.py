@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "build"]
 
 
-def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bool = False) -> "Report":
+def build(paths: list[Path], out: Path, overwrite: bool = False) -> "Report":
     """Read all runs at or below the paths and write a report.
 
     Args:
-        paths: run directories, or folders that hold some.
+        paths: run directories, folders that hold some, and files ``layer-profile.csv`` with the measurement of the
+            paper's Table 6, which is found in such a folder, too.
         out: the folder to write to: ``index.html`` (one file, works offline), ``tables/`` (CSV, Markdown, LaTeX) and
             ``figures/`` (SVG, PNG). An earlier report there is replaced; see :mod:`reports.folder`.
-        layer: the measurement of Table 6; by default the one beside the runs, if there is one.
         overwrite: replace files in ``out`` that no report wrote, too.
 
     Raises:
@@ -27,4 +27,4 @@ def build(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bo
     """
     from reports.report import make
 
-    return make(paths, out, layer, overwrite)
+    return make(paths, out, overwrite)

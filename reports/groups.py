@@ -16,7 +16,9 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
-from benchmark.core.runs.directory import Run, find_runs
+from benchmark.core.runs import layer_table
+from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
+from benchmark.core.runs.layer_table import Row
 from reports.labels import labels as labels_of
 from reports.results import EMBEDDED, Array, Images, Quantity, Result, Source, mean, read, value
 from reports.text import plain
@@ -167,11 +169,13 @@ class Collection:
         groups: what may be compared.
         unreadable: what could not be read.
         labels: every label once; the position of a label decides how it is drawn.
+        layer: what a layer costs; empty where that was not measured.
     """
 
     groups: list[Group]
     unreadable: list[Unreadable]
     labels: list[str] = field(default_factory=list)
+    layer: list[Row] = field(default_factory=list)
 
 
 def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
@@ -181,20 +185,28 @@ def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
 
 
 def collect(paths: Sequence[Path]) -> Collection:
-    """Read every run at or below the paths, and sort them into comparable groups.
+    """Read every run at or below the paths, and sort them into comparable groups; and what a layer costs.
+
+    Args:
+        paths: run directories, folders that hold some, and files named LAYER_PROFILE; one such file in a folder is
+            found there.
 
     Raises:
-        UserError: a path does not exist, or there is no run at all.
+        UserError: a path does not exist, or there is neither a run nor such a file.
     """
+    files = [path for path in paths if path.name == LAYER_PROFILE]
+    folders = [path for path in paths if path not in files]
+    beside = [folder / LAYER_PROFILE for folder in folders if (folder / LAYER_PROFILE).is_file()]
     results, unreadable = [], []
-    for run in find_runs(paths):
+    for run in find_runs(folders) if folders or not files else []:
         try:
             results.append(read(run))
         except UserError as error:
             unreadable.append(Unreadable(run, str(error)))
     groups = _groups(results)
     labels = list(dict.fromkeys(entry.label for group in groups for entry in group.entries))
-    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels)
+    layer = [row for path in [*files, *beside][:1] for row in layer_table.read(path)]
+    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer)
 
 
 def _text(values: Any) -> str:

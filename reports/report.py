@@ -7,18 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.core.errors import UserError
-from benchmark.core.runs import layer_table
-from benchmark.core.runs.directory import LAYER_PROFILE
 from reports import folder
 from reports.figures import curves, forgetting, matrix, pareto, transfer
 from reports.groups import Collection, Group, collect
 from reports.item import Item
 from reports.page import html
-from reports.paper import claims
-from reports.paper import figures as paper_figures
-from reports.paper import tables as paper_tables
-from reports.paper.evidence import families
-from reports.paper.published import load
+from reports.paper import contents, scorecard
+from reports.paper.claims import UNMEASURED, judge
+from reports.paper.evidence import gather
+from reports.paper.tables.printed import as_printed
 from reports.tables import comparison, costs, runs, unfinished
 
 CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
@@ -43,7 +40,7 @@ class Report:
         index: its page.
         collection: the runs that it is about, and those that could not be read.
         items: its tables and figures.
-        scorecard: what became of the paper's claims, as :data:`reports.paper.claims.COLUMNS` names them.
+        scorecard: what became of the paper's claims, as :data:`reports.paper.scorecard.COLUMNS` names them.
     """
 
     index: Path
@@ -52,41 +49,38 @@ class Report:
     scorecard: pd.DataFrame
 
 
-def make(paths: list[Path], out: Path, layer: Path | None = None, overwrite: bool = False) -> Report:
+def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
     """Read runs and write a report; see :func:`reports.build`."""
     folder.check(out, overwrite)
-    layer = layer or next((path / LAYER_PROFILE for path in paths if (path / LAYER_PROFILE).is_file()), None)
-    collection = Collection([], []) if layer and not paths else collect(paths)
-    rows = layer_table.read(layer) if layer else []
-    if collection.unreadable and not (collection.groups or rows):
+    collection = collect(paths)
+    if collection.unreadable and not (collection.groups or collection.layer):
         reasons = dict.fromkeys(bad.reason for bad in collection.unreadable)
         raise UserError("\n".join(["There is nothing to report: no run can be read.", *reasons]))
 
-    parts = []
-    for family in families(collection):
-        judged = claims.judge(family)
-        found = [*paper_tables.beside(family), *paper_figures.beside(family)]
-        if found or any(verdict.state != claims.UNMEASURED for verdict in judged):
-            parts.append(html.PaperPart(family, [*judged, claims.judge_layer(rows)], found))
-    cost = paper_tables.layer(rows) if rows else None
-    papers = [*(item for part in parts for item in part.items), *([cost] if cost else [])]
-    printed = sorted({item.name for item in papers if item.table})
-    scorecard = claims.frame([(part.family, part.verdicts) for part in parts])
+    parts: list[html.PaperPart] = []
+    shown: dict[str, Item] = {}
+    for evidence in gather(collection):
+        found = [item for make in contents.CONTENTS if (item := make(evidence)) and item.key not in shown]
+        verdicts = judge(evidence)
+        if found or any(verdict.state != UNMEASURED for verdict in verdicts):
+            parts.append(html.PaperPart(evidence, verdicts, found))
+            shown |= {item.key: item for item in found}
+    scored = scorecard.frame([(part.evidence, part.verdicts) for part in parts])
     sections = [
         html.section(group, [item for make in CONTENTS if (item := make(group))]) for group in collection.groups
     ]
     items = [
         runs.item(collection),
-        *papers,
-        *(Item(f"published-{name}", data=load(name).frame()) for name in printed),
-        Item("scorecard", data=scorecard),
+        *shown.values(),
+        *(as_printed(name) for name in sorted({item.name for item in shown.values() if item.table})),
+        Item("scorecard", data=scored),
         *(item for section in sections for item in section.items),
     ]
     files: dict[str, str | bytes] = {}
     for item in items:
         files |= item.files()
-    _write(out, files, html.page(collection, parts, cost, sections, files), overwrite)
-    return Report(out / folder.INDEX, collection, items, scorecard)
+    _write(out, files, html.page(collection, parts, sections, files), overwrite)
+    return Report(out / folder.INDEX, collection, items, scored)
 
 
 def _write(out: Path, files: Mapping[str, str | bytes], page: str, overwrite: bool) -> None:

@@ -71,7 +71,8 @@ def show_scorecard(scored: pd.DataFrame, console: "Console") -> None:
 
     colours = {HOLDS: "green", FAILS: "yellow"}
     for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
-        table = _table(f"The paper's claims, preset {preset}", "claim", "verdict", "measured")
+        title = "The paper's claims" + (f", preset {preset}" if preset != "" else "")
+        table = _table(title, "claim", "verdict", "measured")
         for claim, verdict, measured in claims[["claim", "verdict", "measured"]].itertuples(index=False):
             table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(measured))
         console.print(table)

@@ -109,6 +109,6 @@ def _do(
     with Reporter(console) as reporter:
         done = agenda.perform(wanted, out, reporter)
     measured = [one.of(out, console) for one in wanted.measurements.values()]
-    made = build([run.path for run in done], page, layer=next(iter(measured), None), overwrite=overwrite)
+    made = build([*(run.path for run in done), *measured], page, overwrite=overwrite)
     show_scorecard(made.scorecard, console)
     console.print(f"Report: {made.index.resolve()}")

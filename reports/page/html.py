@@ -22,9 +22,9 @@ from reports.item import Item
 from reports.labels import flatten
 from reports.page import pictures
 from reports.page.findings import finding
-from reports.paper import figures as paper_figures
 from reports.paper.claims import FAILS, HOLDS, UNMEASURED, Verdict
-from reports.paper.evidence import Family
+from reports.paper.evidence import Evidence
+from reports.paper.figures import figure5
 from reports.results import Result
 from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
@@ -97,15 +97,15 @@ class Section:
 
 @dataclass(frozen=True)
 class PaperPart:
-    """Everything the page shows of one family: the paper's claims, tables and figures.
+    """Everything the page shows of the paper for one preset: its claims, tables and figures.
 
     Args:
-        family: the runs.
+        evidence: the runs.
         verdicts: what became of each claim.
         items: the paper's tables with ours, and its figures made from our runs.
     """
 
-    family: Family
+    evidence: Evidence
     verdicts: list[Verdict]
     items: list[Item]
 
@@ -148,7 +148,6 @@ def section(group: Group, items: Sequence[Item]) -> Section:
 def page(
     collection: Collection,
     parts: Sequence[PaperPart],
-    layer: Item | None,
     sections: Sequence[Section],
     files: Mapping[str, str | bytes],
 ) -> str:
@@ -156,8 +155,7 @@ def page(
 
     Args:
         collection: what was read.
-        parts: the paper's claims, tables and figures, one for each family.
-        layer: the paper's Table 6 with ours, where it was measured.
+        parts: the paper's claims, tables and figures, one for each preset.
         sections: one per group.
         files: what lies beside the page: path relative to it (such as ``tables/runs.csv``) to content.
     """
@@ -174,7 +172,6 @@ def page(
     content = {
         "collection": collection,
         "parts": parts,
-        "layer": layer,
         "sections": sections,
         "looks": looks(collection.labels),
         "links": links(files),
@@ -191,7 +188,7 @@ def page(
         "command": command,
     }
     bare = template.render(content, album=pictures.Album())
-    scenes = [scene for part in parts for scene in paper_figures.scenes(part.family)]
+    scenes = [scene for part in parts for scene in figure5.scenes(part.evidence)]
     scenes += [scene for section in sections for scene in pictures.scenes(section.group)]
     return template.render(
         content, album=pictures.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))

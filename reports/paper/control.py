@@ -5,13 +5,14 @@ starts from nothing. Two things differ, then. The control, ``cmc.sharing=copy``,
 too, but in entries of its own, and shares nothing afterwards: what is gained over it is what sharing itself brings.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from benchmark.experiments.experiment import Combination
 from reports.groups import Entry
-from reports.paper.evidence import Family
+from reports.paper.evidence import Evidence
 from reports.results import Array
 from reports.text import fixed, plain
 
@@ -21,24 +22,17 @@ COMPARES = (
 )
 
 
-def control(family: Family, **wanted: Any) -> Entry | None:
-    """The runs that start from a copy and are else as is wanted."""
-    return family.find(**wanted | {"sharing": "copy"})
-
-
-def note(family: Family, stream: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
     """What rows with and without sharing compare, and the control's figures beside theirs where it was run.
 
     Args:
-        family: the runs.
-        stream: the name of their stream.
-        rows: the settings of the rows, with sharing and without.
+        evidence: the runs.
+        rows: what fills the rows, with sharing and without.
     """
     told = []
     for row in rows:
-        wanted = {"stream": stream, **row}
-        entry = control(family, **wanted)
-        if row.get("sharing") != "fixed" or entry is None:
+        entry = evidence.entry(_sharing(row, "copy"))
+        if row.settings.get("cmc.sharing") != "fixed" or entry is None:
             continue
         order = [plain(task) for task in entry.results[0].config["order"]]
         final = ", ".join(
@@ -47,20 +41,24 @@ def note(family: Family, stream: str, rows: Sequence[Mapping[str, Any]]) -> str:
         others = [
             f"{name} {fixed(first)}"
             for name, sharing in (("with sharing", "fixed"), ("without", "none"))
-            if (first := first_epoch(family.find(**wanted | {"sharing": sharing}))) is not None
+            if (first := first_epoch(evidence.entry(_sharing(row, sharing)))) is not None
         ]
         started = first_epoch(entry)
         if started is not None:
-            beside = f" ({', '.join(others)})" if others else ""
-            final += f"; {fixed(started)} after the first epoch of {order[-1]}{beside}"
-        where = f"{row['backbone']}, " if "backbone" in row else ""
-        told.append(f"{where}{100 * row['fraction']:g} %: {final}")
+            compared = f" ({', '.join(others)})" if others else ""
+            final += f"; {fixed(started)} after the first epoch of {order[-1]}{compared}"
+        where = f"{row.settings['backbone.name']}, " if "backbone.name" in row.settings else ""
+        told.append(f"{where}{100 * row.settings['cmc.fraction']:g} %: {final}")
     if not told:
         return COMPARES
     return (
         f"{COMPARES} Control (cmc.sharing=copy: a copy of the last kernel and bias to start from, nothing shared "
         f"afterwards), dB: {'. '.join(told)}."
     )
+
+
+def _sharing(row: Combination, kind: str) -> Combination:
+    return replace(row, settings=row.settings | {"cmc.sharing": kind})
 
 
 def curve(entry: Entry) -> Array:

@@ -1,7 +1,7 @@
-"""Results that the paper's tables and claims can be checked on, across groups.
+"""What there is to check the paper's tables and claims on, across groups.
 
 A table of the paper may set orders or networks beside each other that are no group, since their figures are not to be
-compared one by one. A :class:`Family` holds all finished runs of one preset and one source of images, and finds among
+compared one by one. :class:`Evidence` holds all finished runs of one preset and one source of images, and finds among
 them the run that is the counterpart of a row of the paper.
 """
 
@@ -12,38 +12,47 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmark import presets
+from benchmark import presets as shipped
 from benchmark.core.names import file_name
+from benchmark.core.runs.layer_table import Row
+from benchmark.experiments import paper
+from benchmark.experiments.experiment import Combination
 from reports.groups import PAPER, Collection, Entry, distinct, entries, revision, setting, tasks
 from reports.results import Result
 
-FOUR_TASKS = ["derain", "denoise", "deblock", "deblur"]
-"""The paper's order."""
+ORDERS = {table.streams[0]: table.tasks for table in map(paper.load, paper.names()) if table.tasks}
+"""The order of a stream of the paper where nothing else is asked for."""
 
-NOISE_LEVELS = ["noise10", "noise20", "noise30", "noise40", "camera_noise"]
-
-ORDERS = {"four_tasks": FOUR_TASKS, "noise_levels": NOISE_LEVELS}
-"""The order of a stream where nothing else is asked for."""
+FOUR_TASKS, NOISE_LEVELS = ORDERS["four_tasks"], ORDERS["noise_levels"]
 
 DEFAULTS: dict[str, dict[str, Any]] = {"cmc": {"t": 5, "t_ends": None, "start": None, "sharing": "fixed"}}
 """Settings a strategy has in the paper where a table does not say otherwise."""
 
 
 @dataclass(frozen=True)
-class Family:
-    """Finished runs of one preset with images from the same places.
+class Evidence:
+    """Finished runs of one preset with images from the same places, and what was measured beside them.
 
     Args:
         key: a short name for files and anchors, unique in the report.
         title: in words.
-        preset: the preset's name.
+        preset: the preset's name; empty without runs.
         results: its runs.
+        layer: what a layer costs; empty where that was not measured. It depends on no preset.
     """
 
     key: str
     title: str
     preset: str
     results: list[Result]
+    layer: Sequence[Row] = ()
+
+    def entry(self, wanted: Combination) -> Entry | None:
+        """The runs of a combination of an experiment, one for each seed; see :meth:`find`."""
+        parts = {key: key.partition(".") for key in wanted.settings}
+        own = {field: wanted.settings[key] for key, (section, _, field) in parts.items() if section == wanted.strategy}
+        backbone = wanted.settings.get("backbone.name", "resnet")
+        return self.find(wanted.strategy, wanted.stream, wanted.order, backbone, **own)
 
     def find(
         self,
@@ -60,7 +69,7 @@ class Family:
         are runs of several revisions of the strategy, the newest.
         """
         order = list(order or ORDERS.get(stream, []))
-        wanted = DEFAULTS.get(strategy, {}) | presets.settings(self.preset, strategy) | settings
+        wanted = DEFAULTS.get(strategy, {}) | shipped.settings(self.preset, strategy) | settings
         fitting = [
             result
             for result in self._usual.get((stream, backbone), [])
@@ -92,8 +101,11 @@ class Family:
         return usual
 
 
-def families(collection: Collection) -> list[Family]:
-    """The finished runs of a report by preset and source of images, in the order of its groups."""
+def gather(collection: Collection) -> list[Evidence]:
+    """The finished runs of a report by preset and source of images, in the order of its groups.
+
+    What was measured on a layer belongs to each of them, and where there are none it is evidence by itself.
+    """
     apart: dict[str, list[Result]] = {}
     for group in collection.groups:
         for entry in group.entries:
@@ -106,7 +118,9 @@ def families(collection: Collection) -> list[Family]:
     for place, (key, preset, results) in enumerate(zip(keys, presets, apart.values(), strict=True)):
         number = presets[: place + 1].count(preset)
         more = f" ({number})" if number > 1 else ""
-        found.append(Family(key, f"preset {preset}{more}", preset, results))
+        found.append(Evidence(key, f"preset {preset}{more}", preset, results, collection.layer))
+    if collection.layer and not found:
+        found.append(Evidence(f"{PAPER}layer", "a layer by itself", "", [], collection.layer))
     return found
 
 

@@ -23,7 +23,7 @@ from benchmark.planning import plan
 from reports import terminal
 from reports.groups import collect
 from reports.paper.claims import judge
-from reports.paper.evidence import families
+from reports.paper.evidence import gather
 from reports.results import read
 from strategies.cmc.network import CMCNetwork, fold
 
@@ -180,5 +180,5 @@ class TestReports:
         assert "3 of 168 tensors" in self.verdict(tmp_path).measured
 
     def verdict(self, folder: Path) -> Any:
-        (family,) = families(collect([folder / "runs"]))
-        return next(one for one in judge(family) if one.claim.key == "never-changes")
+        (evidence,) = gather(collect([folder / "runs"]))
+        return next(one for one in judge(evidence) if one.claim.key == "never-changes")

@@ -13,8 +13,8 @@ import reports
 from benchmark import presets
 from reports.folder import MARK
 from reports.groups import collect
-from reports.paper import tables
-from reports.paper.evidence import Family, families
+from reports.paper.evidence import Evidence, gather
+from reports.paper.tables import by_row
 from reports.tables import exports
 from reports.tables.table import Cell, Column, Table
 
@@ -35,19 +35,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def family(folder: Path) -> Family:
-    """The runs as a family."""
-    (found,) = families(collect([folder / "runs"]))
+def evidence(folder: Path) -> Evidence:
+    """The runs as evidence."""
+    (found,) = gather(collect([folder / "runs"]))
     return found
 
 
-def table(family: Family, name: str) -> Table:
+def table(evidence: Evidence, name: str) -> Table:
     """One of the paper's tables beside ours."""
-    return next(one.table for one in tables.beside(family) if one.name == name)
+    found = by_row.table(name)(evidence)
+    assert found is not None
+    assert found.table is not None
+    return found.table
 
 
-def test_our_row_stands_beside_the_printed_one(family: Family) -> None:
-    frame = exports.frame(table(family, "table2")).set_index("Methods")
+def test_our_row_stands_beside_the_printed_one(evidence: Evidence) -> None:
+    frame = exports.frame(table(evidence, "table2")).set_index("Methods")
     row = frame.loc["CMC-5"]
     assert row["derain (measured here)"] == pytest.approx(LEARNED[0] + 0.6)
     assert row["derain (measured here) std"] == "0.10"
@@ -55,16 +58,16 @@ def test_our_row_stands_beside_the_printed_one(family: Family) -> None:
     assert frame.loc["MAS [3]", "derain (measured here)"] == "–"
 
 
-def test_a_row_of_table_1_for_each_setting_that_was_run(family: Family) -> None:
-    frame = exports.frame(table(family, "table1"))
+def test_a_row_of_table_1_for_each_setting_that_was_run(evidence: Evidence) -> None:
+    frame = exports.frame(table(evidence, "table1"))
     ours = frame[frame["derain (measured here)"] != "–"]
     assert ours["% Params"].astype(str).tolist() == ["20", "20"]
     assert set(ours["Knowledge Sharing"]) == {"✓", "✗"}
 
 
-def test_the_best_is_bold_and_what_is_level_with_it_is_marked(family: Family) -> None:
+def test_the_best_is_bold_and_what_is_level_with_it_is_marked(evidence: Evidence) -> None:
     """CMC leads PackNet by 0.5 dB in every seed, give or take some hundredths: not level."""
-    rows = {row[0].text: row for row in table(family, "table2").rows}
+    rows = {row[0].text: row for row in table(evidence, "table2").rows}
     assert rows["CMC-5"][2].best
     assert not rows["Pruning [27]"][2].best
     assert not rows["Pruning [27]"][2].level
@@ -75,11 +78,11 @@ def test_what_three_seeds_cannot_tell_apart_is_marked(tmp_path: Path) -> None:
     for seed, (one, other) in enumerate([(0.5, 0.0), (0.0, 0.4), (0.3, 0.2)]):
         made_run(tmp_path, "cmc", shift=one, seed=seed, settings=CMC)
         made_run(tmp_path, "packnet", shift=other, seed=seed, settings=PACKNET)
-    (family,) = families(collect([tmp_path]))
-    rows = {row[0].text: row for row in table(family, "table2").rows}
+    (evidence,) = gather(collect([tmp_path]))
+    rows = {row[0].text: row for row in table(evidence, "table2").rows}
     assert rows["CMC-5"][2].best
     assert rows["Pruning [27]"][2].level
-    assert r"\textsuperscript{\dag}" in exports.latex(table(family, "table2"), "x")
+    assert r"\textsuperscript{\dag}" in exports.latex(table(evidence, "table2"), "x")
 
 
 def test_table_2_ranks_those_told_the_task_and_those_not_by_themselves(tmp_path: Path) -> None:
@@ -87,8 +90,8 @@ def test_table_2_ranks_those_told_the_task_and_those_not_by_themselves(tmp_path:
     for shift, name in enumerate(["mas", "packnet", "together", "together_task_id", "cmc"]):
         settings = {"cmc": CMC, "packnet": PACKNET, "mas": presets.settings("quick", "mas")}.get(name, {})
         made_run(tmp_path, name, shift=shift / 10, settings=settings)
-    (family,) = families(collect([tmp_path]))
-    found = table(family, "table2")
+    (evidence,) = gather(collect([tmp_path]))
+    found = table(evidence, "table2")
     rows = {row[0].text: row for row in found.rows}
     told = {label: row[1].text for label, row in rows.items()}
     assert told == {

@@ -15,16 +15,17 @@ from rich.console import Console
 
 import reports
 from benchmark.core.errors import UserError
+from benchmark.core.runs import layer_table
 from benchmark.core.runs.directory import find_runs
+from benchmark.core.runs.layer_table import Row
 from reports import terminal
 from reports.figures import forgetting, matrix, style
 from reports.groups import collect
 from reports.labels import labels
 from reports.page import html
 from reports.page.findings import finding
-from reports.paper import published
-from reports.paper import tables as paper_tables
-from reports.paper.evidence import families
+from reports.paper.contents import CONTENTS
+from reports.paper.evidence import gather
 from reports.results import read
 from reports.tables import comparison as comparisons
 from strategies.traits import Traits
@@ -288,28 +289,6 @@ def test_every_label_has_a_look_of_its_own() -> None:
     assert len({(look.colour, look.dash) for look in looks.values()}) == 20
 
 
-def test_published_figures() -> None:
-    assert published.names() == [f"table{n}" for n in range(1, 8)]
-    tables = {name: published.load(name) for name in published.names()}
-    assert all(len(row) == len(table.columns) for table in tables.values() for row in table.rows)
-    assert tables["table2"].rows[-1] == ["CMC-5", "32.14", "27.53", "30.96", "29.64"]
-    assert tables["table3"].rows[0][1:3] == ["1", "29.19"]
-    assert tables["table4"].rows[1][-1] == "37.63"
-    assert tables["table6"].rows[6][4] == "36.864"
-    with pytest.raises(UserError, match="Did you mean"):
-        published.load("tabel2")
-
-
-def test_published_disagreements_are_noted() -> None:
-    one, five, seven = (published.load(f"table{n}") for n in (1, 5, 7))
-    assert one.rows[-1][-1] == "28.52"
-    assert five.rows[0][-1] == "28.13"
-    assert any("28.13" in note for note in one.notes)
-    assert any("28.52" in note for note in five.notes)
-    assert seven.columns[2:4] == ["denoise", "derain"]
-    assert any("swapped" in note for note in seven.notes)
-
-
 def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) -> None:
     assert "The paper’s claims" in page
     assert "Table 2" in page
@@ -317,6 +296,32 @@ def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) 
     other = reports.build([tmp_path / "runs"], tmp_path / "out").index.read_text(encoding="utf-8")
     assert "The paper’s claims" not in other
     assert "Table 2" not in other
+
+
+def test_what_a_layer_costs_stands_once_and_is_judged_with_every_preset(tmp_path: Path) -> None:
+    measured = [
+        Row("CMC-n", name, 1, 1, float("nan"), 1.0, 100.0, 1.0, ratio, 64, 1000, 7, "CPU", 2)
+        for name, ratio in {"CMC-5": 1.0, "CMC-20": 1.01, "6×6 kernel": 4.0, "4 layers": 4.0}.items()
+    ]
+    made_run(tmp_path / "runs", "mas", preset="smoke")
+    made_run(tmp_path / "runs", "cmc")
+    layer_table.write(measured, tmp_path / "runs" / "layer-profile.csv")
+    made = reports.build([tmp_path / "runs"], tmp_path / "page")
+    assert [item.key for item in made.items if item.name == "table6"] == ["table6"]
+    scored = made.scorecard[made.scorecard["key"] == "layer-cost"]
+    assert dict(zip(scored["preset"], scored["verdict"], strict=True)) == {"smoke": "holds", "quick": "holds"}
+    assert made.index.read_text(encoding="utf-8").count('id="table6"') == 1
+
+
+def test_what_a_layer_costs_is_evidence_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "layer-profile.csv"
+    with pytest.raises(UserError, match="layer-profile"):
+        reports.build([path], tmp_path / "page")
+    layer_table.write([Row("base", "3×3 kernel", 1, 1, 1e6, 1.0, 9.0, 1.0, 1.0, 64, 1000, 7, "CPU", 2)], path)
+    made = reports.build([path], tmp_path / "page")
+    assert "published-table6" in {item.key for item in made.items}
+    assert "3×3 kernel" in made.index.read_text(encoding="utf-8")
+    assert set(made.scorecard["verdict"]) == {"not measured"}
 
 
 def test_terminal_prints_one_run(report: Path) -> None:
@@ -373,9 +378,10 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     assert "test images: embedded (3 photographs) for derain, deblock and deblur, CBSD68 (68 test images)" in note
     assert "for denoise; training images: embedded (3 photographs)." in note
     made_run(tmp_path / "alone", "together", sources=sources)
-    (family,) = families(collect([tmp_path / "alone"]))
-    assert [one.name for one in paper_tables.beside(family)] == ["table2"]
-    assert "CBSD68 (68 test images) for denoise" in paper_tables.beside(family)[0].table.note
+    (evidence,) = gather(collect([tmp_path / "alone"]))
+    (item,) = [item for make in CONTENTS if (item := make(evidence))]
+    assert item.name == "table2"
+    assert "CBSD68 (68 test images) for denoise" in item.table.note
 
 
 def test_runs_from_before_the_choice_of_algorithms_are_of_the_same_configuration(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from made_runs import INPUTS, ORDER, PROTOCOL, config
 
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.layer_table import Row
-from reports.paper import claims
-from reports.paper.claims import FAILS, FRACTIONS, HOLDS, UNMEASURED, judge, judge_layer
-from reports.paper.evidence import NOISE_LEVELS, Family
-from reports.paper.tables import EXPERIMENTS
+from benchmark.experiments import paper
+from reports.paper import claims, scorecard
+from reports.paper.claims import FAILS, HOLDS, UNMEASURED, judge
+from reports.paper.evidence import NOISE_LEVELS, Evidence
 from reports.results import Images, Result, Source
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -24,6 +25,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mas": {"weight": 1000},
 }
 LEVEL = (30.0, 25.0, 28.0, 26.0)
+SHARES = (0.2, 0.1, 0.05, 0.025, 0.0125)
+"""Shares of the memory in Table 1."""
 
 Results = Sequence[Result]
 
@@ -92,7 +95,7 @@ def pair(fraction: float, gains: Sequence[float], level: Sequence[float] = LEVEL
 
 def by_fraction(gains: Sequence[float]) -> Results:
     """Pairs at every share of the memory, with these gains on every task but the first."""
-    return [one for share, gain in zip(FRACTIONS, gains, strict=True) for one in pair(share, [0, gain, gain, gain])]
+    return [one for share, gain in zip(SHARES, gains, strict=True) for one in pair(share, [0, gain, gain, gain])]
 
 
 def started(gap_at_5: float, gap_at_1: float) -> Results:
@@ -109,7 +112,7 @@ def ordered(gains: Sequence[float]) -> Results:
     levels = dict(zip(ORDER, LEVEL, strict=True))
     return [
         made(final=[levels[task] + gain for task, gain in zip(order, gains, strict=True)], order=order, fraction=0.0125)
-        for order in EXPERIMENTS
+        for order in paper.load("table3").orders
     ]
 
 
@@ -206,12 +209,23 @@ CASES: dict[str, tuple[list[Results], list[Results], list[Results]]] = {
 
 def verdict(key: str, results: Results) -> claims.Verdict:
     """What becomes of a claim on some runs."""
-    family = Family("paper-quick", "preset quick", "quick", list(results))
-    return next(found for found in judge(family) if found.claim.key == key)
+    evidence = Evidence("paper-quick", "preset quick", "quick", list(results))
+    return next(found for found in judge(evidence) if found.claim.key == key)
 
 
-def test_every_claim_about_runs_is_tried() -> None:
-    assert list(CASES) == [claim.key for claim in claims.CLAIMS]
+def test_every_claim_is_tried() -> None:
+    """That about a layer, which is the last, has tests of its own below."""
+    assert [*CASES, "layer-cost"] == [claim.key for claim in claims.CLAIMS]
+
+
+def test_the_guide_tells_when_each_claim_holds() -> None:
+    guide = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    rules = [line.rpartition(" | ")[2].removesuffix(" |") for line in guide.splitlines() if line.startswith("| ")]
+    assert [claim.key for claim in claims.CLAIMS if claim.rule not in rules] == []
+
+
+def test_every_claim_names_what_to_reproduce() -> None:
+    assert {claim.run for claim in claims.CLAIMS} <= set(paper.names())
 
 
 @pytest.mark.parametrize(
@@ -227,7 +241,7 @@ def test_a_claim(key: str, state: str, results: Results) -> None:
     found = verdict(key, results)
     assert found.state == state, found.measured
     if state == UNMEASURED:
-        assert found.measured == f"measure it with: {found.claim.run}"
+        assert found.measured == f"measure it with: reproduce {found.claim.run}"
         assert not found.seeds
     else:
         assert found.seeds == (0,)
@@ -310,6 +324,12 @@ def rows(**ratios: float) -> list[Row]:
     ]
 
 
+def of_a_layer(measured: Sequence[Row]) -> claims.Verdict:
+    """What becomes of the claim about a layer."""
+    evidence = Evidence("paper-layer", "a layer by itself", "", [], measured)
+    return next(found for found in judge(evidence) if found.claim.key == "layer-cost")
+
+
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
@@ -322,20 +342,20 @@ def rows(**ratios: float) -> list[Row]:
 )
 def test_the_claim_about_a_layer(changes: dict[str, float], state: str) -> None:
     usual = {"six": 4.0, "four": 4.0, "cmc5": 1.0, "cmc20": 1.01, "kept": 1.0}
-    found = judge_layer(rows(**(usual | changes)))
+    found = of_a_layer(rows(**(usual | changes)))
     assert found.state == state, found.measured
     assert "CPU, 1000×1000" in found.measured
 
 
 def test_without_its_measurement_the_claim_about_a_layer_is_open() -> None:
-    assert judge_layer([]).state == UNMEASURED
-    assert judge_layer(rows(cmc20=1.0)).state == UNMEASURED
+    assert of_a_layer([]).state == UNMEASURED
+    assert of_a_layer(rows(cmc20=1.0)).state == UNMEASURED
 
 
 def test_the_scorecard_as_a_table() -> None:
-    family = Family("paper-quick", "preset quick", "quick", list(pair(0.05, HELPS)))
-    frame = claims.frame([(family, judge(family))])
-    assert list(frame.columns) == claims.COLUMNS.names
+    evidence = Evidence("paper-quick", "preset quick", "quick", list(pair(0.05, HELPS)))
+    frame = scorecard.frame([(evidence, judge(evidence))])
+    assert list(frame.columns) == scorecard.COLUMNS.names
     row = frame.set_index("key").loc["sharing-helps"]
     assert row["verdict"] == HOLDS
     assert row["preset"] == "quick"

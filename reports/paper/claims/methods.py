@@ -1,0 +1,124 @@
+"""Claims about CMC's outputs and about CMC among other methods: sections 1 and 3.2.2, and Table 2."""
+
+import numpy as np
+
+from reports.groups import Entry
+from reports.paper.claims.claim import EQUAL, Measured, claim
+from reports.paper.claims.pairs import Pair, compared, gains, p_value, share
+from reports.paper.evidence import DEFAULTS, FOUR_TASKS, Evidence
+from reports.text import count, fixed
+
+
+@claim(
+    "never-changes",
+    "Outputs of old tasks never change",
+    rule="no hash of an output on a test image differs, in any run of CMC: evidence on those images; nor one of a "
+    "tensor that they depend on (proof), in runs that recorded these",
+    source="sections 1 and 3.2.2",
+    paper="by construction",
+    run="table1",
+)
+def never_changes(evidence: Evidence) -> Measured | None:
+    """Changed and compared outputs, and the tensors that they depend on, over all runs of CMC."""
+    results = [result for result in evidence.results if result.strategy == "cmc" and result.changed is not None]
+    total = sum(result.changed[1] for result in results if result.changed)
+    if not total:
+        return None
+    changed = sum(result.changed[0] for result in results if result.changed)
+    runs = f"{len(results)} run{'s' if len(results) > 1 else ''} of CMC"
+    figures = f"{count(changed)} of {count(total)} outputs on test images of earlier tasks changed, over {runs}"
+    hashed = [result.owned for result in results if result.owned is not None]
+    tensors, owned = sum(one for one, _ in hashed), sum(all_ for _, all_ in hashed)
+    if hashed:
+        figures += f"; and {count(tensors)} of {count(owned)} tensors on which such outputs depend"
+        figures += f", in the {len(hashed)} where they were compared" if len(hashed) < len(results) else ""
+    return Measured(changed == 0 and tensors == 0, figures, [Entry("cmc", results)])
+
+
+@claim(
+    "mas-forgets",
+    "MAS forgets, and deraining the most",
+    rule="it loses PSNR on the mean, and most on deraining",
+    source="section 4.3, Table 2",
+    paper="dB lost: derain 10.56, denoise 6.43, deblock 1.72",
+    run="table2",
+)
+def mas_forgets(evidence: Evidence) -> Measured | None:
+    """What MAS lost on each task but the last."""
+    mas = evidence.find("mas")
+    if mas is None:
+        return None
+    lost = mas.mean("forgetting")[:-1]
+    most = FOUR_TASKS[int(np.argmax(lost))]
+    figures = f"dB lost: {', '.join(f'{task} {fixed(float(v))}' for task, v in zip(FOUR_TASKS, lost, strict=False))}"
+    return Measured(bool(lost.mean() > EQUAL and most == "derain"), figures, [mas])
+
+
+@claim(
+    "together-fails",
+    "One network trained on all tasks together fails on denoising (it is below every other method)",
+    rule="it is below every other method of Table 2 that was run",
+    source="section 4.3, Table 2",
+    paper="denoise: together 15.66 dB, CMC 27.53, PackNet 27.45, deform 27.26, MAS 18.99",
+    run="table2",
+)
+def together_fails(evidence: Evidence) -> Measured | None:
+    """PSNR of denoising of joint training and of the other methods."""
+    together = evidence.find("together")
+    others = {name: evidence.find(name) for name in ("cmc", "packnet", "deform", "mas")}
+    known = {name: entry for name, entry in others.items() if entry is not None}
+    if together is None or not known:
+        return None
+    place = FOUR_TASKS.index("denoise")
+    ours = float(together.mean("final_psnr")[place])
+    theirs = {name: float(entry.mean("final_psnr")[place]) for name, entry in known.items()}
+    listed = ", ".join(f"{name} {fixed(value)}" for name, value in theirs.items())
+    figures = f"denoise: together, not told the task, {fixed(ours)} dB; {listed}"
+    told = evidence.find("together_task_id")
+    if told:
+        figures += f"; told the task, together reaches {fixed(float(told.mean('final_psnr')[place]))} dB"
+    return Measured(ours < min(theirs.values()), figures, [together, *known.values()])
+
+
+@claim(
+    "cmc-leads-packnet",
+    "CMC leads PackNet on deraining, denoising and deblurring",
+    rule="CMC is better on deraining, denoising and deblurring",
+    source="section 4.3, Table 2",
+    paper="CMC over PackNet: derain +2.58, denoise +0.08, deblock −0.04, deblur +0.14 dB; CMC-5 with 10 % of its "
+    "memory, PackNet with 12.5 % of the weights: CMC trains four times as many parameters for a task (“our model has "
+    "more parameters”)",
+    run="table2",
+)
+def cmc_leads_packnet(evidence: Evidence) -> Measured | None:
+    """CMC over PackNet, with what each trains for a task, and the two at equal size where that was run."""
+    pair = compared(evidence.find("cmc"), evidence.find("packnet"))
+    if pair is None:
+        return None
+    figures = "CMC over PackNet: " + ", ".join(
+        f"{task} {fixed(float(pair.mean[place]), sign=True)} dB{p_value(pair.gains[:, place])}"
+        for place, task in enumerate(FOUR_TASKS)
+    )
+    places = [FOUR_TASKS.index(task) for task in ("derain", "denoise", "deblur")]
+    holds = bool((pair.mean[places] > EQUAL).all())
+    return Measured(holds, f"{figures}{_capacity(pair)}{_at_equal_size(evidence)}", [pair.one, pair.other])
+
+
+def _capacity(pair: Pair) -> str:
+    """What the two train for a task, where their runs say."""
+    cmc, packnet = (float(entry.mean("task_parameters")) for entry in (pair.one, pair.other))
+    if np.isnan([cmc, packnet]).any():
+        return ""
+    times = fixed(cmc / packnet, 1)
+    return f"; for a task CMC trains {count(cmc)} parameters, {times} times PackNet’s {count(packnet)}"
+
+
+def _at_equal_size(evidence: Evidence) -> str:
+    """The two where a task of CMC owns as many values of memory as one of PackNet keeps weights, if that was run."""
+    packnet, rows = evidence.find("packnet"), DEFAULTS["cmc"]["t"]
+    kept = (packnet.results[0].config.get("settings") or {}).get("fraction") if packnet else None
+    pair = compared(evidence.find(fraction=kept / rows), packnet) if isinstance(kept, float) else None
+    if not pair:
+        return ""
+    size = f"CMC-{rows} with {share(kept / rows)} of its memory{_capacity(pair)}"
+    return f"; at equal size ({size}): {gains(FOUR_TASKS, pair.mean)}"

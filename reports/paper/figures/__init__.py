@@ -1,0 +1,1 @@
+"""The paper's figures, drawn from our runs: one function of the evidence for each."""

@@ -1,0 +1,79 @@
+"""Figure 5: pictures of each task, learned without sharing and learned last with it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.core.metrics import psnr
+from benchmark.experiments import paper
+from reports.figures.drawing import WIDTH, drawing
+from reports.figures.style import MUTED
+from reports.item import Item
+from reports.page.pictures import Scene, Shown, error_map, kept_images, look
+from reports.paper.evidence import FOUR_TASKS, Evidence
+from reports.paper.figures.sharing import WITH, WITHOUT
+from reports.text import fixed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def scenes(evidence: Evidence) -> list[Scene]:
+    """For each task a test image, restored without sharing and by the run that learned the task last."""
+    (without,) = paper.load("figure5").combinations()
+    alone, orders = evidence.entry(without), list(paper.load("table3").combinations())
+    found = []
+    for task in FOUR_TASKS:
+        last = evidence.entry(next(one for one in orders if one.order and one.order[-1] == task))
+        if alone is None or last is None:
+            continue
+        runs = {WITHOUT: alone.results[0].run, f"{WITH}, learned last": last.results[0].run}
+        images = kept_images(list(runs.values())).get(task, [])
+        found += [Scene(f"{evidence.key}-figure5", task, image, runs) for image in images[:1]]
+    return found
+
+
+def item(evidence: Evidence) -> Item | None:
+    """For each task the whole picture, and the enlarged part as restored and its errors."""
+    shown = [(scene, picture) for scene in scenes(evidence) if (picture := look(scene)) and not picture.missing]
+    if not shown:
+        return None
+    share = paper.load("figure5").set["cmc.fraction"]
+
+    def draw(figure: "Figure") -> None:
+        columns = max(len(picture.pictures) for _, picture in shown) + 2
+        grid = figure.subplots(2 * len(shown), columns, squeeze=False)
+        for axis in grid.flat:
+            axis.set_axis_off()
+        for row, (scene, picture) in enumerate(shown):
+            _scene(grid[2 * row : 2 * row + 2], scene, picture)
+
+    figure = drawing(
+        f"Test images at {100 * share:g} % of the memory: restored without sharing, and by the run that learned the "
+        "task last, with what three tasks before had taught. The framed part is enlarged; below it its error, bright "
+        "where it is far off.",
+        "Pictures of " + ", ".join(scene.task for scene, _ in shown),
+        (WIDTH, 3.1 * len(shown)),
+        draw,
+    )
+    return Item("figure5", evidence.key, "Figure 5: pictures without and with sharing", drawing=figure)
+
+
+def _scene(axes: np.ndarray, scene: Scene, shown: Shown) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, top, side = shown.crop
+    part = np.s_[top : top + side, left : left + side]
+    whole, below = axes[:, 0]
+    whole.imshow(shown.clean, interpolation="nearest")
+    whole.add_patch(Rectangle((left, top), side, side, facecolor="none", edgecolor="#d55e00", linewidth=1.2))
+    whole.set_title(scene.task, fontsize=9)
+    below.text(0.5, 0.9, scene.image, ha="center", va="top", fontsize=8, color=MUTED, transform=below.transAxes)
+    for (above, error), (label, picture) in zip(
+        axes.T[1:], [*shown.pictures.items(), ("clean", shown.clean)], strict=False
+    ):
+        above.imshow(picture[part], interpolation="nearest")
+        value = "" if label == "clean" else f"\n{fixed(psnr(shown.clean, picture))} dB"
+        above.set_title(f"{label}{value}", fontsize=8, fontweight="normal")
+        if label != "clean":
+            error.imshow(error_map(picture[part], shown.clean[part]), interpolation="nearest")

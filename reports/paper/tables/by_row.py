@@ -1,0 +1,92 @@
+"""Tables of the paper whose rows are configurations and whose columns are tasks."""
+
+from collections.abc import Callable, Sequence
+
+from benchmark.experiments import paper
+from benchmark.experiments.experiment import Combination, Experiment
+from reports.groups import Entry
+from reports.item import Item
+from reports.paper import control
+from reports.paper.evidence import Evidence
+from reports.paper.tables.printed import HERE, PRINTED, beside, caption, cell, printed
+from reports.seeds import facts
+from reports.tables.marks import KNOWLEDGE, mark
+from reports.tables.table import Cell, Column, Table, number
+from reports.text import NOTHING, fixed
+from strategies.built_in import BUILT_IN
+from strategies.traits import WORDS, answers
+
+SHARING = "Knowledge Sharing"
+"""The heading under which tables of the paper say with and without."""
+
+
+def table(name: str) -> Callable[[Evidence], Item | None]:
+    """A table in which each row names the run that fills it; no item where none of them was run.
+
+    Where the rows are strategies, further ones that were run stand below, and each says whether it is told the task.
+    """
+    experiment = paper.load(name)
+    return lambda evidence: _item(experiment, evidence)
+
+
+def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
+    said = printed(experiment)
+    wanted = [experiment.filling(row) for row in said.rows]
+    found = [evidence.entry(one) for one in wanted]
+    if not any(found):
+        return None
+    tasks, heads = list(said.tasks.values()), list(said.tasks)
+    own = [head for head in said.columns if head not in said.tasks]
+    methods = len(experiment.strategies) > 1
+    told = [_told(entry, one) for entry, one in zip(found, wanted, strict=True)]
+    columns = [Column(head) for head in own] + ([Column("told the task")] if methods else [])
+    columns += [Column(task, HERE, best=1) for task in tasks] + [Column(head, PRINTED, best=1) for head in heads]
+    rows = []
+    for row, entry, knows in zip(said.rows, found, told, strict=True):
+        cells = dict(zip(said.columns, row.cells, strict=True))
+        named = [Cell(cells[head], cells[head].casefold()) for head in own] + ([Cell(knows, knows)] if methods else [])
+        rows.append([*named, *_ours(entry, tasks, said.metrics), *(cell(cells[head]) for head in heads)])
+    if methods:
+        for entry in evidence.others([one.strategy for one in wanted]):
+            found.append(entry)
+            told.append(entry.told)
+            named = [Cell(entry.label, entry.label), Cell(entry.told, entry.told)]
+            rows.append([*named, *_ours(entry, tasks, said.metrics), *[Cell(NOTHING)] * len(heads)])
+    first = len(columns) - len(tasks) - len(heads)
+    tested = [("final_psnr", [(first + place, place) for place in range(len(tasks))])]
+    rows = mark(columns, rows, found, told if methods else _blocks(rows, own), tested)
+    sentences = [facts(evidence.title, [entry for entry in found if entry is not None])]
+    if methods:
+        sentences.append(KNOWLEDGE)
+    if SHARING in own:
+        sentences.append(control.note(evidence, wanted))
+    made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable")
+    return beside(experiment, made, evidence.key)
+
+
+def _told(entry: Entry | None, wanted: Combination) -> str:
+    """Whether the strategy of a row is told the task at test time; where it was not run, as the built-in one is."""
+    known = BUILT_IN.get(wanted.strategy)
+    return entry.told if entry else answers(known.traits if known else None)[WORDS["needs_task_id"]]
+
+
+def _blocks(rows: Sequence[list[Cell]], own: Sequence[str]) -> list[tuple[str, ...]]:
+    """What a row has in common with those it is compared with: all but the sharing, where that is a column."""
+    if SHARING not in own:
+        return [()] * len(rows)
+    others = [index for index, head in enumerate(own) if head != SHARING]
+    return [tuple(row[index].text for index in others) for row in rows]
+
+
+def _ours(entry: Entry | None, tasks: Sequence[str], metrics: Sequence[str]) -> list[Cell]:
+    if entry is None:
+        return [Cell(NOTHING)] * len(tasks)
+    order = entry.results[0].config["order"]
+    places = [order.index(task) for task in tasks]
+    psnr, spread, ssim = entry.mean("final_psnr"), entry.spread("final_psnr"), entry.mean("final_ssim")
+    cells = []
+    for place in places:
+        value = number(float(psnr[place]), spread=float(spread[place]))
+        more = f"/{fixed(float(ssim[place]), 3)}" if "ssim" in metrics else ""
+        cells.append(Cell(value.text + more, value.value, spread=value.spread))
+    return cells
