@@ -263,6 +263,11 @@ def sizes(preset: str) -> tuple[Training, Backbone]:
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
 
 
+def patch_sizes() -> dict[str, int]:
+    """The side of a training patch in pixels, for every shipped preset."""
+    return {preset: sizes(preset)[0].patch_size for preset in presets()}
+
+
 def gather(
     preset: str,
     file: Path | None,

@@ -15,10 +15,11 @@ def data_check(
     ] = Path("data"),
 ) -> None:
     """Open every image under ROOT: what was found, what is damaged or missing, what leaks from training to test."""
+    from benchmark.config import patch_sizes
     from benchmark.data.checks.check import check as examine
     from benchmark.data.checks.view import render
 
-    found = examine(root, console)
+    found = examine(root, patch_sizes(), console)
     render(found, console)
     if found.problems:
         raise typer.Exit(1)

@@ -45,6 +45,7 @@ def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, conso
         UserError: a setting is not accepted or is for no strategy that is run; images are missing or cannot be used.
     """
     from benchmark.engine.setup import resolve
+    from benchmark.experiments.cost import measure
 
     refuse_strangers(experiments, choices)
     expanded = [(experiment.name, expand(experiment, choices)) for experiment in experiments]
@@ -56,7 +57,7 @@ def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, conso
             belongs = needed.setdefault(configs[-1].identity, [])
             if name not in belongs:
                 belongs.append(name)
-    planned = schedule(configs, out)
+    planned = schedule(configs, out, measure)
     measurements = {one.name: MEASUREMENTS[one.measure] for one in experiments if one.measure}
     return Agenda(planned, needed, measurements, leaks([one.config for one in planned]))
 

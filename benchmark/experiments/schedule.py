@@ -88,7 +88,7 @@ Measure = Callable[[RunConfig], Parts]
 """Seconds of the parts of a configuration's run, with the plain network."""
 
 
-def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure | None = None) -> list[Planned]:
+def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure) -> list[Planned]:
     """What is done of some runs and how long the others will take.
 
     A task is expected to take as long as the tasks of a finished run below ``out`` with the same network, training
@@ -98,7 +98,7 @@ def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure | None = 
     Args:
         configs: the runs, resolved; equal ones count once.
         out: folder for the run directories.
-        measure: how to measure the parts of a run; by default on this machine, now.
+        measure: how to measure the parts of a run, as :func:`benchmark.experiments.cost.measure` does.
     """
     known = locate(out)
     past = _past([Run(path) for path in known.values()])
@@ -111,7 +111,7 @@ def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure | None = 
         if not run.finished and not task:
             work = _measured_alike(config)
             if work not in measured:
-                measured[work] = (measure or _measure)(config)
+                measured[work] = measure(config)
             parts = measured[work]
             relative = registry.load(config.strategy).relative_cost
             start, task = parts.start, parts.task(config.training, len(config.order), relative)
@@ -219,9 +219,3 @@ def _past(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
                 for kind in _kinds(run.config):
                     seconds.setdefault(kind, []).append((start, whole / len(run.config["order"])))
     return {kind: tuple(median(values) for values in zip(*pairs, strict=True)) for kind, pairs in seconds.items()}
-
-
-def _measure(config: RunConfig) -> Parts:
-    from benchmark.experiments.cost import measure
-
-    return measure(config)

@@ -9,7 +9,7 @@ import pytest
 from made_datasets import brighter, picture, write
 from made_runs import made_run
 
-from benchmark.config import Data
+from benchmark.config import Data, patch_sizes
 from benchmark.core.errors import UserError
 from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer, recorded
 from benchmark.core.runs.schemas import METRICS
@@ -125,7 +125,7 @@ def test_a_picture_without_room_for_a_patch(root: Root) -> None:
     """A run refuses it before training; the check, which knows no patch size, tells which presets would."""
     with pytest.raises(UserError, match=r"'1' is 60×50; patches need 51×51"):
         prepare(root, "snow", 51)
-    (note,) = [note for note in check(root).notes if "too small" in note and note.startswith("snow")]
+    (note,) = [note for note in check(root, patch_sizes()).notes if "too small" in note and note.startswith("snow")]
     assert "4 training images too small for preset paper, whose patches need 128×128; '1' is 60×50" in note
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmark import config
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.metrics import luma, psnr, to_uint8
@@ -98,11 +97,12 @@ class _Seen:
     brighter: float
 
 
-def check(root: Path, console: Console | None = None) -> Report:
+def check(root: Path, patch_sizes: Mapping[str, int] | None = None, console: Console | None = None) -> Report:
     """Open every image of every dataset under a root.
 
     Args:
         root: the folder that holds the datasets.
+        patch_sizes: sides of training patches in pixels, by what asks for them; images too small for one are noted.
         console: where to show progress, if it is a terminal.
 
     Raises:
@@ -114,7 +114,7 @@ def check(root: Path, console: Console | None = None) -> Report:
     seen: list[tuple[Dataset, list[_Seen]]] = []
     with shown or nullcontext():
         for dataset in survey.datasets:
-            opened, result = _check(dataset, shown)
+            opened, result = _check(dataset, shown, patch_sizes or {})
             checked.append(result)
             seen.append((dataset, opened))
     return Report(
@@ -126,7 +126,7 @@ def check(root: Path, console: Console | None = None) -> Report:
     )
 
 
-def _check(dataset: Dataset, shown: Progress | None) -> tuple[list[_Seen], Checked]:
+def _check(dataset: Dataset, shown: Progress | None, patch_sizes: Mapping[str, int]) -> tuple[list[_Seen], Checked]:
     references = [one for one in REFERENCES if one.dataset == dataset.name]
     degraded_by = [one for one in references if one.degradation is not None]
     opened: list[_Seen] = []
@@ -152,7 +152,7 @@ def _check(dataset: Dataset, shown: Progress | None) -> tuple[list[_Seen], Check
         conversions=Counter(conversion for one in opened for conversion in one.conversions),
         inputs=inputs,
         problems=tuple(dict.fromkeys(filter(None, problems))),
-        notes=tuple(_patches(dataset, [one for one in opened if one.item.split != "test"])),
+        notes=tuple(_patches(dataset, [one for one in opened if one.item.split != "test"], patch_sizes)),
     )
 
 
@@ -206,10 +206,9 @@ def _is_far(measured: Input) -> bool:
     return difference is not None and reference is not None and abs(difference) > reference.tolerance
 
 
-def _patches(dataset: Dataset, trained: list[_Seen]) -> Iterator[str]:
+def _patches(dataset: Dataset, trained: list[_Seen], patch_sizes: Mapping[str, int]) -> Iterator[str]:
     """The presets that would refuse some training images, since their patches do not fit into them."""
-    for preset in config.presets():
-        patch = config.sizes(preset)[0].patch_size
+    for preset, patch in patch_sizes.items():
         side = patch if dataset.paired else surrounded(patch)
         small = [one for one in trained if min(one.size) < side]
         if small:
