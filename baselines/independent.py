@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmark.core.addresses import torch_seed
 from strategies.base import Strategy, TaskNetwork, Traits
 from strategies.surgery import copied, tensors_in_use
+from strategies.tasks import Cursor
 
 
 class Independent(Strategy):
@@ -39,13 +40,15 @@ def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
 
 
 class Switch(nn.ModuleDict):
-    """Several networks, of which one is in use."""
+    """A network for each task, of which the one that a cursor selects is in use."""
 
-    chosen = ""
+    def __init__(self, cursor: Cursor) -> None:
+        super().__init__()
+        self.cursor = cursor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore images (N, 3, H, W) with the chosen network."""
-        return self[self.chosen](x)
+        """Restore images (N, 3, H, W) with the selected network."""
+        return self[str(self.cursor.selected)](x)
 
 
 class SeparateNetworks(TaskNetwork):
@@ -60,30 +63,26 @@ class SeparateNetworks(TaskNetwork):
     def __init__(self, make: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.make = make
-        self.backbone = Switch()
+        self.backbone = Switch(self.cursor)
 
-    def add_task(self, task: int) -> None:
+    def begin(self, task: int) -> None:
         """Freeze the earlier networks and add one."""
         self.backbone.requires_grad_(False)
         self.backbone[str(task)] = self.make(task)
+        super().begin(task)
 
-    def end_task(self) -> None:
+    def end(self) -> None:
         """Freeze the newest network, and leave no gradient that an optimizer could still follow."""
         self.backbone.requires_grad_(False)
         self.backbone.zero_grad()
-        super().end_task()
+        super().end()
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of a network that is not in training."""
-        return () if task == self.learning else self.backbone[str(task)].modules()
+        return () if task == self.cursor.learning else self.backbone[str(task)].modules()
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the task's network, by name."""
         with self.showing(task):
             network = self.backbone[str(task)]
             return {name: tensor.detach().clone() for name, tensor in tensors_in_use(network).items()}
-
-    def activate(self, task: int) -> None:
-        """Choose the task whose network is used."""
-        self.active = task
-        self.backbone.chosen = str(task)

@@ -48,20 +48,19 @@ class TaskBiasConv2d(TaskConv2d):
         self.weight = conv.weight
         self.register_buffer("start", conv.bias.detach(), persistent=False)
         self.biases = nn.ParameterDict()
-        self.task = 0
 
     @property
     def bias(self) -> Tensor:  # type: ignore[override]
-        """The chosen task's bias, or what every task's starts from."""
-        return self.biases.get(str(self.task), self.start)
+        """The selected task's bias, or what every task's starts from."""
+        return self.biases.get(str(self.cursor.selected), self.start)
 
-    def begin_task(self, task: int) -> None:
+    def begin(self, task: int) -> None:
         """Add a bias for a task."""
         self.biases[str(task)] = nn.Parameter(self.start.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, k_in, H, W) with the shared weight and the chosen task's bias."""
-        return self._conv_forward(x, self.weight, self.biases[str(self.task)])
+        """Convolve (N, k_in, H, W) with the shared weight and the selected task's bias."""
+        return self._conv_forward(x, self.weight, self.biases[str(self.cursor.selected)])
 
 
 class TaskBiasNetwork(TaskNetwork):
@@ -82,20 +81,15 @@ class TaskBiasNetwork(TaskNetwork):
             return conv if conv.bias is None or not conv.bias.requires_grad else TaskBiasConv2d(conv)
 
         self.backbone = replace_convolutions(backbone, make, taken=("bias",))
-        self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, TaskBiasConv2d)]
+        self.layers = self.following(TaskBiasConv2d)
         if not self.layers:
             raise UserError(
                 f"together_task_id gives every task its own biases, and no nn.Conv2d of {type(backbone).__name__} has "
                 "one. Use the strategy together, or a backbone with biases."
             )
 
-    def add_task(self, task: int) -> None:
+    def begin(self, task: int) -> None:
         """Add a bias for the task to every layer."""
         for layer in self.layers:
-            layer.begin_task(task)
-
-    def activate(self, task: int) -> None:
-        """Choose the task whose biases are used."""
-        self.active = task
-        for layer in self.layers:
-            layer.task = task
+            layer.begin(task)
+        super().begin(task)

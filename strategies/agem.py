@@ -1,18 +1,17 @@
 """Averaged Gradient Episodic Memory (Chaudhry et al., ICLR 2019)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from benchmark.core.addresses import generator
-from strategies.memory import Rehearsal, RehearsalSettings
+from strategies.rehearsal import Rehearsal
+from strategies.trainer import Trainer
 
 
 class AGEM(Rehearsal):
     """A-GEM: a gradient that would raise the loss on stored patches of earlier tasks, to first order, is projected.
 
-    From the second task on, every update also takes the gradient g_ref of the loss on a batch drawn from the memory, as
+    From the second task on, every update also takes the gradient g_ref of the loss on a batch of stored patches, as
     large as the batch of new patches, at the cost of one more forward and backward pass. Where the gradient g of the
     new batch has ``g·g_ref < 0``, it is replaced by ``g − (g·g_ref / g_ref·g_ref) g_ref`` (Eq. 11).
 
@@ -26,36 +25,29 @@ class AGEM(Rehearsal):
 
     name = "agem"
     relative_cost = 2.5
+    reference: Tensor
 
-    def __init__(self, settings: RehearsalSettings, seed: int = 0) -> None:
-        super().__init__(settings, seed)
-        self.reference = torch.empty(0)
+    def before_training_iteration(self, trainer: Trainer) -> None:
+        """Take the reference gradient on a batch of stored patches, if there are any."""
+        if len(self.stored):
+            address = (trainer.experience.current_experience, trainer.clock.train_exp_iterations)
+            batch = self.stored.draw(trainer.train_mb_size, generator("agem", self.seed, *address))
+            degraded, clean = (images.to(trainer.device) for images in batch[:2])
+            trainer.optimizer.zero_grad()
+            trainer.loss_function(trainer.model(degraded), clean).backward()
+            self.reference = torch.cat([gradient.flatten() for gradient in gradients(trainer.model)])
 
-    def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Take the reference gradient on a batch from the memory, if it holds anything."""
-        if not len(self.memory):
-            return
-        address = (template.experience.current_experience, template.clock.train_exp_iterations)
-        batch = self.memory.draw(template.train_mb_size, generator("agem", self.seed, *address))
-        degraded, clean = (images.to(template.device) for images in batch[:2])
-        template.optimizer.zero_grad()
-        nn.functional.mse_loss(template.model(degraded), clean).backward()
-        self.reference = gradient(template.model)
-        template.optimizer.zero_grad()
-
-    def after_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_backward(self, trainer: Trainer) -> None:
         """Project the gradient of the new batch where it conflicts with the reference."""
-        if not len(self.memory):
-            return
-        own = gradient(template.model)
-        product = torch.dot(own, self.reference)
-        if product < 0:
-            own -= self.reference * (product / torch.dot(self.reference, self.reference))
-            parameters = [value for value in template.model.parameters() if value.grad is not None]
-            for value, part in zip(parameters, own.split([value.numel() for value in parameters]), strict=True):
-                value.grad.copy_(part.view_as(value))
+        if len(self.stored):
+            parts = gradients(trainer.model)
+            g, g_ref = torch.cat([part.flatten() for part in parts]), self.reference
+            if g @ g_ref < 0:
+                g -= (g @ g_ref) / (g_ref @ g_ref) * g_ref
+                for part, projected in zip(parts, g.split([part.numel() for part in parts]), strict=True):
+                    part.copy_(projected.view_as(part))
 
 
-def gradient(model: nn.Module) -> Tensor:
-    """The gradients of all parameters that have one, (n,), in one vector of their own memory."""
-    return torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
+def gradients(model: nn.Module) -> list[Tensor]:
+    """The gradient of every parameter that has one."""
+    return [value.grad for value in model.parameters() if value.grad is not None]

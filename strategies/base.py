@@ -1,27 +1,59 @@
-"""The plugin class: what a continual-learning strategy is.
+"""What a strategy is, and what a network that is told the task is.
 
-A strategy is one class with a name, typed settings and declared traits. It may change the network before training
-(:meth:`Strategy.adapt`) and may act at every step of training through Avalanche's callbacks
-(``before_training_exp``, ``before_backward``, ``after_update``, ...), which get the Avalanche template with the
-current ``experience``, ``model``, ``optimizer``, ``mbatch``, ``mb_output`` and ``loss``.
+A strategy is one class with a name, typed settings and declared traits. It may change the network before training, and
+may act at every step of it through hooks, which are Avalanche's callbacks. A run goes like this, where the network's
+verbs, ``begin``, ``end`` and ``select``, are those of a :class:`TaskNetwork`; a plain network has none::
+
+    network = strategy.adapt(backbone, tasks)
+    for each round of strategy.rounds(tasks):           # by default, a round is one task
+        network.begin(task)                             # for each task that was not seen before
+        strategy.before_training_exp(trainer)
+        for each epoch:
+            strategy.before_training_epoch(trainer)
+            for each update:
+                strategy.before_training_iteration(trainer)
+                strategy.before_forward(trainer)
+                    trainer.mb_output = network(trainer.mb_x)
+                strategy.after_forward(trainer)
+                    trainer.loss = loss_function(trainer.mb_output, trainer.mb_y)
+                strategy.before_backward(trainer)
+                    trainer.loss.backward()
+                strategy.after_backward(trainer)
+                strategy.before_update(trainer)
+                    trainer.optimizer.step()
+                strategy.after_update(trainer)
+                strategy.after_training_iteration(trainer)
+            strategy.after_training_epoch(trainer)
+        strategy.after_training_exp(trainer)
+        network.end()
+        network.select(task) while images of each task are restored and measured
+        a checkpoint: the network's state_dict() and strategy.state()
+
+A run that was interrupted calls ``adapt``, ``network.rebuild(tasks)`` with the tasks it had learned, loads both states
+(``strategy.load_state``), and goes on with the next round.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 from benchmark.core.validation import Closed
-from strategies.surgery import tensors_in_use
+from strategies.surgery import TaskConv2d, tensors_in_use
+from strategies.tasks import Cursor
+from strategies.trainer import Experience, Trainer
 from strategies.traits import Traits
 
 EXEMPLARS = "exemplars."
 """Start of the names of stored images in a strategy's state."""
+
+HOOKS = frozenset(name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_")))
+"""Avalanche's callbacks. Those of training are declared by :class:`Strategy`; the others may be used, too."""
 
 
 class Settings(Closed):
@@ -33,6 +65,9 @@ class Settings(Closed):
 
 class Strategy(SupervisedPlugin):
     """Base class of all strategies; by itself it learns task after task and protects nothing.
+
+    A subclass defines the hooks it needs; all do nothing here. A method whose name starts as a hook's does, and that is
+    none, raises a :class:`UserError` as the class is made.
 
     Args:
         settings: this strategy's settings, checked.
@@ -47,6 +82,12 @@ class Strategy(SupervisedPlugin):
     traits: ClassVar[Traits] = Traits()
     relative_cost: ClassVar[float] = 1.0
     """An update's time in updates of the plain network, roughly; for the time that is foretold, nothing else."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in dir(cls):
+            if name.startswith(("before_", "after_")) and name not in HOOKS and callable(getattr(cls, name)):
+                raise unknown(f"hook of the strategy {cls.__name__}:", name, HOOKS, "Give other methods another name.")
 
     def __init__(self, settings: Any, seed: int = 0) -> None:
         super().__init__()
@@ -80,13 +121,52 @@ class Strategy(SupervisedPlugin):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up again what :meth:`state` gave."""
 
+    def before_training_exp(self, trainer: Trainer) -> None:
+        """A task, or a round of several, begins; the network has made room for it."""
+
+    def before_training_epoch(self, trainer: Trainer) -> None:
+        """An epoch begins."""
+
+    def before_training_iteration(self, trainer: Trainer) -> None:
+        """A batch was drawn; it may be changed. Gradients are set to zero after this."""
+
+    def before_forward(self, trainer: Trainer) -> None:
+        """The network is about to restore the batch."""
+
+    def after_forward(self, trainer: Trainer) -> None:
+        """The network has restored the batch."""
+
+    def before_backward(self, trainer: Trainer) -> None:
+        """The loss is known and may be added to."""
+
+    def after_backward(self, trainer: Trainer) -> None:
+        """Every trainable parameter has its gradient."""
+
+    def before_update(self, trainer: Trainer) -> None:
+        """The optimizer is about to step."""
+
+    def after_update(self, trainer: Trainer) -> None:
+        """The optimizer has stepped."""
+
+    def after_training_iteration(self, trainer: Trainer) -> None:
+        """An update is done; the clock counts it after this."""
+
+    def after_training_epoch(self, trainer: Trainer) -> None:
+        """An epoch is done."""
+
+    def after_training_exp(self, trainer: Trainer) -> None:
+        """The task, or the round, is learned; a network of tasks settles it after this."""
+
+
+Layer = TypeVar("Layer", bound=TaskConv2d)
+
 
 class TaskNetwork(MultiTaskModule):
     """A network that is told the task of each image, as Avalanche's multi-task modules are.
 
-    Subclasses define ``backbone``, :meth:`add_task` (make room for a new task), :meth:`activate` (choose a task, and
-    note it as ``active``) and, where something is to be settled after training, :meth:`end_task`. Those that promise
-    never to change what was learned also define :meth:`standing_still`.
+    It lives by three verbs: :meth:`begin` a task, :meth:`end` it, and :meth:`select` the task to compute. Subclasses
+    define ``backbone`` and extend those verbs that need more than the cursor to be moved. Those that promise never to
+    change what was learned also define :meth:`standing_still`.
     Tasks are numbered by Avalanche's task labels, which count from 0 in the order of the stream.
     """
 
@@ -94,36 +174,61 @@ class TaskNetwork(MultiTaskModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known: list[int] = []
-        self.learning: int | None = None
-        self.active: int | None = None
+        self.cursor = Cursor()
 
-    def adaptation(self, experience: Any) -> None:
+    @property
+    def known(self) -> list[int]:
+        """The tasks that have begun, in their order."""
+        return self.cursor.known
+
+    def adaptation(self, experience: Experience) -> None:
         """Called by Avalanche before each experience: begin the tasks that are new, in training only."""
         if not self.training:
             return
         for task in sorted(set(experience.task_labels)):
             if task not in self.known:
-                self.begin_task(task)
+                self.begin(task)
+
+    def begin(self, task: int) -> None:
+        """Learn a new task from now on. Subclasses first make room for it; ``known`` holds the ones before it."""
+        self.known.append(task)
+        self.cursor.learning = task
+        self.select(task)
+
+    def end(self) -> None:
+        """Settle what was just learned; called after every training experience, last of all callbacks."""
+        self.cursor.learning = None
+
+    def select(self, task: int) -> None:
+        """Choose the task that the backbone is for; a forward pass of this network leaves that as it was.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        if task not in self.known:
+            raise UserError(f"Task {task} was never learned. Learned so far: {self.known or 'none'}.")
+        self.cursor.selected = task
+
+    def rebuild(self, tasks: Iterable[int]) -> None:
+        """Give an untrained network the shape it had after learning some tasks, so that its state can be loaded."""
+        for task in tasks:
+            self.begin(task)
+            self.end()
 
     def begin_task(self, task: int) -> None:
-        """Make room for a task that was not seen before, know it from now on, and make it the active one."""
-        self.add_task(task)
-        self.known.append(task)
-        self.learning = task
-        self.activate(task)
-
-    def add_task(self, task: int) -> None:
-        """Make room for a task; ``known`` holds the ones before it."""
-        raise NotImplementedError
+        """What :meth:`begin` was called in version 0.1; kept until version 0.3."""
+        self.begin(task)
 
     def end_task(self) -> None:
-        """Settle what was just learned; called after every training experience, last of all callbacks."""
-        self.learning = None
+        """What :meth:`end` was called in version 0.1; kept until version 0.3."""
+        self.end()
 
-    def activate(self, task: int) -> None:
-        """Choose the task that the backbone is for; a forward pass of this network leaves that as it was."""
-        raise NotImplementedError
+    def following(self, kind: type[Layer]) -> list[Layer]:
+        """The backbone's layers of a kind, which follow this network's cursor from now on."""
+        layers = [layer for layer in self.backbone.modules() if isinstance(layer, kind)]
+        for layer in layers:
+            layer.cursor = self.cursor
+        return layers
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """Layers that a forward pass for the task must not move, though the network may be in training mode.
@@ -167,20 +272,18 @@ class TaskNetwork(MultiTaskModule):
 
     @contextmanager
     def showing(self, task: int) -> Iterator[None]:
-        """Make a task the active one for a while.
+        """Select a task for a while.
 
         Raises:
             UserError: the task was never learned.
         """
-        if task not in self.known:
-            raise UserError(f"Task {task} was never learned. Learned so far: {self.known or 'none'}.")
-        before = self.active
+        before = self.cursor.selected
+        self.select(task)
         try:
-            self.activate(task)
             yield
         finally:
-            if before is not None and before != task:
-                self.activate(before)
+            if before in self.known and before != task:
+                self.select(before)
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors on which what the task computes depends, by name; equal ones give equal outputs.

@@ -1,7 +1,6 @@
 """Learning without Forgetting (Li and Hoiem, ECCV 2016), with images as outputs."""
 
 import copy
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -9,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from strategies.base import Settings, Strategy
+from strategies.trainer import Trainer
 
 
 class LwFSettings(Settings):
@@ -34,13 +34,13 @@ class LwF(Strategy):
     settings: LwFSettings
     teacher: nn.Module | None = None
 
-    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, trainer: Trainer) -> None:
         """Freeze a copy of the network, if it has learned anything."""
-        if template.experience.current_experience > 0:
-            self.teacher = copy.deepcopy(template.model).requires_grad_(False).eval()
+        if trainer.experience.current_experience > 0:
+            self.teacher = copy.deepcopy(trainer.model).requires_grad_(False).eval()
 
-    def before_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_backward(self, trainer: Trainer) -> None:
         """Add the distillation loss."""
         if self.teacher is not None:
-            images = template.mb_x.contiguous(memory_format=torch.channels_last)
-            template.loss += self.settings.weight * F.mse_loss(template.mb_output, self.teacher(images))
+            images = trainer.mb_x.contiguous(memory_format=torch.channels_last)
+            trainer.loss += self.settings.weight * F.mse_loss(trainer.mb_output, self.teacher(images))

@@ -1,15 +1,11 @@
 """Memory Aware Synapses (Aljundi et al., ECCV 2018)."""
 
-from typing import Any
-
-import torch
-from avalanche.training.plugins import MASPlugin
-from avalanche.training.utils import ParamData, copy_params_dict
 from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy
-from strategies.importance import count_experiences, from_state, move, to_state
+from strategies.penalties import Tensors, from_state, moved, patch_gradients, quadratic, to_state, weights
+from strategies.trainer import Trainer
 
 
 class MASSettings(Settings):
@@ -19,42 +15,13 @@ class MASSettings(Settings):
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which importance is measured")
 
 
-class PatchwiseMAS(MASPlugin):
-    """Avalanche's MAS with importances from a few patches one by one, in evaluation mode.
-
-    Avalanche takes the gradient of whole batches, of the whole training set (here: of every patch of every epoch, which
-    costs as much as training), in training mode. The squared output is the same as Avalanche's: summed over channels
-    and averaged over pixels, so that λ means the same for every patch size.
-    """
-
-    def __init__(self, weight: float, samples: int) -> None:
-        super().__init__(lambda_reg=weight)
-        self.samples = samples
-
-    def _get_importance(self, strategy: Any) -> dict[str, ParamData]:
-        model, dataset = strategy.model, strategy.experience.dataset
-        parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        importance = {name: torch.zeros_like(value) for name, value in parameters.items()}
-        samples = min(self.samples, len(dataset))
-        was_training = model.training
-        model.eval()
-        for index in range(samples):
-            output = model(dataset[index][0].unsqueeze(0).to(strategy.device))
-            squared_length = output.square().sum(1).mean()
-            gradients = torch.autograd.grad(squared_length, list(parameters.values()))
-            for total, gradient in zip(importance.values(), gradients, strict=True):
-                total += gradient.abs() / samples
-        model.train(was_training)
-        return {name: ParamData(name, init_tensor=total, device=total.device) for name, total in importance.items()}
-
-
 class MAS(Strategy):
     """Memory Aware Synapses: weights that the outputs are sensitive to are pulled back to their old values.
 
-    Over Avalanche's plugin. The loss gains ``λ Σ_k Ω_k (θ_k − θ*_k)²`` (Eq. 4), where θ* are the weights after the
-    previous task. Ω_k is the mean of ``|∂‖f(x)‖² / ∂θ_k|`` over patches x (Eq. 2-3), each patch's gradient by itself,
-    measured after each task on its first ``samples`` training patches; over tasks it is a running mean with equal
-    weight for each. θ* is not stored, because it is what the network starts the next task from.
+    The loss gains ``λ Σ_k Ω_k (θ_k − θ*_k)²`` (Eq. 4), with the weights θ* at the start of the task. After each task,
+    Ω_k is the mean of ``|∂‖f(x)‖² / ∂θ_k|`` (Eq. 2-3) over its first ``samples`` training patches x, each by itself;
+    over tasks it is a mean with equal weights. ``‖f(x)‖²`` is summed over channels and averaged over pixels, so that λ
+    means the same for every patch size.
     """
 
     name = "mas"
@@ -63,28 +30,33 @@ class MAS(Strategy):
 
     def __init__(self, settings: MASSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
-        self.plugin = PatchwiseMAS(settings.weight, settings.samples)
+        self.importance: Tensors = {}
+        self.anchor: Tensors = {}
 
-    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, trainer: Trainer) -> None:
         """Anchor the weights where they are."""
-        count_experiences(template)
-        self.plugin.params = copy_params_dict(template.model)
-        move(self.plugin.importance or {}, template.device)
+        self.anchor = weights(trainer.model)
+        self.importance = moved(self.importance, trainer.device)
 
-    def before_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_backward(self, trainer: Trainer) -> None:
         """Add the penalty to the loss."""
-        self.plugin.before_backward(template)
+        trainer.loss += self.settings.weight * quadratic(trainer.model, [(self.importance, self.anchor)])
 
-    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, trainer: Trainer) -> None:
         """Measure importance and average it with that of the earlier tasks."""
-        earlier = template.experience.current_experience
-        self.plugin.alpha = earlier / (earlier + 1)
-        self.plugin.after_training_exp(template)
+        samples = min(self.settings.samples, len(trainer.experience.dataset))
+        measured: Tensors = {}
+        for gradients in patch_gradients(trainer, samples, lambda output, _: output.square().sum(1).mean()):
+            for name, gradient in gradients.items():
+                measured[name] = measured.get(name, 0) + gradient.abs() / samples
+        earlier = trainer.experience.current_experience
+        old = earlier / (earlier + 1)
+        self.importance = {k: old * self.importance.get(k, 0) + (1 - old) * new for k, new in measured.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """The importances."""
-        return to_state("importance", self.plugin.importance or {})
+        """The importances; the anchor of the next task is the network itself."""
+        return to_state("importance", self.importance)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up the importances."""
-        self.plugin.importance = from_state("importance", state)
+        self.importance = from_state("importance", state)

@@ -26,9 +26,8 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
 from strategies.surgery import TaskConv2d, convolutions, replace_convolutions
-
-FREE = -1
-MAX_TASKS = 127  # task numbers are kept as int8
+from strategies.tasks import FREE, MAX_TASKS
+from strategies.trainer import Trainer
 
 
 class PackNetSettings(Settings):
@@ -62,13 +61,14 @@ class PackNet(Strategy):
             )
         return PackedNetwork(backbone, fraction)
 
-    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_training_iteration(self, trainer: Trainer) -> None:
         """Prune when the share of updates that is left is the one for retraining; never before the first update."""
-        updates = template.training_settings.updates
+        updates = trainer.training_settings.updates
         before_pruning = min(max(1, round((1 - self.settings.retrain) * updates)), updates - 1)
-        if template.clock.train_exp_iterations + 1 == before_pruning:  # the clock counts after all plugins
-            template.model.prune()
-            template.make_optimizer()
+        if trainer.clock.train_exp_iterations + 1 == before_pruning:  # the clock counts after all plugins
+            assert isinstance(trainer.model, PackedNetwork)
+            trainer.model.prune()
+            trainer.make_optimizer()
 
 
 class PackedConv2d(TaskConv2d):
@@ -78,11 +78,11 @@ class PackedConv2d(TaskConv2d):
         conv: the convolution; its options and bias are kept, and its weights are where the first task starts.
 
     State:
-        ``memory`` like the weights, zero where free; ``owner`` int8, the task that owns a weight or -1; ``values``, the
+        ``kept`` like the weights, zero where free; ``owner`` int8, the task that owns a weight or -1; ``values``, the
         weights in training; ``bias``.
     """
 
-    memory: Tensor
+    kept: Tensor
     owner: Tensor
     index: Tensor
 
@@ -90,62 +90,63 @@ class PackedConv2d(TaskConv2d):
         super().__init__(conv)
         del self._parameters["weight"]
         self.bias = conv.bias
-        self.register_buffer("memory", conv.weight.detach())
-        self.register_buffer("owner", torch.full_like(self.memory, FREE, dtype=torch.int8))
-        self.learning: int | None = None
-        self.active = 0
+        self.register_buffer("kept", conv.weight.detach())
+        self.register_buffer("owner", torch.full_like(self.kept, FREE, dtype=torch.int8))
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
-        """The active task's weights, as other parts of a network read them."""
+        """The selected task's weights, as other parts of a network read them."""
         return self.kernel()
 
     @property
     def pruned(self) -> bool:
         """Whether the task in training has chosen the weights that it keeps."""
-        return self.learning is not None and bool(torch.any(self.owner == self.learning))
+        learning = self.cursor.learning
+        return learning is not None and bool(torch.any(self.owner == learning))
 
-    def begin_task(self, task: int) -> None:
+    def begin(self) -> None:
         """Make all free weights trainable: from the network's own start in the first task, from zero in later ones."""
         free = self.owner == FREE
         self.register_buffer("index", torch.nonzero(free.flatten()).flatten(), persistent=False)
-        self.values = nn.Parameter(self.memory.view(-1)[self.index])
-        self.memory = self.memory.masked_fill(free, 0)
-        self.learning = self.active = task
+        self.values = nn.Parameter(self.kept.view(-1)[self.index])
+        self.kept = self.kept.masked_fill(free, 0)
 
     def prune(self, fraction: float) -> None:
         """Keep the largest of the free weights, a fraction of all weights but at least one; the others become zero."""
-        assert self.learning is not None
+        assert self.cursor.learning is not None
         keep = max(1, int(fraction * self.owner.numel() + 1e-6))
         largest = torch.argsort(self.values.detach().abs(), descending=True, stable=True)[:keep]
         largest = largest.sort().values
         self.index = self.index[largest]
         self.values = nn.Parameter(self.values.detach()[largest])
-        self.owner.view(-1)[self.index] = self.learning
+        self.owner.view(-1)[self.index] = self.cursor.learning
 
-    def end_task(self) -> None:
+    def end(self) -> None:
         """Fix the weights that the task kept."""
-        self.memory = self.kernel().detach()
+        self.kept = self.kernel().detach()
         del self.values, self.index
-        self.learning = None
 
     def kernel(self) -> Tensor:
-        """The active task's weights: with a gradient while it is learned, and without those of later tasks."""
-        if self.active == self.learning:
-            return self.memory.view(-1).scatter(0, self.index, self.values).view_as(self.memory)
-        return self.memory.masked_fill(self.owner > self.active, 0)  # a product would leave the sign of what is hidden
+        """The selected task's weights: with a gradient while it is learned, and without those of later tasks."""
+        task = self.cursor.selected
+        if task == self.cursor.learning:
+            return self.kept.view(-1).scatter(0, self.index, self.values).view_as(self.kept)
+        return self.kept.masked_fill(self.owner > task, 0)  # a product would leave the sign of what is hidden
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, k_in, H, W) with the active task's weights."""
+        """Convolve (N, k_in, H, W) with the selected task's weights."""
         return self._conv_forward(x, self.kernel(), self.bias)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load, also between pruning and the end of a task, where fewer weights are in training than before."""
-        if self.learning is not None and f"{prefix}values" in state_dict:
+        if f"{prefix}memory" in state_dict:  # as it was called in version 0.1
+            state_dict[f"{prefix}kept"] = state_dict.pop(f"{prefix}memory")
+        learning = self.cursor.learning
+        if learning is not None and f"{prefix}values" in state_dict:
             self.values = nn.Parameter(self.values.new_empty(len(state_dict[f"{prefix}values"])))
         super()._load_from_state_dict(state_dict, prefix, *args)
-        if self.learning is not None:
-            owner = self.learning if self.pruned else FREE
+        if learning is not None:
+            owner = learning if self.pruned else FREE
             self.index = torch.nonzero(self.owner.flatten() == owner).flatten()
 
 
@@ -168,7 +169,7 @@ class PackedNetwork(TaskNetwork):
                 f"PackNet shares out the weights of convolutions, and {kind} has no nn.Conv2d layer to be trained."
             )
         self.backbone = replace_convolutions(backbone, lambda conv, _: PackedConv2d(conv), taken=("weight",))
-        self.layers = [layer for layer in self.backbone.modules() if isinstance(layer, PackedConv2d)]
+        self.layers = self.following(PackedConv2d)
         self.fraction = fraction
         self.fixed: list[nn.Module] = []
         elsewhere = [name for name, p in self.backbone.named_parameters() if p.ndim > 1 and p.requires_grad]
@@ -177,31 +178,33 @@ class PackedNetwork(TaskNetwork):
                 f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}."
             )
 
-    def add_task(self, task: int) -> None:
+    def begin(self, task: int) -> None:
         """Make the free weights trainable.
 
         Raises:
             UserError: another task is being learned.
         """
-        if self.learning is not None:
-            raise UserError(f"PackNet learns one task at a time: end task {self.learning} before task {task} begins.")
+        learning = self.cursor.learning
+        if learning is not None:
+            raise UserError(f"PackNet learns one task at a time: end task {learning} before task {task} begins.")
         for layer in self.layers:
-            layer.begin_task(task)
+            layer.begin()
+        super().begin(task)
 
     def prune(self) -> None:
         """Keep the task's share of weights in every layer, and drop the other free ones to zero."""
         for layer in self.layers:
             layer.prune(self.fraction)
 
-    def end_task(self) -> None:
+    def end(self) -> None:
         """Fix what the task kept, after the first one also everything outside the kernels."""
         if not any(layer.pruned for layer in self.layers):
             self.prune()
         for layer in self.layers:
-            layer.end_task()
+            layer.end()
         if not self.fixed:
             self._fix_others()
-        super().end_task()
+        super().end()
 
     def _fix_others(self) -> None:
         """Turn all parameters into buffers, as copies, so that no optimizer can reach them any more."""
@@ -216,10 +219,4 @@ class PackedNetwork(TaskNetwork):
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """Of a fixed task all layers; in later tasks than the first, those with running statistics and the like."""
-        return self.fixed if task == self.learning else self.backbone.modules()
-
-    def activate(self, task: int) -> None:
-        """Choose the task whose weights are used."""
-        self.active = task
-        for layer in self.layers:
-            layer.active = task
+        return self.fixed if task == self.cursor.learning else self.backbone.modules()

@@ -1,11 +1,10 @@
 """Experience replay: stored patches of earlier tasks in every batch."""
 
-from typing import Any
-
 import torch
 
 from benchmark.core.addresses import generator
-from strategies.memory import Rehearsal
+from strategies.rehearsal import Rehearsal
+from strategies.trainer import Trainer
 
 
 class Replay(Rehearsal):
@@ -22,11 +21,11 @@ class Replay(Rehearsal):
     name = "replay"
     relative_cost = 2.5
 
-    def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_iteration(self, trainer: Trainer) -> None:
         """Join stored patches to the batch."""
-        if len(self.memory):
-            address = (template.experience.current_experience, template.clock.train_exp_iterations)
-            old = self.memory.draw(len(template.mb_x), generator("replay", self.seed, *address))
-            template.mbatch = [
-                torch.cat([new, stored.to(template.device)]) for new, stored in zip(template.mbatch, old, strict=True)
+        if len(self.stored):
+            address = (trainer.experience.current_experience, trainer.clock.train_exp_iterations)
+            old = self.stored.draw(len(trainer.mb_x), generator("replay", self.seed, *address))
+            trainer.mbatch = [
+                torch.cat([new, stored.to(trainer.device)]) for new, stored in zip(trainer.mbatch, old, strict=True)
             ]

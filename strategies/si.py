@@ -1,15 +1,12 @@
 """Synaptic Intelligence (Zenke et al., ICML 2017)."""
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy
-
-Tensors = dict[str, Tensor]
-"""Parameter's name → a tensor of its shape."""
+from strategies.penalties import Tensors, from_state, moved, quadratic, to_state, weights
+from strategies.trainer import Trainer
 
 
 class SISettings(Settings):
@@ -44,49 +41,41 @@ class SI(Strategy):
         self.gradient: Tensors = {}
         self.step_start: Tensors = {}
 
-    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, trainer: Trainer) -> None:
         """Anchor the weights where they are and begin a path."""
-        self.anchor = _copy(template.model)
+        self.anchor = weights(trainer.model)
         self.path = {name: torch.zeros_like(value) for name, value in self.anchor.items()}
-        known = self.importance or self.path
-        self.importance = {name: known[name].to(template.device, copy=True) for name in self.anchor}
+        self.importance = moved(self.importance or self.path, trainer.device)
 
-    def after_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_backward(self, trainer: Trainer) -> None:
         """Note the gradient of the task's loss, then add the penalty and its gradient."""
-        parameters = dict(template.model.named_parameters())
-        self.gradient = {name: parameters[name].grad.detach().clone() for name in self.anchor}
-        penalty = torch.stack(
-            [(self.importance[name] * (parameters[name] - self.anchor[name]).square()).sum() for name in self.anchor]
-        ).sum()
-        weighted = self.settings.weight * penalty
-        weighted.backward()
-        template.loss = template.loss + weighted.detach()
+        parameters = trainer.model.named_parameters()
+        self.gradient = {name: value.grad.clone() for name, value in parameters if value.grad is not None}
+        penalty = self.settings.weight * quadratic(trainer.model, [(self.importance, self.anchor)])
+        penalty.backward()
+        trainer.loss = trainer.loss + penalty.detach()
 
-    def before_update(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_update(self, trainer: Trainer) -> None:
         """Note where the step begins."""
-        self.step_start = _copy(template.model)
+        self.step_start = weights(trainer.model)
 
-    def after_update(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_update(self, trainer: Trainer) -> None:
         """Add the step to the path integral."""
-        for name, after in _copy(template.model).items():
-            self.path[name] -= self.gradient[name] * (after - self.step_start[name])
+        step_end = weights(trainer.model)
+        for name, gradient in self.gradient.items():
+            self.path[name] = self.path[name] - gradient * (step_end[name] - self.step_start[name])
 
-    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, trainer: Trainer) -> None:
         """Turn the path into importance."""
-        for name, end in _copy(template.model).items():
-            moved = (end - self.anchor[name]).square()
-            self.importance[name] += self.path[name] / (moved + self.settings.damping)
-            self.importance[name].clamp_(min=0)
+        for name, end in weights(trainer.model).items():
+            distance = (end - self.anchor[name]).square()
+            grown = self.importance[name] + self.path[name] / (distance + self.settings.damping)
+            self.importance[name] = grown.clamp(min=0)
 
     def state(self) -> dict[str, Tensor]:
         """The importances; the anchor of the next task is the network itself."""
-        return {f"importance.{name}": value for name, value in self.importance.items()}
+        return to_state("importance", self.importance)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up the importances."""
-        self.importance = {key.removeprefix("importance."): value for key, value in state.items()}
-
-
-def _copy(model: torch.nn.Module) -> Tensors:
-    """The trainable weights as they are now."""
-    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+        self.importance = from_state("importance", state)

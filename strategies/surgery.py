@@ -19,6 +19,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from benchmark.core.errors import UserError
+from strategies.tasks import Cursor
 
 BARE = frozenset(vars(nn.Module()))
 """What every module has: its training flag, its hooks, and the tables of its tensors and parts."""
@@ -79,9 +80,10 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
 
 
 class TaskConv2d(nn.Conv2d):
-    """A convolution that stands in for another one, with a weight or a bias that depends on the active task.
+    """A convolution that stands in for another one, with a weight or a bias that depends on the selected task.
 
-    Subclasses say by ``weight`` and ``bias`` what a forward pass of the active task uses.
+    Subclasses say by ``weight`` and ``bias`` what a forward pass of that task uses. Which one it is they read from
+    ``cursor``: the network's, once they are part of one.
 
     Args:
         like: the convolution whose shape, stride, padding, padding mode, dilation and groups are kept.
@@ -90,6 +92,7 @@ class TaskConv2d(nn.Conv2d):
     def __init__(self, like: nn.Conv2d) -> None:
         super().__init__(**geometry(like), device="meta")
         self.kernel_shape = like.weight.shape
+        self.cursor = Cursor()
 
     def reset_parameters(self) -> None:
         """Nothing: what a task learns is drawn as the task begins."""
@@ -108,7 +111,7 @@ def geometry(conv: nn.Conv2d) -> dict[str, Any]:
 
 
 def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; of a convolution that depends on the active task, its weight and bias alone."""
+    """Parameters and buffers by name; of a convolution that depends on the selected task, its weight and bias alone."""
     if isinstance(module, TaskConv2d):
         return {"weight": module.weight} | ({} if module.bias is None else {"bias": module.bias})
     own = {**module._parameters, **module._buffers}

@@ -82,6 +82,7 @@ class RestorationTemplate(SupervisedTemplate):
     ) -> None:
         self.training_settings, self.workers, self.tile = training, workers, tile
         self.collector = OutputCollector()
+        self.loss_function = nn.MSELoss()
         self.budget = 1
         with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.engine.recorder has ours
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -89,7 +90,7 @@ class RestorationTemplate(SupervisedTemplate):
         super().__init__(
             model=model.to(device),
             optimizer=None,  # made by make_optimizer, once the model knows its task
-            criterion=nn.MSELoss(),
+            criterion=self.loss_function,
             train_mb_size=training.batch_size,
             train_epochs=training.epochs,
             eval_mb_size=1,
@@ -160,4 +161,4 @@ class RestorationTemplate(SupervisedTemplate):
     def _after_training_exp(self, **kwargs: Any) -> None:
         super()._after_training_exp(**kwargs)
         if isinstance(self.model, TaskNetwork):
-            self.model.end_task()
+            self.model.end()

@@ -60,11 +60,11 @@ def stack(channels: int, layers: int) -> nn.Module:
 def memory(channels: int, t: int, learned: bool = False) -> nn.Module:
     """A CMC-t layer in its second task, so that earlier knowledge takes part; or with that task learned."""
     layer = CMCConv2d(nn.Conv2d(channels, channels, 3, padding=1), t)
-    layer.begin_task(FRACTION)
-    layer.end_task()
-    layer.begin_task(FRACTION)
+    layer.begin(FRACTION)
+    layer.end()
+    layer.begin(FRACTION)
     if learned:
-        layer.end_task()
+        layer.end()
     return layer
 
 

@@ -20,19 +20,18 @@ from torch import Tensor, nn
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.surgery import TaskConv2d
+from strategies.tasks import FREE, MAX_TASKS
 
 Sharing = Literal["none", "copy", "fixed", "adaptive"]
-
-FREE = -1
-MAX_TASKS = 127  # task numbers are kept as int8
 
 
 class CMCConv2d(TaskConv2d):
     """An ``nn.Conv2d`` with a continual memory in place of its weight.
 
-    The life of a layer is ``begin_task(0)``, training, ``end_task()``, ``begin_task(1)``, ... Which task's kernel a
-    forward pass uses is set by :meth:`activate`. Symbols follow the paper: t rows of memory, and
-    m = k_out · (k_in / groups) · n · n entries in a row.
+    The life of a layer is ``begin(fraction)``, training, ``end()``, ``begin(fraction)``, ...: tasks follow one another
+    and are counted from 0. Which task's kernel a forward pass uses is set by ``select(task)``; a task that begins is
+    selected. The layers of a network follow the network's cursor, which :class:`CMCNetwork` moves. Symbols follow the
+    paper: t rows of memory, and m = k_out · (k_in / groups) · n · n entries in a row.
 
     Args:
         like: the convolution to stand in for; its shape, stride, padding, padding mode, dilation and groups are
@@ -59,9 +58,6 @@ class CMCConv2d(TaskConv2d):
         self.name = name
         self.seed = seed
         self.initial_t = t
-        self.learned = 0
-        self.learning: int | None = None
-        self.active = 0
         self.sharing: Sharing = "fixed"
         self.inherits: list[bool] = []
         rows = (t, self.kernel_shape.numel())
@@ -70,20 +66,37 @@ class CMCConv2d(TaskConv2d):
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
-        """The active task's kernel, as other parts of a network read it; zero before the first task.
+        """The selected task's kernel, as other parts of a network read it; zero before the first task.
 
         While the task is learned it carries a gradient; of a frozen task it is a copy.
         """
-        if self.active == self.learning:
+        if self.selected == self.learning:
             return self.kernel()
         return self.kernel().clone() if self.learned else self.memory.new_zeros(self.kernel_shape)
 
     @property
     def bias(self) -> Tensor | None:  # type: ignore[override]
-        """The active task's bias, like :attr:`weight`; None for a convolution without one."""
-        if not self.has_bias or self.active == self.learning:
+        """The selected task's bias, like :attr:`weight`; None for a convolution without one."""
+        if not self.has_bias or self.selected == self.learning:
             return self.current_bias()
-        return self._learned("bias", self.active).clone() if self.learned else self.memory.new_zeros(self.out_channels)
+        if not self.learned:
+            return self.memory.new_zeros(self.out_channels)
+        return self._learned("bias", self.selected).clone()
+
+    @property
+    def selected(self) -> int:
+        """The task whose kernel and bias a forward pass uses."""
+        return self.cursor.selected
+
+    @property
+    def learning(self) -> int | None:
+        """The task in training, or None."""
+        return len(self.inherits) - 1 if "values" in self._parameters else None
+
+    @property
+    def learned(self) -> int:
+        """How many tasks are frozen."""
+        return len(self.inherits) - ("values" in self._parameters)
 
     @property
     def t(self) -> int:
@@ -115,7 +128,7 @@ class CMCConv2d(TaskConv2d):
         self.memory = torch.cat([self.memory, self.memory.new_zeros(rows, self.m)])
         self.owner = torch.cat([self.owner, self.owner.new_full((rows, self.m), FREE)])
 
-    def begin_task(
+    def begin(
         self,
         fraction: float,
         sharing: Sharing = "fixed",
@@ -139,9 +152,7 @@ class CMCConv2d(TaskConv2d):
         """
         task = self.learned
         if self.learning is not None:
-            raise UserError(
-                f"Layer '{self.name}' is learning task {task}: call end_task() before the next begin_task()."
-            )
+            raise UserError(f"Layer '{self.name}' is learning task {task}: call end() before the next begin().")
         if task >= MAX_TASKS:
             raise UserError(f"Layer '{self.name}' holds at most {MAX_TASKS} tasks. Use a shorter stream.")
         need = self.need(fraction)
@@ -170,7 +181,7 @@ class CMCConv2d(TaskConv2d):
         vector = torch.full((self.t,), own if start is None or task == 0 or copies else start)
         self.sharing = sharing
         self.inherits.append(inherits)
-        self.learning = self.active = task
+        self.cursor.selected = task
         self.register_buffer("index", index.to(self.memory.device), persistent=False)
         self.values = nn.Parameter(values.to(self.memory))
         self.vector = nn.Parameter(vector.to(self.memory))
@@ -180,14 +191,14 @@ class CMCConv2d(TaskConv2d):
             bias = self._learned("bias", task - 1).clone() if inherits or copies else self._fresh_bias(draw)
             self.task_bias = nn.Parameter(bias.to(self.memory))
 
-    def end_task(self) -> None:
+    def end(self) -> None:
         """Freeze what the task has learned: write its entries into the memory and keep its vector and bias.
 
         Raises:
             UserError: no task is being learned.
         """
         if self.learning is None:
-            raise UserError(f"Layer '{self.name}': end_task() without begin_task().")
+            raise UserError(f"Layer '{self.name}': end() without begin(), no task is being learned.")
         task = self.learning
         self.memory.view(-1)[self.index] = self.values.detach()
         self.register_buffer(f"vector_{task}", self.vector.detach().clone())
@@ -198,45 +209,58 @@ class CMCConv2d(TaskConv2d):
             self.register_buffer(f"bias_{task}", self.task_bias.detach().clone())
             del self.task_bias
         del self.values, self.vector, self.index
-        self.learning = None
-        self.learned += 1
         self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
 
-    def activate(self, task: int) -> None:
+    def select(self, task: int) -> None:
         """Choose the task whose kernel and bias the next forward passes use.
 
         Raises:
             UserError: the task was never learned.
         """
-        known = self.learned + (self.learning is not None)
+        known = len(self.inherits)
         if not 0 <= task < known:
             learned = ", ".join(str(k) for k in range(known)) or "none"
             raise UserError(f"Layer '{self.name}' has not learned task {task}. Learned so far: {learned}.")
-        self.active = task
+        self.cursor.selected = task
+
+    def begin_task(
+        self,
+        fraction: float,
+        sharing: Sharing = "fixed",
+        start: float | None = None,
+        exhausted: Literal["error", "expand"] = "error",
+    ) -> None:
+        """What :meth:`begin` was called in version 0.1; kept until version 0.3."""
+        self.begin(fraction, sharing, start, exhausted)
+
+    def end_task(self) -> None:
+        """What :meth:`end` was called in version 0.1; kept until version 0.3."""
+        self.end()
 
     def kernel(self) -> Tensor:
-        """The active task's kernel (k_out, k_in / groups, n, n); it carries a gradient while the task is learned."""
-        if self.active != self.learning:
-            return self._learned("kernel", self.active).view(self.kernel_shape)
+        """The selected task's kernel (k_out, k_in / groups, n, n); it carries a gradient while the task is learned."""
+        learning = self.learning
+        if learning is None or learning != self.selected:
+            return self._learned("kernel", self.selected).view(self.kernel_shape)
         own = self._fire(self.vector, torch.zeros_like(self.memory).view(-1).scatter(0, self.index, self.values))
-        if not self.inherits[self.active]:
+        if not self.inherits[learning]:
             kernel = own
         elif self.sharing == "fixed":
             # K_old: frozen, so the kernel of the task before is the whole sum over i < n.
-            kernel = self._learned("kernel", self.learning - 1) + own
+            kernel = self._learned("kernel", learning - 1) + own
         else:
             frozen = (self._fire(vector, self._owned_by(i, self.t)) for i, vector in enumerate(self.reuse))
             kernel = _sum(frozen) + own
         return kernel.view(self.kernel_shape)
 
     def current_bias(self) -> Tensor | None:
-        """The active task's bias (k_out,), or None for a convolution without one."""
+        """The selected task's bias (k_out,), or None for a convolution without one."""
         if not self.has_bias:
             return None
-        return self.task_bias if self.active == self.learning else self._learned("bias", self.active)
+        return self.task_bias if self.selected == self.learning else self._learned("bias", self.selected)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve (N, k_in, H, W) with the active task's kernel."""
+        """Convolve (N, k_in, H, W) with the selected task's kernel."""
         return self._conv_forward(input, self.kernel(), self.current_bias())
 
     def extra_repr(self) -> str:

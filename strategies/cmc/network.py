@@ -80,87 +80,88 @@ class CMCNetwork(TaskNetwork):
     """A converted backbone that begins, ends and switches tasks in all its layers together.
 
     Parameters and buffers outside the CMC convolutions (normalisation, PReLU, linear layers, ...) belong to the task
-    like biases do: every task has its own, started from those of the task before. The active task's lie at their usual
-    places in the backbone. Those of the task in training are the same objects all the while, and wait in this module
-    while another task is active, so that optimizers and gradients hold. Those of frozen tasks are buffers
+    like biases do: every task has its own, started from those of the task before. The selected task's lie at their
+    usual places in the backbone. Those of the task in training are the same objects all the while, and wait in this
+    module while another task is selected, so that optimizers and gradients hold. Those of frozen tasks are buffers
     ``other_{task}_{i}``, of which only copies are ever put into the backbone.
 
     A frozen task runs in evaluation mode even if the network is in training mode, and gives equal outputs in both.
 
-    Its state is the same whichever task is active: at the usual places are the tensors of the newest task. After
-    loading, the newest task is active.
+    Its state is the same whichever task is selected: at the usual places are the tensors of the newest task. After
+    loading, the newest task is selected.
 
     Args:
         backbone: a network from :func:`convert`.
-        begin: how a layer begins a task, usually ``CMCConv2d.begin_task`` with its settings bound.
+        begin_layer: how a layer begins a task, usually ``CMCConv2d.begin`` with its settings bound.
     """
 
-    def __init__(self, backbone: nn.Module, begin: Callable[[CMCConv2d], None]) -> None:
+    def __init__(self, backbone: nn.Module, begin_layer: Callable[[CMCConv2d], None]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.begin = Begin(begin)
-        self.layers = [layer for layer in backbone.modules() if isinstance(layer, CMCConv2d)]
+        self.begin_layer = BeginLayer(begin_layer)
+        self.layers = self.following(CMCConv2d)
         self.places = tensors_outside(backbone, CMCConv2d)
         self.trained = [_tensor(places).requires_grad for places in self.places]
 
-    def add_task(self, task: int) -> None:
+    def begin(self, task: int) -> None:
         """Allocate memory for a task in every layer.
 
         Raises:
             UserError: a layer has too little free memory, or tasks come out of order or before the last one ended.
         """
-        if self.learning is not None:
-            raise UserError(f"CMC learns one task at a time: end task {self.learning} before task {task} begins.")
+        learning = self.cursor.learning
+        if learning is not None:
+            raise UserError(f"CMC learns one task at a time: end task {learning} before task {task} begins.")
         if task != len(self.known):
             raise UserError(f"CMC learns tasks in order: task {len(self.known)} is next, not {task}.")
         if self.known:
-            self.activate(task - 1)
+            self.select(task - 1)
         for layer in self.layers:
-            self.begin(layer)
+            self.begin_layer(layer)
         for places, trained in zip(self.places, self.trained, strict=True):
             _put(places, _tensor(places).detach().clone(), trained)
-        self.active = self.learning = task
+        super().begin(task)
 
-    def end_task(self) -> None:
+    def end(self) -> None:
         """Freeze the task that was being learned.
 
         Raises:
             UserError: no task is being learned.
         """
-        if self.learning is None:
-            raise UserError("end_task() without begin_task(): no task is being learned.")
-        self.activate(self.learning)
+        learning = self.cursor.learning
+        if learning is None:
+            raise UserError("end() without begin(): no task is being learned.")
+        self.select(learning)
         for layer in self.layers:
-            layer.end_task()
+            layer.end()
         for i, places in enumerate(self.places):
-            self.register_buffer(f"other_{self.learning}_{i}", _tensor(places).detach().clone())
-        super().end_task()
-        self.activate(self.known[-1])
+            self.register_buffer(f"other_{learning}_{i}", _tensor(places).detach().clone())
+        super().end()
+        self.select(learning)
 
-    def activate(self, task: int) -> None:
+    def select(self, task: int) -> None:
         """Choose the task that the backbone is for.
 
         Raises:
             UserError: the task was never learned.
         """
-        for layer in self.layers:
-            layer.activate(task)
-        if task == self.active == self.learning:
+        before, learning = self.cursor.selected, self.cursor.learning
+        super().select(task)
+        if task == before == learning:
             return
         for i, places in enumerate(self.places):
-            if self.active == self.learning:
+            if before == learning:
                 _hang(self, f"resting_{i}", _tensor(places))
-            if task != self.learning:
+            if task != learning:
                 _put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
             else:
                 for module, name in places:
                     _hang(module, name, getattr(self, f"resting_{i}"))
                 delattr(self, f"resting_{i}")
-        self.active = task
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """The whole backbone, once the task is frozen."""
-        return () if task == self.learning else self.backbone.modules()
+        return () if task == self.cursor.learning else self.backbone.modules()
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters, with the newest task's at their usual places."""
@@ -176,20 +177,20 @@ class CMCNetwork(TaskNetwork):
         return self.showing(self.known[-1]) if self.known else nullcontext()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load; what lies at the usual places is read as the newest task's, whoever was active when it was saved."""
+        """Load; what lies at the usual places is read as the newest task's, whichever was selected then."""
         if self.known:
-            self.activate(self.known[-1])
+            self.select(self.known[-1])
             names = {module: name for name, module in self.backbone.named_modules()}
             for i, places in enumerate(self.places):
                 for module, name in places:
                     key = ".".join(filter(None, [f"{prefix}backbone", names[module], name]))
                     frozen = state_dict.get(f"{prefix}other_{self.known[-1]}_{i}")
-                    if frozen is not None and key in state_dict and self.learning is None:
+                    if frozen is not None and key in state_dict and self.cursor.learning is None:
                         state_dict[key] = frozen
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class Begin:
+class BeginLayer:
     """The function that begins a task in a layer; a network can be pickled even if this function cannot.
 
     Args:
@@ -208,20 +209,20 @@ class Begin:
         """
         if self.function is None:
             raise UserError(
-                f"The function that begins a task, {self.lost}, could not be pickled with the network. Set it again "
-                "(network.begin = ...), or make the network with functools.partial(CMCConv2d.begin_task, fraction=...)."
+                f"The function that begins a task, {self.lost}, could not be pickled with the network. Set it again, "
+                "network.begin_layer = ..., or make the network with functools.partial(CMCConv2d.begin, fraction=...)."
             )
         self.function(layer)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Begin":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BeginLayer":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         try:
             pickle.dumps(self.function)
         except (pickle.PicklingError, AttributeError, TypeError):
-            return Begin, (None, getattr(self.function, "__qualname__", repr(self.function)))
-        return Begin, (self.function, self.lost)
+            return BeginLayer, (None, getattr(self.function, "__qualname__", repr(self.function)))
+        return BeginLayer, (self.function, self.lost)
 
 
 def tensors_outside(backbone: nn.Module, kind: type[nn.Module]) -> list[list[Place]]:

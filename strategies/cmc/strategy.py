@@ -63,7 +63,7 @@ class CMC(Strategy):
         if chosen.sharing == "copy":
             _refuse_lost_copies(chosen, tasks)
         begin = partial(
-            CMCConv2d.begin_task,
+            CMCConv2d.begin,
             fraction=chosen.fraction,
             sharing=chosen.sharing,
             start=chosen.start,

@@ -130,7 +130,7 @@ def learn(network: TaskNetwork, labels: list[int], updates: int = 3) -> None:
         steps.zero_grad()
         (network(images, targets) - images.flip(1)).square().mean().backward()
         steps.step()
-    network.end_task()
+    network.end()
     network.eval()
 
 
@@ -151,7 +151,7 @@ def test_every_strategy_runs_on_every_backbone_and_resumes(strategy: str, backbo
     resumed, _ = fresh()
     resumed.train()
     resumed.adaptation(SimpleNamespace(task_labels=rounds[0]))
-    resumed.end_task()
+    resumed.end()
     resumed.load_state_dict({key: value.clone() for key, value in network.state_dict().items()})
     torch.rand(5)  # where the global generator stands must not matter
     for labels in rounds[1:]:

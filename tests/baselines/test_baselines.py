@@ -129,7 +129,7 @@ def learn(network: TaskNetwork, labels: list[int], updates: int = 3) -> None:
         steps.zero_grad()
         (network(images, torch.tensor([labels[k % len(labels)] for k in range(4)])) - 1).square().mean().backward()
         steps.step()
-    network.end_task()
+    network.end()
     network.eval()
 
 
@@ -299,7 +299,7 @@ def test_state_loads_into_a_fresh_network(kind: type[Strategy]) -> None:
 
     network, twin = fresh(0), fresh(1)
     learn(network, [0, 1])
-    begun(twin, [0, 1]).end_task()
+    begun(twin, [0, 1]).end()
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     twin.eval()
     image = torch.rand(1, 3, 8, 8)

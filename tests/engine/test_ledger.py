@@ -67,11 +67,11 @@ def begun(name: str, preset: str, width: int) -> list[int]:
     network.train()
     sizes = []
     for task in range(2):
-        network.begin_task(task)
+        network.begin(task)
         if name == "packnet":
             network.prune()
         sizes.append(trainable_parameters(network))
-        network.end_task()
+        network.end()
     return sizes
 
 

@@ -52,8 +52,8 @@ def test_what_is_hashed_are_the_folded_kernels_and_biases(run: Run) -> None:
     strategy, network = prepare(plan("cmc", "four_tasks", "smoke", "0", ",".join(ORDER), None, None, [])[0])
     assert isinstance(network, CMCNetwork)
     for task in range(3):
-        network.begin_task(task)
-        network.end_task()
+        network.begin(task)
+        network.end()
     load_checkpoint(run.checkpoint(3), network, strategy)
     rows = run.rows("owned.csv")
     for task, name in enumerate(ORDER):
@@ -82,10 +82,10 @@ def test_a_plain_network_has_no_rows(tmp_path: Path) -> None:
 
 def test_a_single_changed_number_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Far too small to be seen in a picture, and then put back."""
-    end_task = CMCNetwork.end_task
+    end = CMCNetwork.end
 
     def tampering(network: CMCNetwork) -> None:
-        end_task(network)
+        end(network)
         kernel = network.layers[1].get_buffer("kernel_0")
         if network.known[-1] == 1:
             network.before = kernel.clone()
@@ -93,7 +93,7 @@ def test_a_single_changed_number_is_found(tmp_path: Path, monkeypatch: pytest.Mo
         elif network.known[-1] == 2:
             kernel.copy_(network.before)
 
-    monkeypatch.setattr(CMCNetwork, "end_task", tampering)
+    monkeypatch.setattr(CMCNetwork, "end", tampering)
     found = changed(smoke("cmc", tmp_path))
     assert [found[key][0] for key in ((2, 1), (3, 1), (3, 2))] == [1, 0, 0]
 

@@ -29,8 +29,8 @@ def test_layers_of_strategies_have_a_reach_too() -> None:
     plain = build("resnet", 4, 2, False)
     expected = reach(plain)
     assert expected == 2 * 2 + 3 or expected == sum(isinstance(layer, nn.Conv2d) for layer in plain.modules())
-    network = CMCNetwork(convert(plain), lambda layer: layer.begin_task(0.5))
-    network.begin_task(0)
+    network = CMCNetwork(convert(plain), lambda layer: layer.begin(0.5))
+    network.begin(0)
     assert reach(network) == expected
 
 

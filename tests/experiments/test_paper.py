@@ -176,7 +176,7 @@ def test_the_size_of_deform_is_told_as_it_is(width: int, said: str) -> None:
     whole = sum(parameter.numel() for parameter in plain.parameters())
     network: Any = registry.load("deform")(registry.settings(registry.load("deform"), {})).adapt(plain, 4)
     for task in range(4):
-        network.begin_task(task)
+        network.begin(task)
     actual = sum(parameter.numel() for parameter in network.parameters()) / whole
     assert f"{actual:.2f}" == said
     told = [notes_of("table2"), str(Deform.Settings.model_fields["size"].description)]

@@ -23,12 +23,12 @@ def layer(t: int = 3, like: nn.Conv2d | None = None, name: str = "layer") -> CMC
 
 def learn(conv: CMCConv2d, fraction: float = 0.2, **options: object) -> None:
     """Begin a task, move everything trainable as training would, and end it."""
-    conv.begin_task(fraction, **options)
+    conv.begin(fraction, **options)
     generator = torch.Generator().manual_seed(conv.learned)
     with torch.no_grad():
         for parameter in conv.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-    conv.end_task()
+    conv.end()
 
 
 def reference_kernel(conv: CMCConv2d, task: int, sharing: str) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_forward_is_equation_4_while_learning_and_after(sharing: str, task: int)
     conv = layer()
     for _ in range(task):
         learn(conv, sharing=sharing)
-    conv.begin_task(0.2, sharing=sharing, start=0.7)
+    conv.begin(0.2, sharing=sharing, start=0.7)
     image = np.random.default_rng(0).random((4, 9, 7))
     for _ in range(2):
         bias = conv.current_bias().detach().numpy()
@@ -80,8 +80,8 @@ def test_forward_is_equation_4_while_learning_and_after(sharing: str, task: int)
             got = conv(torch.from_numpy(image)[None])[0].numpy()
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
         if conv.learning is not None:
-            conv.end_task()
-            conv.activate(task)
+            conv.end()
+            conv.select(task)
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_equation_4(sharing: str) -> None:
     conv = layer()
     learn(conv, sharing=sharing)
     learn(conv, sharing=sharing)
-    conv.begin_task(0.2, sharing=sharing, start=0.3)
+    conv.begin(0.2, sharing=sharing, start=0.3)
     image = torch.randn(2, 4, 5, 5, dtype=torch.float64)
     upstream = torch.randn(2, 6, 5, 5, dtype=torch.float64)
     conv(image).backward(upstream)
@@ -128,7 +128,7 @@ def test_first_kernel_has_the_variance_of_a_default_convolution() -> None:
     like = nn.Conv2d(64, 64, 3)
     for fraction in (0.0125, 0.1, 1.0):
         conv = CMCConv2d(like, t=5)
-        conv.begin_task(fraction)
+        conv.begin(fraction)
         assert float(conv.kernel().detach().var()) == pytest.approx(1 / (3 * 64 * 9), rel=0.06)
         assert float(like.weight.detach().var()) == pytest.approx(1 / (3 * 64 * 9), rel=0.06)
 
@@ -137,12 +137,12 @@ def test_a_new_task_starts_at_the_kernel_of_the_one_before_and_still_learns() ->
     conv = layer()
     learn(conv)
     before = conv.get_buffer("kernel_0").view(conv.kernel_shape).clone()
-    conv.begin_task(0.2)
+    conv.begin(0.2)
     assert torch.equal(conv.kernel(), before)
     conv(torch.randn(1, 4, 5, 5, dtype=torch.float64)).square().sum().backward()
     assert conv.vector.grad.abs().min() > 0
-    conv.end_task()
-    conv.begin_task(0.2, sharing="none")
+    conv.end()
+    conv.begin(0.2, sharing="none")
     assert not torch.equal(conv.kernel(), before)
     assert torch.equal(conv.vector, torch.ones_like(conv.vector))
 
@@ -153,20 +153,20 @@ def test_old_tasks_stay_bit_identical_whatever_the_optimizer(optimizer: type, sh
     conv = layer().float()
     image = torch.randn(1, 4, 8, 8)
     learn(conv, sharing=sharing)
-    conv.activate(0)
+    conv.select(0)
     first = conv(image).clone()
     options = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
     for task in (1, 2):
-        conv.begin_task(0.2, sharing=sharing)
+        conv.begin(0.2, sharing=sharing)
         steps = optimizer(conv.parameters(), lr=0.1, weight_decay=0.1, **options)
         for _ in range(5):
             steps.zero_grad()
             conv(image).square().mean().backward()
             steps.step()
-        conv.end_task()
-        conv.activate(0)
+        conv.end()
+        conv.select(0)
         assert torch.equal(conv(image), first)
-        conv.activate(task)
+        conv.select(task)
         assert not torch.equal(conv(image), first)
 
 
@@ -174,14 +174,14 @@ def test_cost_per_step_does_not_grow_with_tasks() -> None:
     """With fixed sharing the graph of a step has the same operations at task 2 and at task 8."""
 
     def operations(conv: CMCConv2d) -> int:
-        conv.begin_task(0.1)
+        conv.begin(0.1)
         seen, open_nodes = set(), [conv.kernel().grad_fn]
         while open_nodes:
             node = open_nodes.pop()
             if node is not None and node not in seen:
                 seen.add(node)
                 open_nodes += [parent for parent, _ in node.next_functions]
-        conv.end_task()
+        conv.end()
         return len(seen)
 
     conv = layer()
@@ -196,21 +196,21 @@ def test_expansion_changes_no_earlier_output_and_makes_room() -> None:
     learn(conv, fraction=0.5)
     outputs = []
     for task in (0, 1):
-        conv.activate(task)
+        conv.select(task)
         outputs.append(conv(image).clone())
     with pytest.raises(UserError, match=r"'layer'.*needs 216 entries, 0 of 432 are left.*exhausted=expand"):
-        conv.begin_task(0.5)
+        conv.begin(0.5)
     assert conv.learning is None
-    conv.begin_task(0.5, sharing="adaptive", exhausted="expand")
+    conv.begin(0.5, sharing="adaptive", exhausted="expand")
     assert conv.t == 3
-    conv.end_task()
+    conv.end()
     state = conv.state_dict()
     for task in (0, 1):
-        conv.activate(task)
+        conv.select(task)
         assert torch.equal(conv(image), outputs[task])
     conv.load_state_dict(state)
     for task in (0, 1):
-        conv.activate(task)
+        conv.select(task)
         assert torch.equal(conv(image), outputs[task])
 
 
@@ -223,7 +223,7 @@ class TestStartFromACopy:
         learn(conv, fraction)
         for task in (1, 2, 3):
             before = conv._learned("kernel", task - 1).numpy()
-            conv.begin_task(fraction, sharing="copy")
+            conv.begin(fraction, sharing="copy")
             owned = (conv.owner == task).numpy()
             assert owned.sum() == conv.need(fraction)
             start = conv.kernel().detach().numpy().ravel()
@@ -235,12 +235,12 @@ class TestStartFromACopy:
             with torch.no_grad():
                 conv.values.add_(0.1)
                 conv.vector.mul_(1.1)
-            conv.end_task()
+            conv.end()
 
     def test_the_parts_of_a_weight_with_several_entries_are_equal(self) -> None:
         conv = layer(t=4)
         learn(conv, 0.25)
-        conv.begin_task(0.75, sharing="copy")
+        conv.begin(0.75, sharing="copy")
         before = conv._learned("kernel", 0)
         for value, place in zip(conv.values, conv.index, strict=True):
             weight = int(place) % conv.m
@@ -257,7 +257,7 @@ class TestStartFromACopy:
             learn(conv, fraction, sharing="copy", **more)
             outputs.append(conv(image).clone())
             for earlier in range(task):
-                conv.activate(earlier)
+                conv.select(earlier)
                 assert torch.equal(conv(image), outputs[earlier])
         assert conv.t == (5 if more else 3)
         for task in (2, 1):
@@ -267,13 +267,13 @@ class TestStartFromACopy:
                 state[f"{name}_{task - 1}"].zero_()
             twin = copy.deepcopy(conv)
             twin.load_state_dict(state)
-            twin.activate(task)
+            twin.select(task)
             assert torch.equal(twin(image), outputs[task])
 
     def test_nothing_to_copy_is_no_error(self) -> None:
         conv = layer(t=1)
         learn(conv, 0.5)
-        conv.begin_task(0.5, sharing="copy")
+        conv.begin(0.5, sharing="copy")
         assert not conv.kernel().any()
 
     @pytest.mark.parametrize(
@@ -292,8 +292,8 @@ class TestStartFromACopy:
     def test_larger_ends_have_room_for_it(self) -> None:
         network = CMC(CMCSettings(sharing="copy", t=4, t_ends=8, fraction=0.25)).adapt(ResNet(4, 1), 4)
         for task in range(4):
-            network.begin_task(task)
-            network.end_task()
+            network.begin(task)
+            network.end()
         assert [conv.t for conv in network.layers] == [8, 4, 4, 8]
         assert all(conv.free == 0 for conv in network.layers)
 
@@ -309,7 +309,7 @@ def test_a_task_never_learned_is_a_clear_error() -> None:
     conv = layer()
     learn(conv)
     with pytest.raises(UserError, match=r"has not learned task 1\. Learned so far: 0"):
-        conv.activate(1)
+        conv.select(1)
     network = smallest_network(tasks=1)
     with pytest.raises(UserError, match="Task 3 was never learned"):
         network(torch.zeros(1, 3, 8, 8), 3)
@@ -319,17 +319,17 @@ def test_a_task_never_learned_is_a_clear_error() -> None:
 
 def smallest_network(tasks: int, plain: nn.Module | None = None, **options: object) -> CMCNetwork:
     """A converted network that has learned some tasks by random steps."""
-    network = CMCNetwork(convert(plain or ResNet(width=4, blocks=1), t=3), lambda conv: conv.begin_task(0.2, **options))
+    network = CMCNetwork(convert(plain or ResNet(width=4, blocks=1), t=3), lambda conv: conv.begin(0.2, **options))
     for task in range(tasks):
         network.train()
-        network.begin_task(task)
+        network.begin(task)
         image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(task))
         steps = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.05)
         for _ in range(3):
             steps.zero_grad()
             network(image, task).square().mean().backward()
             steps.step()
-        network.end_task()
+        network.end()
     return network.eval()
 
 
@@ -394,7 +394,7 @@ def test_what_lies_outside_the_convolutions_belongs_to_the_task() -> None:
         first = network(image, 0)
         mean = network.backbone.norm.running_mean.clone()
         assert torch.equal(later(image, 0), first)
-        later.activate(2)
+        later.select(2)
         assert not torch.equal(later.backbone.norm.running_mean, mean)
 
 
@@ -410,10 +410,10 @@ def test_mixed_batches_are_restored_each_under_its_own_task() -> None:
 @pytest.mark.parametrize("sharing", SHARINGS)
 def test_state_loads_into_a_fresh_network_bit_for_bit(sharing: str) -> None:
     network = smallest_network(3, Awkward(), sharing=sharing)
-    twin = CMCNetwork(convert(Awkward(), t=3), lambda conv: conv.begin_task(0.2, sharing=sharing))
+    twin = CMCNetwork(convert(Awkward(), t=3), lambda conv: conv.begin(0.2, sharing=sharing))
     for task in range(3):
-        twin.begin_task(task)
-        twin.end_task()
+        twin.begin(task)
+        twin.end()
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     twin.eval()
     image = torch.rand(1, 3, 16, 16)

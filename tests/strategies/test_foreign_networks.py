@@ -125,7 +125,7 @@ def made(strategy: str, name: str) -> TaskNetwork:
     torch.manual_seed(0)
     plain = NETWORKS[name]()
     if strategy == "cmc":
-        return CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin_task, fraction=0.2))
+        return CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin, fraction=0.2))
     if strategy == "packnet":
         return PackedNetwork(plain, 0.2)
     network = Independent(Settings()).adapt(plain, TASKS)
@@ -144,7 +144,7 @@ def trainable(network: nn.Module) -> list[nn.Parameter]:
 def learn(network: TaskNetwork, task: int, look_back: bool = True) -> Iterator[None]:
     """Train a task; it pauses in the middle, with the task still in training, and after its end."""
     network.train()
-    network.begin_task(task)
+    network.begin(task)
     steps = torch.optim.AdamW(trainable(network), lr=0.01, weight_decay=0.1)
     for update in range(2):
         x = images(10 * task + update)
@@ -156,7 +156,7 @@ def learn(network: TaskNetwork, task: int, look_back: bool = True) -> Iterator[N
         steps.step()
         if update == 0:
             yield
-    network.end_task()
+    network.end()
     if look_back:
         before = outputs(network, task + 1)
         steps.step()  # an optimizer that outlives its task
@@ -204,18 +204,18 @@ def test_a_state_saved_at_any_moment_loads_into_a_fresh_network(strategy: str, n
     network, twin = made(strategy, name), made(strategy, name)
     for _ in learn(network, 0):
         pass
-    twin.begin_task(0)
-    twin.end_task()
-    twin.begin_task(1)
+    twin.begin(0)
+    twin.end()
+    twin.begin(1)
     ended = False
     for _ in learn(network, 1):
         if ended:
-            twin.end_task()
-        network.activate(0)
-        twin.activate(0)
+            twin.end()
+        network.select(0)
+        twin.select(0)
         saved = copy.deepcopy(network.state_dict())
         twin.load_state_dict(saved)
-        network.activate(1)
+        network.select(1)
         assert same([*saved.values()], [*network.state_dict().values()]), "the same whichever task is active"
         assert same(outputs(twin, 2), outputs(network, 2))
         network.train()
@@ -227,13 +227,13 @@ def test_after_loading_in_the_middle_of_a_task_training_goes_on_bit_for_bit(stra
     network, twin = made(strategy, name), made(strategy, name)
     for _ in learn(network, 0):
         pass
-    twin.begin_task(0)
-    twin.end_task()
+    twin.begin(0)
+    twin.end()
     course = learn(network, 1)
     next(course)
     if isinstance(network, PackedNetwork):
         network.prune()
-    twin.begin_task(1)
+    twin.begin(1)
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     for one in (network, twin):
         torch.manual_seed(0)
@@ -243,7 +243,7 @@ def test_after_loading_in_the_middle_of_a_task_training_goes_on_bit_for_bit(stra
             steps.zero_grad()
             one(images(update), 1).square().mean().backward()
             steps.step()
-        one.end_task()
+        one.end()
     assert same(outputs(twin, 2), outputs(network, 2))
 
 
@@ -285,7 +285,7 @@ def test_folded_networks_are_plain_and_restore_alike(name: str) -> None:
 def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str) -> None:
     network = learned(strategy, name, tasks=1)
     network.train()
-    network.begin_task(1)
+    network.begin(1)
     steps = torch.optim.Adam(trainable(network), lr=0.01)
     twin = copy.deepcopy(network)
     twin_steps = torch.optim.Adam(trainable(twin), lr=0.01)
@@ -296,11 +296,11 @@ def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str)
             loss = one(images(update), 1).square().mean()
             if looks:
                 one(images(5), 0)
-                one.activate(0)
+                one.select(0)
                 one.backbone(images(6)) if strategy == "cmc" else one(images(6), 0)
             loss.backward()
             optimizer.step()
-            one.activate(1)
+            one.select(1)
         for (key, ours), (other, theirs) in zip(network.named_parameters(), twin.named_parameters(), strict=True):
             assert key == other
             assert (ours.grad is None) == (theirs.grad is None), key
@@ -312,7 +312,7 @@ def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str)
 def test_gradients_are_those_of_the_plain_network(name: str) -> None:
     """Outside the kernels: against autograd on the folded network in training mode, with an old task looked at."""
     network = learned("cmc", name, tasks=1)
-    network.begin_task(1)
+    network.begin(1)
     plain = fold(network, 1).double().train()
     network.double().train()
     for one in (network, plain):
@@ -354,19 +354,19 @@ def test_what_a_frozen_task_owns_cannot_be_written_to_through_a_pass(strategy: s
 
 def test_values_and_place_of_what_the_active_task_trains() -> None:
     network = learned("cmc", "twice as large", tasks=2)
-    network.begin_task(2)
+    network.begin(2)
     slope = network.backbone[2].weight
     assert slope in set(trainable(network))
     slope.data.fill_(0.9)
     network(images(0), 0)
     assert network.backbone[2].weight is slope
-    network.activate(0)
+    network.select(0)
     assert network.backbone[2].weight is not slope
     assert not network.backbone[2].weight.requires_grad
     network.backbone[2].weight.data.fill_(7)  # a copy
     assert [name for name, _ in network.named_parameters() if name == "backbone.2.weight"]
     before = outputs(network, 2)
-    network.activate(2)
+    network.select(2)
     assert network.backbone[2].weight is slope
     assert float(slope.detach()) == pytest.approx(0.9)
     assert same(outputs(network, 2), before)
@@ -374,8 +374,8 @@ def test_values_and_place_of_what_the_active_task_trains() -> None:
 
 def test_a_network_moves_to_another_type_as_a_whole() -> None:
     network = learned("cmc", "u-net", tasks=2)
-    network.begin_task(2)
-    network.activate(0)
+    network.begin(2)
+    network.select(0)
     network.double()
     assert all(tensor.dtype != torch.float32 for tensor in (*network.parameters(), *network.buffers()))
     for task in range(3):
@@ -384,7 +384,7 @@ def test_a_network_moves_to_another_type_as_a_whole() -> None:
 
 def test_dropout_acts_on_the_task_in_training_alone() -> None:
     network = learned("cmc", "u-net", tasks=1)
-    network.begin_task(1)
+    network.begin(1)
     network.train()
     with torch.no_grad():
         assert torch.equal(network(images(0), 0), network(images(0), 0))
@@ -395,7 +395,7 @@ def test_dropout_acts_on_the_task_in_training_alone() -> None:
 
 def test_later_tasks_of_packnet_use_the_statistics_of_the_first() -> None:
     network = learned("packnet", "twice as large", tasks=1)
-    network.begin_task(1)
+    network.begin(1)
     network.train()
     norm = network.backbone[1]
     before = copy.deepcopy(norm.state_dict())
@@ -409,9 +409,9 @@ def test_later_tasks_of_packnet_use_the_statistics_of_the_first() -> None:
 @pytest.mark.parametrize("strategy", ["cmc", "packnet"])
 def test_one_task_is_learned_at_a_time(strategy: str) -> None:
     network = made(strategy, "shared")
-    network.begin_task(0)
+    network.begin(0)
     with pytest.raises(UserError, match="end task 0 before task 1 begins"):
-        network.begin_task(1)
+        network.begin(1)
 
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - set(PACKED)))
@@ -423,14 +423,14 @@ def test_packnet_refuses_networks_with_other_weights(name: str) -> None:
 def test_a_checkpoint_that_was_saved_with_another_task_active_is_read_as_it_was_meant() -> None:
     """Older checkpoints hold the tensors of whichever task was active at their usual places."""
     network = learned("cmc", "twice as large", tasks=2)
-    network.activate(0)
+    network.select(0)
     old = {key: value.clone() for key, value in network.state_dict().items()}
     old["backbone.2.weight"] = network.get_buffer("other_0_4").clone()
     old["backbone.1.running_mean"] = network.get_buffer("other_0_2").clone()
     twin = made("cmc", "twice as large")
     for task in range(2):
-        twin.begin_task(task)
-        twin.end_task()
+        twin.begin(task)
+        twin.end()
     assert twin.load_state_dict(old) == ([], [])
     assert same(outputs(twin, 2), outputs(network, 2))
     for one in (network, twin):
@@ -440,12 +440,12 @@ def test_a_checkpoint_that_was_saved_with_another_task_active_is_read_as_it_was_
 
 
 def test_a_network_is_pickled_even_if_the_function_that_begins_a_task_cannot_be() -> None:
-    network = CMCNetwork(convert(Shared(), t=3), lambda layer: layer.begin_task(0.2))
-    network.begin_task(0)
-    network.end_task()
+    network = CMCNetwork(convert(Shared(), t=3), lambda layer: layer.begin(0.2))
+    network.begin(0)
+    network.end()
     copied = pickle.loads(pickle.dumps(network))
     assert same(outputs(copied, 1), outputs(network, 1))
     copied.train()
     with pytest.raises(UserError, match=r"lambda.*Set it again"):
-        copied.begin_task(1)
-    copy.deepcopy(network).begin_task(1)
+        copied.begin(1)
+    copy.deepcopy(network).begin(1)

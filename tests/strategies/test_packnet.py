@@ -67,7 +67,7 @@ def learn(network: PackedNetwork, task: int, optimizer: str = "adam") -> None:
     step(network, task, 4, optimizer)
     network.prune()
     step(network, task, 3, optimizer)
-    network.end_task()
+    network.end()
     network.eval()
 
 
@@ -85,7 +85,7 @@ def test_every_task_owns_its_exact_share_of_every_layer(fraction: float) -> None
             for k in range(task + 1):
                 assert (owner == k).sum() == int(fraction * owner.size)
             assert (owner == FREE).sum() == owner.size - (task + 1) * int(fraction * owner.size)
-            assert not layer.memory[layer.owner == FREE].any()
+            assert not layer.kept[layer.owner == FREE].any()
 
 
 def test_pruning_keeps_the_largest_of_the_free_weights_and_zeroes_the_others() -> None:
@@ -119,7 +119,7 @@ def test_the_first_task_starts_at_the_backbone_and_later_ones_at_what_is_known()
         step_before = kernels(network)
     step(network, 0, 4)
     assert any((old != new).all() for old, new in zip(step_before, kernels(network), strict=True))
-    network.end_task()
+    network.end()
     with torch.no_grad():
         first = network(image, 0)
         begin(network, 1)
@@ -169,11 +169,11 @@ def test_task_n_uses_the_weights_of_tasks_up_to_n() -> None:
     for task in range(3):
         learn(network, task)
     for task in range(3):
-        network.activate(task)
+        network.select(task)
         for layer, kernel in zip(network.layers, kernels(network), strict=True):
-            owner, memory = layer.owner.numpy(), layer.memory.numpy()
+            owner, kept = layer.owner.numpy(), layer.kept.numpy()
             visible = (owner >= 0) & (owner <= task)
-            assert (kernel[visible] == memory[visible]).all()
+            assert (kernel[visible] == kept[visible]).all()
             assert (kernel[visible] != 0).any()
             assert not kernel[~visible].any()
 
@@ -235,9 +235,10 @@ def test_pruning_comes_once_and_leaves_the_share_of_updates_for_retraining(
     template = SimpleNamespace(
         training_settings=training,
         clock=SimpleNamespace(train_exp_iterations=0),
-        model=SimpleNamespace(prune=lambda: events.append("prune")),
+        model=packed(),
         make_optimizer=lambda: events.append("optimizer"),
     )
+    template.model.prune = lambda: events.append("prune")
     strategy = PackNet(PackNetSettings(retrain=retrain))
     pruned_after = None
     for update in range(training.updates):
@@ -253,7 +254,7 @@ def test_a_task_that_was_never_pruned_is_pruned_at_its_end() -> None:
     network = packed(fraction=0.2)
     begin(network, 0)
     step(network, 0, 2)
-    network.end_task()
+    network.end()
     assert all(int((layer.owner == 0).sum()) == int(0.2 * layer.owner.numel()) for layer in network.layers)
 
 
@@ -261,12 +262,13 @@ def test_a_layer_too_small_for_the_fraction_still_serves_every_task() -> None:
     """Of 9 weights and a share of 5 %, each task gets one; when none is left, later tasks use those of earlier ones."""
     layer = PackedConv2d(nn.Conv2d(3, 3, 1))
     for task in range(10):
-        layer.begin_task(task)
+        layer.cursor.learning = layer.cursor.selected = task
+        layer.begin()
         layer.prune(0.05)
-        layer.end_task()
+        layer.end()
+    layer.cursor.learning = None
     assert sorted(layer.owner.flatten().tolist()) == list(range(9))
-    layer.active = 9
-    assert torch.equal(layer.kernel(), layer.memory)
+    assert torch.equal(layer.kernel(), layer.kept)
 
 
 def test_state_is_one_float_and_one_byte_per_weight() -> None:
@@ -280,6 +282,16 @@ def test_state_is_one_float_and_one_byte_per_weight() -> None:
         assert sum(t.numel() * t.element_size() for t in state) == 5 * weights + 4 * biases
 
 
+def test_a_checkpoint_of_the_version_before_is_read() -> None:
+    network, twin = packed(), packed()
+    learn(network, 0)
+    old = {key.replace(".kept", ".memory"): value for key, value in network.state_dict().items()}
+    assert any(key.endswith(".memory") for key in old)
+    twin.rebuild([0])
+    assert twin.load_state_dict(old) == ([], [])
+    assert all(torch.equal(value, twin.state_dict()[key]) for key, value in network.state_dict().items())
+
+
 @pytest.mark.parametrize("backbone", [ResNet, Awkward])
 def test_state_loads_into_a_fresh_network_that_goes_on_bit_for_bit(backbone: type[nn.Module]) -> None:
     def fresh() -> PackedNetwork:
@@ -290,7 +302,7 @@ def test_state_loads_into_a_fresh_network_that_goes_on_bit_for_bit(backbone: typ
     for task in range(2):
         learn(network, task)
         begin(twin, task)
-        twin.end_task()
+        twin.end()
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     learn(network, 2)
     learn(twin, 2)

@@ -1,4 +1,4 @@
-"""Replay and A-GEM: what the memory keeps, what a batch is made of, and which gradients are projected."""
+"""Replay and A-GEM: what is stored, what a batch is made of, and which gradients are projected."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from benchmark.planning import plan
 from benchmark.streams.build import build
 from strategies.agem import AGEM
 from strategies.base import Settings, Strategy
-from strategies.memory import PatchMemory
+from strategies.rehearsal import StoredPatches
 from strategies.replay import Replay
 
 BOTH = [Replay, AGEM]
@@ -36,15 +36,15 @@ def same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
 
 
-def test_the_memory_is_shared_equally_and_keeps_each_tasks_first_patches() -> None:
-    memory = PatchMemory(10)
+def test_the_room_is_shared_equally_and_each_tasks_first_patches_are_kept() -> None:
+    store = StoredPatches(10)
     for label, counts in enumerate([[10], [5, 5], [3, 3, 3]]):
-        memory.add(label, TASKS[label])
-        assert memory.labels.bincount().tolist() == counts
+        store.add(label, TASKS[label])
+        assert store.labels.bincount().tolist() == counts
     for label in range(3):
-        kept = memory.degraded[memory.labels == label]
+        kept = store.degraded[store.labels == label]
         assert torch.equal(kept, torch.stack([degraded for degraded, _ in TASKS[label][:3]]))
-    few = PatchMemory(1000)
+    few = StoredPatches(1000)
     few.add(0, TASKS[0])
     few.add(1, TASKS[1])
     assert len(few) == 2 * UPDATES * BATCH, "a task may have fewer patches than its share"
@@ -53,11 +53,11 @@ def test_the_memory_is_shared_equally_and_keeps_each_tasks_first_patches() -> No
 def test_patches_of_every_task_come_back_to_the_bit() -> None:
     (config,) = plan("finetune", "four_tasks", "smoke", "0", None, None, None, [])
     train = build(config).scenario.train_stream
-    memory = PatchMemory(48)
+    store = StoredPatches(48)
     for label, experience in enumerate(train):
-        memory.add(label, experience.dataset)
+        store.add(label, experience.dataset)
     seen = set()
-    for degraded, clean, label in zip(*memory.draw(400, generator("any")), strict=True):
+    for degraded, clean, label in zip(*store.draw(400, generator("any")), strict=True):
         number = int(label)
         matches = [
             k
@@ -67,32 +67,32 @@ def test_patches_of_every_task_come_back_to_the_bit() -> None:
         assert len(matches) == 1
         seen.add((number, matches[0]))
     assert len(seen) > 40
-    stored = storage({}, memory.state())
+    stored = storage({}, store.state())
     assert stored.exemplar_bytes == stored.bytes == 48 * (3 * 16 * 16 * (4 + 1) + 8), "float32, 8 bits, and a label"
     assert stored.parameters == stored.mask_bytes == 0
 
 
 def test_all_256_levels_of_a_clean_patch_are_exact() -> None:
     levels = torch.from_numpy(unit(np.arange(256, dtype=np.uint8))).reshape(1, 16, 16)
-    memory = PatchMemory(1)
-    memory.add(0, [(levels, levels)])
-    assert torch.equal(memory.draw(1, generator("any"))[1][0], levels)
+    store = StoredPatches(1)
+    store.add(0, [(levels, levels)])
+    assert torch.equal(store.draw(1, generator("any"))[1][0], levels)
 
 
 def test_every_stored_patch_is_as_likely_as_any_other_and_the_address_decides() -> None:
-    memory = PatchMemory(9)
+    store = StoredPatches(9)
     for label in range(3):
-        memory.add(label, TASKS[label])
-    degraded, _, _ = memory.draw(9000, generator("a"))
-    counts = [int((degraded == patch).flatten(1).all(1).sum()) for patch in memory.degraded]
+        store.add(label, TASKS[label])
+    degraded, _, _ = store.draw(9000, generator("a"))
+    counts = [int((degraded == patch).flatten(1).all(1).sum()) for patch in store.degraded]
     assert sum(counts) == 9000
     assert all(abs(count - 1000) < 150 for count in counts)  # five standard deviations
-    assert torch.equal(memory.draw(9000, generator("a"))[0], degraded)
-    assert not torch.equal(memory.draw(9000, generator("b"))[0], degraded)
+    assert torch.equal(store.draw(9000, generator("a"))[0], degraded)
+    assert not torch.equal(store.draw(9000, generator("b"))[0], degraded)
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_memory_too_small_for_the_stream_is_a_clear_error(kind: type[Strategy]) -> None:
+def test_too_few_patches_for_the_stream_is_a_clear_error(kind: type[Strategy]) -> None:
     with pytest.raises(UserError, match=rf"{kind.name}\.patches = 3 .*4 tasks.*Use 4 at least"):
         make(kind, patches=3).adapt(nn.Identity(), 4)
     backbone = nn.Identity()
@@ -104,7 +104,7 @@ def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
     template = learner(strategy, model, witness)
     batches = []
     for number, experience in enumerate(stream(*TASKS)):
-        memory = strategy.memory.state()
+        store = strategy.stored.state()
         template.learn(experience)
         assert len(witness.steps) == UPDATES
         for update, step in enumerate(witness.steps):
@@ -115,9 +115,9 @@ def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
             assert labels.tolist()[:BATCH] == [number] * BATCH
             assert len(degraded) == len(clean) == len(labels) == (2 * BATCH if number else BATCH)
             for patch, target, label in zip(degraded[BATCH:], clean[BATCH:], labels[BATCH:], strict=True):
-                (index,) = (memory["exemplars.degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
-                assert torch.equal(target, memory["exemplars.clean"][index].float() / 255)
-                assert label == memory["exemplars.labels"][index] < number
+                (index,) = (store["exemplars.degraded"] == patch).flatten(1).all(1).nonzero().flatten().tolist()
+                assert torch.equal(target, store["exemplars.clean"][index].float() / 255)
+                assert label == store["exemplars.labels"][index] < number
             loss, gradient = loss_and_gradient(model, step.before, step.batch)
             torch.testing.assert_close(step.loss, loss)
             torch.testing.assert_close(step.gradient, gradient, rtol=1e-4, atol=1e-6)
@@ -125,16 +125,16 @@ def test_replay_joins_as_many_old_patches_to_every_batch_of_new_ones() -> None:
     assert {0, 1} <= {label for batch in batches[-UPDATES:] for label in batch[BATCH:]}
 
 
-def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_the_memory() -> None:
+def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_stored_patches() -> None:
     strategy, model, witness = make(AGEM, patches=8), nn.Conv2d(3, 3, 1), Witness()
     nn.init.dirac_(model.weight)  # between tasks 0 and 2, which want the image, and task 1, which wants its negative
     model.weight.data *= 0.3
     template = learner(strategy, model, witness)
     cases = []
     for number, experience in enumerate(stream(*TASKS)):
-        old_memory = PatchMemory(8)
+        old = StoredPatches(8)
         if number:
-            old_memory.load_state(strategy.memory.state())
+            old.load_state(strategy.stored.state())
         template.learn(experience)
         assert len(witness.steps) == UPDATES
         for update, step in enumerate(witness.steps):
@@ -144,7 +144,7 @@ def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_the_me
             if number == 0:
                 torch.testing.assert_close(given, g, rtol=1e-4, atol=1e-6)
                 continue
-            batch = old_memory.draw(BATCH, generator("agem", 0, number, update))
+            batch = old.draw(BATCH, generator("agem", 0, number, update))
             g_ref = flat(loss_and_gradient(model, step.before, batch)[1])
             product = float(g @ g_ref)
             expected = g - product / float(g_ref @ g_ref) * g_ref if product < 0 else g
@@ -156,17 +156,17 @@ def test_agem_projects_exactly_the_gradients_that_would_raise_the_loss_on_the_me
 
 def test_agem_ends_with_the_same_bits_as_avalanches_plugin_on_the_same_batches() -> None:
     class Avalanches(AGEM):
-        """Avalanche's projection, with batches from our memory."""
+        """Avalanche's projection, with batches of our stored patches."""
 
         def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
             self.plugin = AGEMPlugin(patterns_per_experience=1, sample_size=0)
-            self.plugin.buffers = [self.memory] if len(self.memory) else []
+            self.plugin.buffers = [self.stored] if len(self.stored) else []
             self.plugin.buffer_dliter = self.batches(template)
 
         def batches(self, template: Any) -> Iterator[list[Tensor]]:
             while True:
                 address = (template.experience.current_experience, template.clock.train_exp_iterations)
-                yield self.memory.draw(template.train_mb_size, generator("agem", self.seed, *address))
+                yield self.stored.draw(template.train_mb_size, generator("agem", self.seed, *address))
 
         def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
             self.plugin.before_training_iteration(template)
@@ -197,7 +197,7 @@ def flat(gradient: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_the_first_task_is_learned_as_without_a_memory(kind: type[Strategy]) -> None:
+def test_the_first_task_is_learned_as_without_stored_patches(kind: type[Strategy]) -> None:
     rehearsing, plain = network().float(), network().float()
     (experience,) = stream(TASKS[0])
     learner(make(kind), rehearsing).learn(experience)
@@ -224,7 +224,7 @@ def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: 
     forgetful, other = make(kind, patches=7), network().float()
     load_checkpoint(tmp_path / "checkpoint", other, make(kind, patches=7))
     learner(forgetful, other).learn(experiences[2])
-    assert not same_bits(model.state_dict(), other.state_dict()), "the memory makes a difference"
+    assert not same_bits(model.state_dict(), other.state_dict()), "what is stored makes a difference"
 
 
 @pytest.mark.parametrize("kind", BOTH)

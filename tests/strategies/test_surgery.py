@@ -25,7 +25,7 @@ from strategies.surgery import convolutions
 
 
 def cmc(network: nn.Module) -> TaskNetwork:
-    return CMCNetwork(convert(network, t=2), partial(CMCConv2d.begin_task, fraction=0.2))
+    return CMCNetwork(convert(network, t=2), partial(CMCConv2d.begin, fraction=0.2))
 
 
 def packnet(network: nn.Module) -> TaskNetwork:
@@ -66,7 +66,7 @@ class Seen:
 
 def begun(network: TaskNetwork) -> TaskNetwork:
     network.train()
-    network.begin_task(0)
+    network.begin(0)
     return network
 
 
@@ -132,7 +132,7 @@ def test_parents_find_their_layers_wherever_they_keep_them(
     assert network.backbone.order[0] is network.backbone.first
     network(torch.rand(1, 3, 8, 8), 0).sum().backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
-    network.end_task()
+    network.end()
     twin = pickle.loads(pickle.dumps(network))
     image = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
@@ -159,12 +159,12 @@ def test_reading_weight_and_bias_gives_the_active_tasks_with_their_gradient() ->
     assert layer.weight.shape == (4, 3, 3, 3)
     layer.weight.square().sum().backward()
     assert layer.values.grad.abs().sum() > 0
-    network.end_task()
-    network.begin_task(1)
+    network.end()
+    network.begin(1)
     with torch.no_grad():
         layer.task_bias += 1
         new = layer.bias.clone()
-        network.activate(0)
+        network.select(0)
         torch.testing.assert_close(layer.bias, new - 1)
         image = torch.rand(1, 3, 8, 8)
         before = network(image, 0)
@@ -277,11 +277,11 @@ def test_ties_outside_the_kernels_hold_for_every_task_and_when_folded() -> None:
     network[3].weight = network[1].weight
     tied = cmc(network)
     for task in range(2):
-        tied.begin_task(task)
+        tied.begin(task)
         assert tied.backbone[3].weight is tied.backbone[1].weight
         with torch.no_grad():
             tied.backbone[1].weight.fill_(task + 1)
-        tied.end_task()
+        tied.end()
     for task in range(2):
         folded = fold(tied, task)
         assert folded[3].weight is folded[1].weight
@@ -295,7 +295,7 @@ def test_fixed_filters_stay_as_they_are() -> None:
         made = begun(make(copy.deepcopy(network)))
         assert type(made.backbone[0]) is nn.Conv2d
         assert not made.backbone[0].weight.requires_grad
-        made.end_task()
+        made.end()
         assert torch.equal(made.backbone[0].weight, kernel)
     half = copy.deepcopy(network)
     half[1].bias.requires_grad_(False)
@@ -316,11 +316,11 @@ def test_subclasses_and_other_convolutions_are_left_alone_and_belong_to_the_task
     network = cmc(plain)
     outputs = []
     for task in range(2):
-        network.begin_task(task)
+        network.begin(task)
         with torch.no_grad():
             network.backbone[1].weight += 1
             network.backbone[2].weight += 1
-        network.end_task()
+        network.end()
         outputs.append(network(torch.ones(1, 3, 4, 4), task))
     assert torch.equal(network(torch.ones(1, 3, 4, 4), 0), outputs[0])
     assert not torch.equal(*outputs)

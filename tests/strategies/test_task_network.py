@@ -1,5 +1,7 @@
 """What every network that is told the task does: batches of several tasks, and what a task owns."""
 
+import copy
+import pickle
 from functools import partial
 
 import pytest
@@ -27,9 +29,8 @@ class Scaling(TaskNetwork):
         self.backbone = nn.Identity()
         self.sizes, self.gives = sizes, gives
 
-    def add_task(self, task: int) -> None: ...
-
-    def activate(self, task: int) -> None:
+    def select(self, task: int) -> None:
+        super().select(task)
         side = self.sizes[task]
         self.backbone = nn.AdaptiveAvgPool2d(side) if self.gives is Tensor else Listed()
 
@@ -47,7 +48,7 @@ def network(strategy: str, plain: nn.Module, tasks: int = 2) -> TaskNetwork:
     """A network that has learned some tasks by random steps; the tasks of together_task_id stay in training."""
     made: TaskNetwork
     if strategy == "cmc":
-        made = CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin_task, fraction=0.2, start=1.0))
+        made = CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin, fraction=0.2, start=1.0))
     elif strategy == "packnet":
         made = PackedNetwork(plain, 0.2)
     elif strategy == "together_task_id":
@@ -56,12 +57,12 @@ def network(strategy: str, plain: nn.Module, tasks: int = 2) -> TaskNetwork:
         made = Independent(Settings()).adapt(plain, tasks)  # type: ignore[assignment]
     made.train()
     for task in range(tasks):
-        made.begin_task(task)
+        made.begin(task)
         with torch.no_grad():
             for parameter in made.parameters():
                 if parameter.requires_grad:
                     parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(task))
-        made.end_task()
+        made.end()
     return made
 
 
@@ -109,7 +110,7 @@ def test_gradients_of_a_mixed_batch_are_those_of_its_parts() -> None:
 def test_an_empty_batch_gives_an_empty_batch_of_outputs_and_moves_nothing(strategy: str) -> None:
     plain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.PixelShuffle(2))
     made = network(strategy, plain)
-    made.begin_task(2)
+    made.begin(2)
     made.train()
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
     assert made(torch.rand(0, 3, 8, 8), torch.empty(0, dtype=torch.long)).shape == (0, 2, 16, 16)
@@ -120,8 +121,8 @@ def test_outputs_that_make_no_batch_are_clear_errors() -> None:
     images = torch.rand(5, 3, 8, 8)
     sizes, lists = Scaling(2, 3), Scaling(2, 2, gives=list)
     for made in (sizes, lists):
-        made.begin_task(0)
-        made.begin_task(1)
+        made.begin(0)
+        made.begin(1)
     assert sizes(images, LABELS * 0).shape == (5, 3, 2, 2)
     with pytest.raises(UserError, match=r"task 0: \(3, 2, 2\), task 1: \(3, 3, 3\)"):
         sizes(images, LABELS)
@@ -142,7 +143,7 @@ def test_a_forward_pass_leaves_the_active_task_as_it_was(strategy: str) -> None:
     with torch.no_grad():
         assert not torch.equal(made(image, 0), made(image, 1))
         for task in (0, 1):
-            made.activate(task)
+            made.select(task)
             made(image, 1 - task)
             assert torch.equal(made.backbone(image), made(image, task))
 
@@ -163,13 +164,13 @@ def test_what_a_task_owns_stays_and_decides_its_output(strategy: str) -> None:
             ).eval()
             twin.load_state_dict(owned[task])
             assert torch.equal(twin(image), made(image, task))
-    made.begin_task(2)
+    made.begin(2)
     for parameter in made.parameters():
         if parameter.requires_grad:
             parameter.data += 1
     made(torch.rand(4, 3, 8, 8), 2)
     assert any(not torch.equal(tensor, owned[1][name]) for name, tensor in made.owned(2).items())
-    made.end_task()
+    made.end()
     for task in range(2):
         again = made.owned(task)
         assert set(again) == names
@@ -183,9 +184,60 @@ def test_of_tasks_with_biases_of_their_own_each_owns_its_bias_and_the_common_wei
     assert {name for name in one if not torch.equal(one[name], other[name])} == {n for n in one if n.endswith("bias")}
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_network_is_rebuilt_for_its_state(strategy: str) -> None:
+    plain = convs(nn.Conv2d(6, 3, 3))
+    made, twin = network(strategy, copy.deepcopy(plain)), network(strategy, plain, tasks=0)
+    twin.rebuild([0, 1])
+    assert twin.known == [0, 1]
+    assert twin.load_state_dict(made.state_dict()) == ([], [])
+    image = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        for task in (0, 1):
+            assert torch.equal(twin(image, task), made(image, task))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_copy_of_a_network_selects_by_itself(strategy: str) -> None:
+    """All layers of a network follow one cursor, and those of a copy the copy's."""
+    made = network(strategy, convs(nn.Conv2d(6, 3, 3)))
+    image = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        outputs = [made(image, task) for task in (0, 1)]
+        for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            made.select(1)
+            twin.select(0)
+            assert torch.equal(made.backbone(image), outputs[1])
+            assert torch.equal(twin.backbone(image), outputs[0])
+
+
+def test_a_task_that_was_never_learned_cannot_be_selected() -> None:
+    made = network("cmc", convs(nn.Conv2d(6, 3, 3)))
+    with pytest.raises(UserError, match=r"Task 2 was never learned. Learned so far: \[0, 1\]"):
+        made.select(2)
+
+
+def test_the_verbs_of_the_version_before_still_work() -> None:
+    plain = convs(nn.Conv2d(6, 3, 3))
+    one = CMCNetwork(convert(plain), lambda layer: layer.begin(0.2, "adaptive", start=0.5))
+    other = CMCNetwork(convert(plain), lambda layer: layer.begin_task(0.2, "adaptive", start=0.5))
+    layer, twin = (CMCConv2d(nn.Conv2d(3, 3, 3), t=2) for _ in range(2))
+    for task in (0, 1):
+        one.begin(task)
+        one.end()
+        other.begin_task(task)
+        other.end_task()
+        layer.begin(fraction=0.2)
+        layer.end()
+        twin.begin_task(fraction=0.2)
+        twin.end_task()
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+    assert all(torch.equal(tensor, twin.state_dict()[name]) for name, tensor in layer.state_dict().items())
+
+
 def test_a_small_network_with_deformable_layers_owns_its_offsets() -> None:
     made = Deform(DeformSettings(), seed=1).adapt(ResNet(width=8, blocks=1), 2)
     assert isinstance(made, TaskNetwork)
-    made.begin_task(0)
-    made.begin_task(1)
+    made.begin(0)
+    made.begin(1)
     assert set(made.owned(1)) == set(made.backbone["1"].state_dict())

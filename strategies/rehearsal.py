@@ -1,6 +1,6 @@
-"""A memory of training patches of earlier tasks, and the base of strategies that have one."""
+"""Stored training patches of earlier tasks, and the base of strategies that keep some."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from strategies.base import EXEMPLARS, Settings, Strategy, Traits
+from strategies.trainer import Trainer
 
 
-class PatchMemory:
+class StoredPatches:
     """Training patches of earlier tasks, kept to the bit on the CPU, equally many of every task.
 
     A task's first patches are kept; each was drawn at random by its address, so they are a random sample, and so are
@@ -42,7 +43,7 @@ class PatchMemory:
                 f"{setting} = {self.capacity} leaves some of {tasks} tasks without a patch. Use {tasks} at least."
             )
 
-    def add(self, label: int, dataset: Any) -> None:
+    def add(self, label: int, dataset: Sequence[tuple[Tensor, ...]]) -> None:
         """Keep patches of a new task, and fewer of the others.
 
         Args:
@@ -79,7 +80,7 @@ class PatchMemory:
 
 
 class RehearsalSettings(Settings):
-    """Settings of a strategy with a memory."""
+    """Settings of a strategy that stores patches."""
 
     patches: int = Field(200, ge=1, le=1_000_000, description="patches stored in all, shared equally by the tasks seen")
 
@@ -93,21 +94,21 @@ class Rehearsal(Strategy):
 
     def __init__(self, settings: RehearsalSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
-        self.memory = PatchMemory(settings.patches)
+        self.stored = StoredPatches(settings.patches)
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """The backbone itself, once there is room for every task."""
-        self.memory.check(tasks, f"{self.name}.patches")
+        self.stored.check(tasks, f"{self.name}.patches")
         return backbone
 
-    def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, trainer: Trainer) -> None:
         """Store patches of the task."""
-        self.memory.add(template.experience.current_experience, template.experience.dataset)
+        self.stored.add(trainer.experience.current_experience, trainer.experience.dataset)
 
     def state(self) -> dict[str, Tensor]:
         """The stored patches."""
-        return self.memory.state()
+        return self.stored.state()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up the stored patches."""
-        self.memory.load_state(state)
+        self.stored.load_state(state)

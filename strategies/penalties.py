@@ -1,0 +1,68 @@
+"""The quadratic penalty that MAS, EWC and SI share, and what it is made of: tensors for each trainable weight."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from strategies.base import evaluating
+from strategies.trainer import Trainer
+
+Tensors = dict[str, Tensor]
+"""Name of a trainable parameter → a tensor of its shape."""
+
+
+def weights(model: nn.Module) -> Tensors:
+    """The trainable weights as they are now, as copies."""
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def quadratic(model: nn.Module, earlier: Iterable[tuple[Tensors, Tensors]]) -> Tensor:
+    """``Σ_i Σ_k Ω_ik (θ_k − θ*_ik)²``, a scalar: how far the weights θ of a model are from earlier ones that mattered.
+
+    Args:
+        model: the network in training.
+        earlier: pairs of the importances Ω_i and the values θ*_i of its weights.
+    """
+    now = dict(model.named_parameters())
+    return sum(
+        (
+            (importance[name] * (now[name] - anchor[name]).square()).sum()
+            for importance, anchor in earlier
+            for name in importance
+        ),
+        torch.zeros(()),
+    )
+
+
+def patch_gradients(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensors]:
+    """The gradient of a loss on each of the first patches of a task by itself, in evaluation mode; it leaves no trace.
+
+    Args:
+        trainer: with the model, and the experience that holds the patches.
+        patches: how many.
+        loss: of a restored and a clean patch (1, 3, H, W).
+    """
+    trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    with evaluating(trainer.model.modules()):
+        for index in range(patches):
+            degraded, clean = (image[None].to(trainer.device) for image in trainer.experience.dataset[index][:2])
+            measured = loss(trainer.model(degraded), clean)
+            gradients = torch.autograd.grad(measured, list(trainable.values()), materialize_grads=True)
+            yield dict(zip(trainable, gradients, strict=True))
+
+
+def moved(tensors: Tensors, device: torch.device) -> Tensors:
+    """The tensors on a device; those of a checkpoint are on the CPU."""
+    return {name: value.to(device) for name, value in tensors.items()}
+
+
+def to_state(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors as part of a strategy's state, under names that start with ``prefix``."""
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def from_state(prefix: str, state: Tensors) -> Tensors:
+    """What :func:`to_state` was given."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
