@@ -1,11 +1,9 @@
 """A whole strategy in one file: hold the weights near where the last task left them."""
 
-from typing import Any
-
 import torch
 from pydantic import Field
 
-from strategies.base import Settings, Strategy
+from strategies.base import Settings, Strategy, Trainer
 
 
 class AnchorSettings(Settings):
@@ -20,12 +18,12 @@ class Anchor(Strategy):
     name = "anchor"
     Settings = AnchorSettings
 
-    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, trainer: Trainer) -> None:
         """Remember where the last task left the weights; the first task has nothing to remember."""
-        first = template.experience.current_experience == 0
-        self.anchors = [] if first else [weight.detach().clone() for weight in template.model.parameters()]
+        first = trainer.experience.current_experience == 0
+        self.anchors = [] if first else [weight.detach().clone() for weight in trainer.model.parameters()]
 
-    def before_backward(self, template: Any, *args: Any, **kwargs: Any) -> None:
+    def before_backward(self, trainer: Trainer) -> None:
         """Add the pull to the loss."""
-        for weight, anchor in zip(template.model.parameters(), self.anchors, strict=False):
-            template.loss = template.loss + self.settings.weight * torch.sum((weight - anchor) ** 2)
+        for weight, anchor in zip(trainer.model.parameters(), self.anchors, strict=False):
+            trainer.loss = trainer.loss + self.settings.weight * torch.sum((weight - anchor) ** 2)
