@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.engine.template import RestorationTemplate
-from strategies.base import Strategy
+from strategies.base import Strategy, TaskNetwork
 
 
 def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:
@@ -50,11 +50,13 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
     Raises:
         UserError: the checkpoint cannot be read.
     """
-    template.model.train()
-    for experience in learned:
-        avalanche_model_adaptation(template.model, experience)
-        if hasattr(template.model, "end_task"):
-            template.model.end_task()
+    network = template.model.train()
+    if isinstance(network, TaskNetwork):
+        tasks = [task for experience in learned for task in sorted(experience.task_labels)]
+        network.rebuild(dict.fromkeys(tasks))
+    else:
+        for experience in learned:
+            avalanche_model_adaptation(network, experience)
     path = run.checkpoint(tasks_after(learned[-1]))
     try:
         load_checkpoint(path, template.model, strategy)
