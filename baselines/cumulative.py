@@ -1,4 +1,4 @@
-"""Training on with all data kept: what unlimited memory for images would give."""
+"""Training on with all data kept: what unlimited room for images would give."""
 
 from strategies.base import Strategy, Traits
 

@@ -223,6 +223,10 @@ class TaskNetwork(MultiTaskModule):
         """What :meth:`end` was called in version 0.1; kept until version 0.3."""
         self.end()
 
+    def activate(self, task: int) -> None:
+        """What :meth:`select` was called in version 0.1; kept until version 0.3."""
+        self.select(task)
+
     def following(self, kind: type[Layer]) -> list[Layer]:
         """The backbone's layers of a kind, which follow this network's cursor from now on."""
         layers = [layer for layer in self.backbone.modules() if isinstance(layer, kind)]

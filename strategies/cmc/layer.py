@@ -237,6 +237,10 @@ class CMCConv2d(TaskConv2d):
         """What :meth:`end` was called in version 0.1; kept until version 0.3."""
         self.end()
 
+    def activate(self, task: int) -> None:
+        """What :meth:`select` was called in version 0.1; kept until version 0.3."""
+        self.select(task)
+
     def kernel(self) -> Tensor:
         """The selected task's kernel (k_out, k_in / groups, n, n); it carries a gradient while the task is learned."""
         learning = self.learning

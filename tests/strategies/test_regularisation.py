@@ -18,6 +18,7 @@ from strategies.ewc import EWC
 from strategies.lwf import LwF
 from strategies.mas import MAS
 from strategies.si import SI
+from strategies.trainer import Trainer
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-9, "check_dtype": False}  # Avalanche keeps importances and penalties as float32
 ALL = [MAS, EWC, SI, LwF]
@@ -147,6 +148,35 @@ def test_ewc_adds_a_penalty_of_fisher_information_for_every_earlier_task() -> No
     for number, (fisher, anchor) in enumerate(terms):
         assert_same(known(strategy, f"fisher.{number}."), fisher)
         assert_same(known(strategy, f"anchor.{number}."), anchor)
+
+
+@pytest.mark.parametrize(("kind", "plugin"), [(MAS, MASPlugin(5)), (EWC, EWCPlugin(300))])
+def test_avalanches_plugin_with_batches_of_one_ends_with_the_same_weights(kind: type[Strategy], plugin: Any) -> None:
+    """On a network without normalisation, since Avalanche's MAS measures in training mode."""
+
+    class Avalanches(Strategy):
+        def before_backward(self, trainer: Trainer) -> None:
+            plugin.before_backward(trainer)
+
+        def after_training_exp(self, trainer: Trainer) -> None:
+            earlier = trainer.experience.current_experience
+            plugin.alpha = earlier / (earlier + 1)  # of MAS: all tasks count the same
+            batch, trainer.train_mb_size = trainer.train_mb_size, 1
+            plugin.after_training_exp(trainer)
+            trainer.train_mb_size = batch
+
+    ends = []
+    for strategy in (make(kind, weight=5 if kind is MAS else 300), Avalanches(Settings()), Finetune(Settings())):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 3, 3, padding=1)).double()
+        template = learner(strategy, model)
+        for experience in stream(pairs(0), pairs(1), pairs(2)):
+            template.learn(experience)
+        ends.append(weights(model))
+    ours, theirs, unprotected = ends
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-6)
+    assert any(not torch.allclose(value, unprotected[name], rtol=0.1) for name, value in ours.items())
 
 
 def test_fisher_information_of_whole_batches_would_be_smaller() -> None:

@@ -231,6 +231,9 @@ def test_the_verbs_of_the_version_before_still_work() -> None:
         layer.end()
         twin.begin_task(fraction=0.2)
         twin.end_task()
+    for kind in (one, layer):
+        kind.activate(0)
+        assert kind.cursor.selected == 0
     assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
     assert all(torch.equal(tensor, twin.state_dict()[name]) for name, tensor in layer.state_dict().items())
 
