@@ -24,15 +24,13 @@ def quadratic(model: nn.Module, earlier: Iterable[tuple[Tensors, Tensors]]) -> T
         model: the network in training.
         earlier: pairs of the importances Ω_i and the values θ*_i of its weights.
     """
-    now = dict(model.named_parameters())
-    return sum(
-        (
-            (importance[name] * (now[name] - anchor[name]).square()).sum()
-            for importance, anchor in earlier
-            for name in importance
-        ),
-        torch.zeros(()),
+    terms = (
+        (importance[name] * (weight - anchor[name]).square()).sum()
+        for importance, anchor in earlier
+        for name, weight in model.named_parameters()  # not the order of a checkpoint, which would round otherwise
+        if name in importance
     )
+    return sum(terms, torch.zeros(()))
 
 
 def patch_gradients(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensors]:

@@ -13,11 +13,12 @@ from conftest import ROOT, Command
 from rich.console import Console
 
 from benchmark.config import Backbone, Training
+from benchmark.core import clock
 from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
 from benchmark.core.runs import layer_table
 from benchmark.core.runs.layer_table import Row
-from benchmark.profiling import clock, layer
+from benchmark.profiling import layer
 from benchmark.profiling.patches import step_milliseconds
 
 CHANNELS, SIZE = 8, 10
