@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from reports.paper.claims import layers, methods, sharing
+from reports.paper.claims import methods, sharing, variations
 from reports.paper.claims.claim import FAILS, HOLDS, UNMEASURED, Claim, Verdict
 from reports.paper.evidence import Evidence
 
 __all__ = ["CLAIMS", "FAILS", "HOLDS", "UNMEASURED", "Claim", "Verdict", "judge"]
 
 CLAIMS: Sequence[Claim] = tuple(
-    one for theme in (sharing, methods, layers) for one in vars(theme).values() if isinstance(one, Claim)
+    one for theme in (sharing, methods, variations) for one in vars(theme).values() if isinstance(one, Claim)
 )
 """Every claim, in the order of the files and of the functions in them."""
 

@@ -8,7 +8,7 @@ from reports.groups import Entry
 from reports.item import Item
 from reports.paper import control
 from reports.paper.evidence import Evidence
-from reports.paper.tables.printed import HERE, PRINTED, beside, caption, cell, printed
+from reports.paper.tables.printed import HERE, PRINTED, as_item, caption, cell, printed
 from reports.seeds import facts
 from reports.tables.marks import KNOWLEDGE, mark
 from reports.tables.table import Cell, Column, Table, number
@@ -61,7 +61,7 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     if SHARING in own:
         sentences.append(control.note(evidence, wanted))
     made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable")
-    return beside(experiment, made, evidence.key)
+    return as_item(experiment, made, evidence.key)
 
 
 def _told(entry: Entry | None, wanted: Combination) -> str:

@@ -17,7 +17,7 @@ def printed(experiment: Experiment) -> Printed:
     return experiment.printed
 
 
-def beside(experiment: Experiment, table: Table, scope: str = "") -> Item:
+def as_item(experiment: Experiment, table: Table, scope: str = "") -> Item:
     """A table with ours and the printed figures as an item.
 
     Args:

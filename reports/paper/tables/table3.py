@@ -3,7 +3,7 @@
 from benchmark.experiments import paper
 from reports.item import Item
 from reports.paper.evidence import FOUR_TASKS, Evidence
-from reports.paper.tables.printed import beside, caption, cell, printed
+from reports.paper.tables.printed import as_item, caption, cell, printed
 from reports.seeds import facts
 from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING
@@ -32,7 +32,7 @@ def item(evidence: Evidence) -> Item | None:
         _mark_places(row)
         rows.append(row)
     note = facts(evidence.title, [entry for entry in found if entry is not None])
-    return beside(experiment, Table(caption(experiment), columns, rows, note=note, kind="sortable"), evidence.key)
+    return as_item(experiment, Table(caption(experiment), columns, rows, note=note, kind="sortable"), evidence.key)
 
 
 def _mark_places(row: list[Cell]) -> None:

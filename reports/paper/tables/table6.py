@@ -5,7 +5,7 @@ import math
 from benchmark.experiments import paper
 from reports.item import Item
 from reports.paper.evidence import Evidence
-from reports.paper.tables.printed import HERE, PRINTED, beside, cell, printed
+from reports.paper.tables.printed import HERE, PRINTED, as_item, cell, printed
 from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, count, fixed
 
@@ -47,7 +47,7 @@ def item(evidence: Evidence) -> Item | None:
         "method's first row, kernel parameters of the plain convolution's."
     )
     caption = "Cost of more parameters in a layer, ours and the paper's"
-    return beside(experiment, Table(caption, columns, rows, note=note, kind="sortable"))
+    return as_item(experiment, Table(caption, columns, rows, note=note, kind="sortable"))
 
 
 def _times(value: float, base: float) -> Cell:

@@ -1,4 +1,4 @@
-"""Claims about other streams, layers and networks: Tables 4 to 7."""
+"""Claims about another stream, larger layers, other networks, and what a layer costs: Tables 4 to 7."""
 
 from benchmark.experiments import paper
 from reports.paper.claims.claim import EQUAL, Measured, claim
