@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from benchmark.config import RunConfig, Training
 from benchmark.core.errors import UserError
+from benchmark.core.images import to_uint8
 from benchmark.core.runs.directory import Run
 from benchmark.engine import local, setup
 from benchmark.engine.recorder import Recorder
@@ -207,8 +208,8 @@ def _bytes(run: Run, name: str) -> bytes:
 def _fingerprints(clean: torch.Tensor) -> set[bytes]:
     """The first row of a clean patch as float32 and as 8-bit bytes, if it is varied enough to be told from chance."""
     row = clean[0, 0].numpy()
-    eight_bit = np.rint(row * 255).astype(np.uint8)
-    return {row.tobytes(), eight_bit.tobytes()} if len(np.unique(eight_bit)) >= 6 else set()
+    levels = to_uint8(row)
+    return {row.tobytes(), levels.tobytes()} if len(np.unique(levels)) >= 6 else set()
 
 
 def _find_data(strategy: Strategy, model: torch.nn.Module, rows: set[bytes]) -> str:

@@ -54,7 +54,7 @@ def plan(
                     strategy=name,
                     plugin=available[name].origin,
                     backbone_plugin=network.origin if network else "",
-                    imports=sorted({one.source for one in (available[name], network) if one and one.source}),
+                    imports=sorted({one.imports for one in (available[name], network) if one and one.imports}),
                     stream=defined.name,
                     order=defined.order,
                     tasks=[task.model_dump(mode="json") for task in defined.tasks],

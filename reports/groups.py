@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.errors import UserError
+from benchmark.core.images import EMBEDDED
 from benchmark.core.names import file_name
 from benchmark.core.runs import layer_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
 from benchmark.core.runs.layer_table import Row
 from reports.labels import labels as labels_of
-from reports.results import EMBEDDED, Array, Images, Quantity, Result, Source, mean, read, value
+from reports.results import Array, ImageSet, Quantity, Result, Source, mean, read, value
 from reports.text import plain
 from strategies.traits import WORDS, answers
 
@@ -259,7 +260,7 @@ def tasks(result: Result) -> list[Any]:
     ]
 
 
-def _compared(images: Images) -> list[str]:
+def _compared(images: ImageSet) -> list[str]:
     return [images.name, "" if images.name == EMBEDDED else images.release, images.digest]
 
 

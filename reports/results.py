@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.core.errors import UserError
+from benchmark.core.images import EMBEDDED
 from benchmark.core.metrics import Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
 from reports.text import plain
@@ -18,16 +19,14 @@ from strategies.traits import WORDS, Traits
 
 Array = npt.NDArray[np.float64]
 
-EMBEDDED = "embedded"
-"""The source of images that needs no dataset."""
 
 PEAKS = ("peak_memory",)
 """Quantities of the ledger whose largest value over the tasks counts, not the last."""
 
 
 @dataclass(frozen=True)
-class Images:
-    """Where images come from.
+class ImageSet:
+    """The images of one side of a task, as a run tells them.
 
     Args:
         name: ``embedded``, or a dataset.
@@ -47,8 +46,8 @@ class Images:
 class Source:
     """Where one task takes its images from."""
 
-    train: Images = Images()
-    test: Images = Images()
+    train: ImageSet = ImageSet()
+    test: ImageSet = ImageSet()
 
 
 @dataclass(frozen=True)
@@ -291,11 +290,11 @@ def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:
     return tuple(Source(_images(entry, "train"), _images(entry, "test")) for entry in given)
 
 
-def _images(entry: Any, side: str) -> Images:
+def _images(entry: Any, side: str) -> ImageSet:
     given = entry.get(side) if isinstance(entry, dict) else None
     if not isinstance(given, dict):
         raise ValueError(f"a task does not say where its {side} images come from")
-    return Images(**{key: plain(given[key], 100) for key in ("name", "release", "digest") if given.get(key)})
+    return ImageSet(**{key: plain(given[key], 100) for key in ("name", "release", "digest") if given.get(key)})
 
 
 def _matrix(rows: pd.DataFrame, metric: Metric, tasks: int) -> Array:

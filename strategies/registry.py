@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from benchmark import backbones
 from benchmark.config import SECTIONS, RunConfig
 from benchmark.core.errors import UserError
-from benchmark.core.plugins import source as plugin_source
+from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.validation import explain
 from strategies.built_in import BUILT_IN, Entry
@@ -53,7 +53,7 @@ def add_plugin(source: str) -> list[str]:
     """
     from strategies.base import Strategy
 
-    plugin = plugin_source.read(source)
+    plugin = plugins.read(source)
     found = CATALOGUE.found(
         plugin,
         lambda kind: issubclass(kind, Strategy) and hasattr(kind, "name"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.core.plugins.catalogue import Catalogue, Entry
-from benchmark.core.plugins.source import Plugin
+from benchmark.core.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.core.images import to_uint8
+
 PROTOCOL = (
     "RGB, clamped to [0,1], rounded to uint8, no border crop, per image then averaged; "
     "PSNR above 100 dB, also of equal images (infinite), counts as 100; "
@@ -24,13 +26,6 @@ WINDOW = 11
 
 _SIGMA = 1.5
 _PEAK = 255.0
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """A float image as uint8: clamped to [0, 1], times 255, rounded half to even; a NaN is a ValueError."""
-    if np.isnan(image).any():
-        raise ValueError("the image holds NaN, which has no 8-bit value")
-    return np.rint(np.clip(image, 0, 1) * _PEAK).astype(np.uint8)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

@@ -48,7 +48,7 @@ Side = Literal["clean", "degraded"]
 
 
 @dataclass(frozen=True)
-class Source:
+class CachedPicture:
     """A picture as its headers and its file's state tell it; when any of this changes, the cache is stale."""
 
     name: str
@@ -66,25 +66,25 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Images(Sequence[np.ndarray]):
+class CachedImages(Sequence[np.ndarray]):
     """Cached pictures as read-only arrays, uint8, height × width × 3, that are read from disk where they are touched.
 
     One file is mapped for all of them. A copy in another process maps the file again; no pixels are sent.
     """
 
     path: Path
-    sources: tuple[Source, ...]
+    pictures: tuple[CachedPicture, ...]
 
     @cached_property
     def _bytes(self) -> np.ndarray:
-        return np.asarray(np.memmap(self.path, np.uint8, "r")) if self.sources else np.empty(0, np.uint8)
+        return np.asarray(np.memmap(self.path, np.uint8, "r")) if self.pictures else np.empty(0, np.uint8)
 
     @cached_property
     def _starts(self) -> list[int]:
-        return np.cumsum([0, *(source.length for source in self.sources)]).tolist()
+        return np.cumsum([0, *(one.length for one in self.pictures)]).tolist()
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.pictures)
 
     @overload
     def __getitem__(self, index: int) -> np.ndarray: ...
@@ -93,12 +93,12 @@ class Images(Sequence[np.ndarray]):
     def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        source = self.sources[index]
+        one = self.pictures[index]
         start = self._starts[range(len(self))[index]]
-        return self._bytes[start : start + source.length].reshape(source.height, source.width, 3)
+        return self._bytes[start : start + one.length].reshape(one.height, one.width, 3)
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "sources": self.sources}
+        return {"path": self.path, "pictures": self.pictures}
 
 
 @dataclass(frozen=True)
@@ -166,20 +166,20 @@ def prepare_all(root: Path, folder: Path | None = None, console: Console | None 
     return prepared
 
 
-def load(dataset: Dataset, folder: Path, side: Side = "clean") -> Images:
+def load(dataset: Dataset, folder: Path, side: Side = "clean") -> CachedImages:
     """The cached pictures of one side, in the order of :func:`cached_items`.
 
     Raises:
         UserError: this side is not cached, or its files have changed since.
     """
     place = _place(dataset, folder)
-    sources = _sources(dataset, side, folder)
-    if not _finished(place, side, sources):
+    cached = _cached(dataset, side, folder)
+    if not _finished(place, side, cached):
         state = "does not fit its files any more" if _index(place, side).exists() else "does not exist"
         raise UserError(
             f"The cache of {dataset.name} {state}. Write it with: {command('data', 'prepare', dataset.root)}"
         )
-    return Images(_pixels(place, side), tuple(sources))
+    return CachedImages(_pixels(place, side), tuple(cached))
 
 
 def cached_items(dataset: Dataset) -> list[Item]:
@@ -196,45 +196,45 @@ def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None
 
 
 def _prepare_side(dataset: Dataset, side: Side, folder: Path, advance: Callable[[], None]) -> None:
-    place, sources = _place(dataset, folder), _sources(dataset, side, folder)
+    place, cached = _place(dataset, folder), _cached(dataset, side, folder)
     pictures = [_picture(item, side) for item in cached_items(dataset)]
-    if _finished(place, side, sources):
-        for _ in sources:
+    if _finished(place, side, cached):
+        for _ in cached:
             advance()
         return
     part, journal = place / f"{side}.rgb.part", place / f"{side}.journal"
     _index(place, side).unlink(missing_ok=True)
     _pixels(place, side).unlink(missing_ok=True)
-    done = _whole(part, journal, sources)
-    _check_space(place, sum(source.length for source in sources[done:]))
+    done = _whole(part, journal, cached)
+    _check_space(place, sum(one.length for one in cached[done:]))
     with part.open("ab") as pixels, journal.open("a", encoding="utf-8") as lines:
-        for number, (source, picture) in enumerate(zip(sources, pictures, strict=True)):
+        for number, (one, picture) in enumerate(zip(cached, pictures, strict=True)):
             if number >= done:
                 data = np.ascontiguousarray(picture.read().pixels).data.cast("B")
-                if len(data) != source.length:
+                if len(data) != one.length:
                     raise UserError(f"{quoted(picture.path)} changed while it was read. Run the command again.")
                 pixels.write(data)
                 pixels.flush()
-                lines.write(json.dumps({"source": asdict(source), "checksum": zlib.crc32(data)}) + "\n")
+                lines.write(json.dumps({"source": asdict(one), "checksum": zlib.crc32(data)}) + "\n")
                 lines.flush()
             advance()
         os.fsync(pixels.fileno())
     part.replace(_pixels(place, side))
     index = place / f"{side}.json.part"
-    index.write_text(json.dumps({"format": FORMAT, "sources": [asdict(source) for source in sources]}), "utf-8")
+    index.write_text(json.dumps({"format": FORMAT, "sources": [asdict(one) for one in cached]}), "utf-8")
     index.replace(_index(place, side))
     journal.unlink()
 
 
-def _whole(part: Path, journal: Path, sources: list[Source]) -> int:
+def _whole(part: Path, journal: Path, cached: list[CachedPicture]) -> int:
     """How many pictures an interrupted run has left whole; both files are cut off behind the last of them."""
     done, end = 0, 0
     if part.exists() and journal.exists():
         with part.open("rb") as pixels:
-            for source, line in zip(sources, journal.read_text("utf-8").splitlines(), strict=False):
-                if not _is_whole(source, line, pixels):
+            for one, line in zip(cached, journal.read_text("utf-8").splitlines(), strict=False):
+                if not _is_whole(one, line, pixels):
                     break
-                done, end = done + 1, end + source.length
+                done, end = done + 1, end + one.length
     kept = journal.read_text("utf-8").splitlines(keepends=True)[:done] if done else []
     journal.write_text("".join(kept), "utf-8")
     with part.open("ab") as pixels:
@@ -242,37 +242,39 @@ def _whole(part: Path, journal: Path, sources: list[Source]) -> int:
     return done
 
 
-def _is_whole(source: Source, line: str, pixels: BinaryIO) -> bool:
+def _is_whole(one: CachedPicture, line: str, pixels: BinaryIO) -> bool:
     try:
         noted = json.loads(line)
-        same = noted["source"] == asdict(source)
+        same = noted["source"] == asdict(one)
         checksum = noted["checksum"]
     except (ValueError, LookupError, TypeError):
         return False
-    data = pixels.read(source.length) if same else b""
-    return len(data) == source.length and zlib.crc32(data) == checksum
+    data = pixels.read(one.length) if same else b""
+    return len(data) == one.length and zlib.crc32(data) == checksum
 
 
-def _finished(place: Path, side: Side, sources: list[Source]) -> bool:
+def _finished(place: Path, side: Side, cached: list[CachedPicture]) -> bool:
     try:
         index = json.loads(_index(place, side).read_text("utf-8"))
         length = _pixels(place, side).stat().st_size
     except (OSError, ValueError):
         return False
-    expected = {"format": FORMAT, "sources": [asdict(source) for source in sources]}
-    return index == expected and length == sum(source.length for source in sources)
+    expected = {"format": FORMAT, "sources": [asdict(one) for one in cached]}
+    return index == expected and length == sum(one.length for one in cached)
 
 
-def _sources(dataset: Dataset, side: Side, folder: Path) -> list[Source]:
-    sources = []
+def _cached(dataset: Dataset, side: Side, folder: Path) -> list[CachedPicture]:
+    cached = []
     digests = contents([_picture(item, side).path for item in cached_items(dataset)], folder)
     for item in cached_items(dataset):
         picture = _picture(item, side)
         width, height = item.size()
         state = picture.path.stat()
         file = os.path.relpath(picture.path, dataset.root)
-        sources.append(Source(item.name, file, width, height, state.st_size, state.st_mtime_ns, digests[picture.path]))
-    return sources
+        cached.append(
+            CachedPicture(item.name, file, width, height, state.st_size, state.st_mtime_ns, digests[picture.path])
+        )
+    return cached
 
 
 def _picture(item: Item, side: Side) -> Picture:

@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.images import to_float, to_uint8
 
 CONTEXT = 16
 """Pixels of surroundings a training patch needs on each side, so that its degraded pixels are those that degrading
@@ -52,16 +53,6 @@ def draw(value: Real, rng: np.random.Generator) -> float:
 def draw_whole(value: Whole, rng: np.random.Generator) -> int:
     """The number itself, or one drawn uniformly from the range, both ends included."""
     return int(rng.integers(*value, endpoint=True)) if isinstance(value, tuple) else value
-
-
-def eight_bit(image: np.ndarray) -> np.ndarray:
-    """The nearest uint8 image: clipped to [0, 1], times 255, rounded."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-def unit(image: np.ndarray) -> np.ndarray:
-    """A uint8 image as float32 from 0 to 1."""
-    return image.astype(np.float32) / np.float32(255)
 
 
 class Degradation(BaseModel, ABC):
@@ -101,7 +92,7 @@ class GaussianNoise(Degradation):
         """Add noise; unless ``clip`` is set, the result leaves [0, 1]."""
         std = np.float32(draw(self.std, rng) / 255)
         noisy = image + std * rng.standard_normal(image.shape, dtype=np.float32)
-        return unit(eight_bit(noisy)) if self.clip else noisy
+        return to_float(to_uint8(noisy)) if self.clip else noisy
 
 
 class JPEG(Degradation):
@@ -114,8 +105,8 @@ class JPEG(Degradation):
         """Encode and decode; the result has 8-bit values."""
         file = io.BytesIO()
         quality = draw_whole(self.quality, rng)
-        Image.fromarray(eight_bit(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-        return unit(np.asarray(Image.open(file)))
+        Image.fromarray(to_uint8(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        return to_float(np.asarray(Image.open(file)))
 
 
 class GaussianBlur(Degradation):
@@ -173,7 +164,7 @@ class Rain(Degradation):
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Add streaks; no pixel becomes darker, beyond rounding to 8 bit."""
-        return unit(eight_bit(image + self.streaks(image.shape[0], image.shape[1], rng)[:, :, None]))
+        return to_float(to_uint8(image + self.streaks(image.shape[0], image.shape[1], rng)[:, :, None]))
 
     def streaks(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         """The light S alone: float32, height × width, not negative."""
@@ -241,7 +232,7 @@ class CameraNoise(Degradation):
         seen[1 - row :: 2, 1 - column :: 2, 2] = True
         deviation = np.sqrt(shot * (light * seen).sum(2) + self.read(shot))
         raw = (deviation * rng.standard_normal(image.shape[:2], dtype=np.float32))[:, :, None] * seen
-        return unit(eight_bit(to_srgb(light + _demosaiced(raw))))
+        return to_float(to_uint8(to_srgb(light + _demosaiced(raw))))
 
     @staticmethod
     def read(shot: float) -> float:

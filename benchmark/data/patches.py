@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data.degradations import CONTEXT, Degradation, unit
+from benchmark.core.images import to_float
+from benchmark.data.degradations import CONTEXT, Degradation
 
 _GRID = 16
 """Side in pixels of the blocks in which a 4:2:0 JPEG codes its chroma; the luma blocks are half as wide."""
@@ -75,7 +76,7 @@ class Squares:
 
 
 @dataclass(frozen=True)
-class PatchSource:
+class DegradedPatches:
     """Draws pairs of square patches from a set of clean images.
 
     A patch is degraded together with its surroundings, from 8 pixels less to 8 pixels more than the
@@ -119,7 +120,7 @@ class PatchSource:
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Patches`."""
         index, cut = self._squares.draw(rng)
-        clean = unit(cut(self.images[index]))
+        clean = to_float(cut(self.images[index]))
         degraded = self.degradation(clean, rng)
         nearest = self.degradation.context - CONTEXT // 2
         top, left = rng.integers(nearest, nearest + _GRID, 2)
@@ -128,7 +129,7 @@ class PatchSource:
 
 
 @dataclass(frozen=True)
-class PairSource:
+class PairedPatches:
     """Draws pairs of square patches from images that have degraded partners: the same square of both.
 
     Args:
@@ -155,7 +156,7 @@ class PairSource:
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Patches`."""
         index, cut = self._squares.draw(rng)
-        return _channels_first(unit(cut(self.degraded[index]))), _channels_first(unit(cut(self.clean[index])))
+        return _channels_first(to_float(cut(self.degraded[index]))), _channels_first(to_float(cut(self.clean[index])))
 
 
 def surrounded(size: int, context: int = CONTEXT) -> int:
@@ -176,8 +177,8 @@ def patches(
         UserError: there is no image, or one is too small.
     """
     if degraded is not None:
-        return PairSource(degraded, clean, size, names)
-    return PatchSource(clean, degradation, size, names)
+        return PairedPatches(degraded, clean, size, names)
+    return DegradedPatches(clean, degradation, size, names)
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:
@@ -197,4 +198,4 @@ def test_pair(image: np.ndarray, degradation: Degradation, *address: str | int) 
     Returns:
         The degraded image (float32, height × width × 3) and the clean one (uint8, as given).
     """
-    return degradation(unit(image), generator("test", *address)), image
+    return degradation(to_float(image), generator("test", *address)), image

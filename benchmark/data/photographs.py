@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.core.errors import UserError
+from benchmark.core.images import centre
 
 Split = Literal["train", "validation", "test"]
 Side = Literal["train", "test"]
@@ -99,13 +100,8 @@ def _read(name: str, package: str, file: str) -> np.ndarray:
     with Image.open(path) as picture:
         image = np.array(picture.convert("RGB"))
     if name == "retina":
-        image = _centre(image, _RETINA_SIDE)
+        image = centre(image, _RETINA_SIDE)
     if name in _HALVED:
         image = np.array(Image.fromarray(image).reduce(2))
     image.flags.writeable = False
     return image
-
-
-def _centre(image: np.ndarray, side: int) -> np.ndarray:
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[top : top + side, left : left + side]

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
+from benchmark.core.images import centre, to_uint8
 from benchmark.core.process import endings
 from benchmark.core.runs import schemas, writing
 from benchmark.core.runs.directory import Run, after_kind
-from benchmark.data.degradations import eight_bit
 from benchmark.engine import ledger
 from benchmark.engine.events import EpochEnded, Listener, Updated
 from benchmark.streams.build import Benchmark
-from benchmark.streams.sources import centre
 from strategies.base import Strategy, TaskNetwork
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
@@ -70,7 +69,7 @@ class Recorder(SupervisedPlugin):
                 degraded, clean = images.degraded(index), images.clean(index)
                 values.append(metrics.recorded(degraded, clean))
                 self._keep_picture(place, index, "clean", clean)
-                self._keep_picture(place, index, "degraded", eight_bit(degraded))
+                self._keep_picture(place, index, "degraded", to_uint8(degraded))
             self._add_means(0, place, "input", values)
         self._write()
 
@@ -97,11 +96,11 @@ class Recorder(SupervisedPlugin):
                     compared += 1
                     changed += digest != learned
                 elif after >= place:
-                    self._keep_picture(place, index, "learned", eight_bit(image))
+                    self._keep_picture(place, index, "learned", to_uint8(image))
                 if after == len(self.benchmark.tasks):
-                    self._keep_picture(place, index, "final", eight_bit(image))
+                    self._keep_picture(place, index, "final", to_uint8(image))
                 elif learned is not None and index < FOLLOWED:
-                    self._keep_picture(place, index, after_kind(after), eight_bit(image))
+                    self._keep_picture(place, index, after_kind(after), to_uint8(image))
                 self.outputs.append(
                     {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
                 )
@@ -181,7 +180,7 @@ class Recorder(SupervisedPlugin):
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
         restored = template.outputs(self.benchmark.scenario.valid_stream[label])
-        values = [metrics.counted(metrics.psnr(_eight_bit(output), _eight_bit(clean))) for output, clean in restored]
+        values = [metrics.counted(metrics.psnr(_pixels(output), _pixels(clean))) for output, clean in restored]
         return float(np.mean(values)), "dB", len(values)
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
@@ -273,5 +272,5 @@ def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return digests
 
 
-def _eight_bit(image: Tensor) -> np.ndarray:
-    return eight_bit(image.permute(1, 2, 0).numpy())
+def _pixels(image: Tensor) -> np.ndarray:
+    return to_uint8(image.permute(1, 2, 0).numpy())

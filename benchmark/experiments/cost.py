@@ -9,7 +9,7 @@ from avalanche.core import SupervisedPlugin
 
 from benchmark.config import RunConfig
 from benchmark.core import clock, metrics
-from benchmark.data.degradations import eight_bit
+from benchmark.core.images import to_uint8
 from benchmark.engine.setup import choose_device, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
@@ -94,9 +94,9 @@ def _per_pixel(template: RestorationTemplate, experience: Any, psnr_alone: bool 
     restoring = clock.since(began)
     began = clock.now()
     for output, clean in outputs:
-        restored, true = output.permute(1, 2, 0).numpy(), eight_bit(clean.permute(1, 2, 0).numpy())
+        restored, true = output.permute(1, 2, 0).numpy(), to_uint8(clean.permute(1, 2, 0).numpy())
         if psnr_alone:
-            metrics.psnr(eight_bit(restored), true)
+            metrics.psnr(to_uint8(restored), true)
         else:
             metrics.measure(restored, true)
     return restoring / pixels, clock.since(began) / pixels

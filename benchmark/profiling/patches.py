@@ -19,7 +19,7 @@ from benchmark.data import cache, datasets
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.degradations import Degradation, make
 from benchmark.data.opening import open_rgb
-from benchmark.data.patches import PatchSource
+from benchmark.data.patches import DegradedPatches
 
 _SIDE = 1414
 """Side in pixels of the pictures, 2 megapixels as in DIV2K."""
@@ -142,7 +142,7 @@ def render(rows: list[Row], console: Console) -> None:
     console.print(table)
 
 
-def _pictures(folder: Path) -> tuple[Sequence[_Undecoded], cache.Images]:
+def _pictures(folder: Path) -> tuple[Sequence[_Undecoded], cache.CachedImages]:
     photographs = folder / "photographs"
     photographs.mkdir()
     for index in range(_PICTURES):
@@ -156,14 +156,14 @@ def _pictures(folder: Path) -> tuple[Sequence[_Undecoded], cache.Images]:
 def _measure(
     degradation: Degradation,
     decoding: Sequence[_Undecoded],
-    cached: cache.Images,
+    cached: cache.CachedImages,
     patch_size: int,
     batch_size: int,
     repeats: int,
     step_ms: float | None,
 ) -> Row:
-    slow = PatchSource(decoding, degradation, patch_size)  # type: ignore[arg-type]
-    fast = PatchSource(cached, degradation, patch_size)
+    slow = DegradedPatches(decoding, degradation, patch_size)  # type: ignore[arg-type]
+    fast = DegradedPatches(cached, degradation, patch_size)
     keys = itertools.count()
     for source in (slow, fast):
         _milliseconds(source, 1, keys)
@@ -180,7 +180,7 @@ def _measure(
     )
 
 
-def _milliseconds(source: PatchSource, patches: int, keys: "itertools.count[int]") -> float:
+def _milliseconds(source: DegradedPatches, patches: int, keys: "itertools.count[int]") -> float:
     start = clock.now()
     for _ in range(patches):
         source.draw(generator("profile", next(keys)))

@@ -20,11 +20,12 @@ from torch.utils.data import Dataset
 from benchmark.config import RunConfig
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data.degradations import Degradation, unit
+from benchmark.core.images import to_float
+from benchmark.data.degradations import Degradation
 from benchmark.data.patches import Patches, patches, test_pair
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
-from benchmark.streams.sources import Pictures
+from benchmark.streams.sources import Images
 
 Pair = tuple[Tensor, Tensor]
 KEPT = 2**24
@@ -37,8 +38,8 @@ class TrainingPatches(Dataset[Pair]):
     Index ``epoch * per_epoch + k`` is patch k of an epoch, at the address (``"train"``, seed, task, epoch, k).
     """
 
-    def __init__(self, source: Patches, seed: int, task: str, per_epoch: int, epochs: int) -> None:
-        self.source, self.seed, self.task = source, seed, task
+    def __init__(self, patches: Patches, seed: int, task: str, per_epoch: int, epochs: int) -> None:
+        self.patches, self.seed, self.task = patches, seed, task
         self.per_epoch, self.epochs = per_epoch, epochs
 
     def __len__(self) -> int:
@@ -46,7 +47,7 @@ class TrainingPatches(Dataset[Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         epoch, patch = divmod(index, self.per_epoch)
-        degraded, clean = self.source.draw(generator("train", self.seed, self.task, epoch, patch))
+        degraded, clean = self.patches.draw(generator("train", self.seed, self.task, epoch, patch))
         return torch.from_numpy(degraded), torch.from_numpy(clean)
 
 
@@ -73,17 +74,17 @@ class TestImages(Dataset[Pair]):
     """Whole images with a degradation that is fixed once per image, whatever the strategy, seed or machine.
 
     Args:
-        pictures: the clean images; where they have degraded partners, those are the inputs.
+        images: the clean images; where they have degraded partners, those are the inputs.
         degradation: makes the inputs of clean images.
         address: what names this set of inputs, such as the task.
     """
 
     __test__ = False  # for pytest: not a test class
 
-    def __init__(self, pictures: Pictures, degradation: Degradation, *address: str) -> None:
-        self.pictures, self.degradation, self.address = pictures, degradation, address
-        self.names = pictures.names
-        small = sum(image.shape[0] * image.shape[1] for image in pictures.clean) <= KEPT
+    def __init__(self, images: Images, degradation: Degradation, *address: str) -> None:
+        self.images, self.degradation, self.address = images, degradation, address
+        self.names = images.names
+        small = sum(image.shape[0] * image.shape[1] for image in images.clean) <= KEPT
         self._kept: dict[int, np.ndarray] | None = {} if small else None
 
     def __len__(self) -> int:
@@ -91,21 +92,21 @@ class TestImages(Dataset[Pair]):
 
     def degraded(self, index: int) -> np.ndarray:
         """One input, float32, height × width × 3; the same whenever it is asked for."""
-        if self.pictures.degraded is not None:
-            return unit(self.pictures.degraded[index])
+        if self.images.degraded is not None:
+            return to_float(self.images.degraded[index])
         if self._kept is not None and index in self._kept:
             return self._kept[index]
-        image, _ = test_pair(self.pictures.clean[index], self.degradation, *self.address, self.names[index])
+        image, _ = test_pair(self.images.clean[index], self.degradation, *self.address, self.names[index])
         if self._kept is not None:
             self._kept[index] = image
         return image
 
     def clean(self, index: int) -> np.ndarray:
         """What one input should become, uint8, height × width × 3."""
-        return self.pictures.clean[index]
+        return self.images.clean[index]
 
     def __getitem__(self, index: int) -> Pair:
-        return _tensor(self.degraded(index)), _tensor(unit(self.clean(index)))
+        return _tensor(self.degraded(index)), _tensor(to_float(self.clean(index)))
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,13 @@ def build(config: RunConfig) -> Benchmark:
     training = config.training
     per_epoch = training.updates_per_epoch * training.batch_size
     train, valid, test, images = [], [], [], []
-    for task, origins in zip(tasks, sources.find(tasks, config.data), strict=True):
-        learned, held_out = sources.training_pictures(origins, config.data)
-        images.append((origins.train, learned.bytes))
+    for task, source in zip(tasks, sources.find(tasks, config.data), strict=True):
+        learned, held_out = sources.training_images(source, config.data)
+        images.append((source.train, learned.bytes))
         drawn = patches(learned.clean, learned.degraded, task.degrade("train"), training.patch_size, learned.names)
         train.append(TrainingPatches(drawn, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))
-        tested = sources.test_pictures(origins, config.data)
+        tested = sources.test_images(source, config.data)
         _refuse_doubles(tested, task)
         test.append(TestImages(tested, task.degrade("test"), task.inputs))
     sides: dict[str, Sequence[TrainingPatches | TestImages]] = {"train": train, "valid": valid, "test": test}
@@ -182,9 +183,9 @@ def build(config: RunConfig) -> Benchmark:
     return Benchmark(tasks, scenario, train, test, images)
 
 
-def _refuse_doubles(pictures: Pictures, task: Task) -> None:
+def _refuse_doubles(images: Images, task: Task) -> None:
     """Results are known by the names of the test images; of two with one name, one would be lost."""
-    twice = sorted(name for name, times in Counter(pictures.names).items() if times > 1)
+    twice = sorted(name for name, times in Counter(images.names).items() if times > 1)
     if twice:
         raise UserError(
             f"Task '{task.name}' has several test images that are called {', '.join(map(repr, twice))}; a file's "

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmark.config import Data
 from benchmark.core.errors import UserError
+from benchmark.core.images import EMBEDDED, centre
 from benchmark.data import cache, datasets, digests, photographs
 from benchmark.data.checks import leaks, rules
 from benchmark.data.datasets import Dataset, Item
@@ -28,7 +29,6 @@ from benchmark.data.patches import patches
 from benchmark.data.photographs import Photograph, embedded
 from benchmark.streams.definition import Task
 
-EMBEDDED = "embedded"
 IN_MEMORY = 512 * 2**20
 """Bytes of decoded training images up to which they are kept in memory; larger datasets are cached on disk."""
 VALIDATION = 10
@@ -38,7 +38,7 @@ Side = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Named images, uint8, height × width × 3, RGB, with their degraded partners if they come in pairs."""
 
     names: tuple[str, ...]
@@ -53,12 +53,12 @@ class Pictures:
         """Decoded, height × width × 3 for every image and degraded partner; none is opened for that."""
         return sum(image.size for image in [*self.clean, *(self.degraded or [])])
 
-    def part(self, start: int, stop: int) -> "Pictures":
+    def part(self, start: int, stop: int) -> "Images":
         """The images from ``start`` up to ``stop``."""
         degraded = None if self.degraded is None else self.degraded[start:stop]
-        return Pictures(self.names[start:stop], self.clean[start:stop], degraded)
+        return Images(self.names[start:stop], self.clean[start:stop], degraded)
 
-    def centres(self, side: int | None) -> "Pictures":
+    def centres(self, side: int | None) -> "Images":
         """The images' centres, at most ``side`` pixels high and wide; the whole images for None."""
         if side is None:
             return self
@@ -70,21 +70,21 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Origins:
-    """The datasets of one task; None stands for the embedded photographs."""
+class Source:
+    """Where one task takes its images from: its datasets; None stands for the embedded photographs."""
 
     train: Dataset | None = None
     test: Dataset | None = None
 
 
-def find(tasks: Sequence[Task], data: Data) -> list[Origins]:
+def find(tasks: Sequence[Task], data: Data) -> list[Source]:
     """The datasets that each task takes its images from. No image is opened.
 
     Raises:
         UserError: a dataset is missing and nothing may stand in for it, or one cannot be used.
     """
     if data.source == EMBEDDED:
-        return [Origins() for _ in tasks]
+        return [Source() for _ in tasks]
     if data.root is None:
         raise UserError("data.source = datasets needs the folder that holds them: --data-root DIR.")
     survey = _survey(Path(data.root))
@@ -97,13 +97,13 @@ def find(tasks: Sequence[Task], data: Data) -> list[Origins]:
             sides[side] = _lookup(survey, name, side) if name else None
             if sides[side] is None and data.fallback != EMBEDDED:
                 missing.setdefault(name or "none named", []).append(f"{side} of {task.name}")
-        origins = Origins(**sides)
-        if origins.train is not None and origins.train == origins.test and not origins.train.split("test"):
+        source = Source(**sides)
+        if source.train is not None and source.train == source.test and not source.train.split("test"):
             raise UserError(
-                f"Task '{task.name}' would be tested on the images it is trained on: {origins.train.name} is not "
+                f"Task '{task.name}' would be tested on the images it is trained on: {source.train.name} is not "
                 "divided into a training and a test side. Put the images into subfolders train and test."
             )
-        found.append(origins)
+        found.append(source)
     if missing:
         wanted = "; ".join(f"{name} ({', '.join(sides)})" for name, sides in missing.items())
         there = ", ".join(f"{dataset.name} ({dataset.release})" for dataset in survey.datasets) or "nothing"
@@ -137,19 +137,19 @@ def prepare(
             cached; an image is too small for the patches.
     """
     found = find(tasks, data)
-    for origins in found:
-        if origins.train is not None and not _fits_memory(origins.train):
-            cache.prepare_shown(origins.train, _cache_folder(data), console)
-    for task, origins in zip(tasks, found, strict=True):
-        _examine(task, origins, data, patch_size)
-    tested = [one for dataset in {origins.test for origins in found} for one in _seen(dataset, "test", data)]
+    for source in found:
+        if source.train is not None and not _fits_memory(source.train):
+            cache.prepare_shown(source.train, _cache_folder(data), console)
+    for task, source in zip(tasks, found, strict=True):
+        _examine(task, source, data, patch_size)
+    tested = [one for dataset in {source.test for source in found} for one in _seen(dataset, "test", data)]
     return [
         {
-            "train": _told(origins.train, "train", data),
-            "test": _told(origins.test, "test", data),
-            "leaks": len({leak.train for leak in leaks.find(_seen(origins.train, "train", data), tested)}),
+            "train": _told(source.train, "train", data),
+            "test": _told(source.test, "test", data),
+            "leaks": len({leak.train for leak in leaks.find(_seen(source.train, "train", data), tested)}),
         }
-        for origins in found
+        for source in found
     ]
 
 
@@ -159,8 +159,8 @@ def refuse_changed(tasks: Sequence[Task], data: Data, told: Sequence[dict[str, A
     Raises:
         UserError: they have changed since.
     """
-    for task, origins, before in zip(tasks, find(tasks, data), told, strict=True):
-        sides: dict[Side, Dataset | None] = {"train": origins.train, "test": origins.test}
+    for task, source, before in zip(tasks, find(tasks, data), told, strict=True):
+        sides: dict[Side, Dataset | None] = {"train": source.train, "test": source.test}
         for side, dataset in sides.items():
             if _told(dataset, side, data) != before[side]:
                 name = EMBEDDED if dataset is None else f"{dataset.name} in {quoted(dataset.root)}"
@@ -170,40 +170,33 @@ def refuse_changed(tasks: Sequence[Task], data: Data, told: Sequence[dict[str, A
                 )
 
 
-def training_pictures(origins: Origins, data: Data) -> tuple[Pictures, Pictures]:
+def training_images(source: Source, data: Data) -> tuple[Images, Images]:
     """The images that a task is trained on, and those that are held out for validation.
 
     Raises:
         UserError: an image cannot be read or breaks a rule, or a large dataset was not cached.
     """
-    if origins.train is None:
+    if source.train is None:
         train, held = embedded("train"), embedded("validation")
         names = [photograph.name for photograph in train] + [f"dead_leaves_{i}" for i in range(data.dead_leaves)]
         images = [photograph.image for photograph in train] + [dead_leaves(i) for i in range(data.dead_leaves)]
-        return Pictures(tuple(names), images), _embedded_pictures(held).centres(data.validation_size)
-    everything = _trained(origins.train, data)
-    if problem := rules.training_side(origins.train, len(everything)):
+        return Images(tuple(names), images), _embedded_images(held).centres(data.validation_size)
+    everything = _trained(source.train, data)
+    if problem := rules.training_side(source.train, len(everything)):
         raise UserError(problem)
     kept = len(everything) - max(1, min(VALIDATION, len(everything) // 10))
     return everything.part(0, kept), everything.part(kept, len(everything)).centres(data.validation_size)
 
 
-def test_pictures(origins: Origins, data: Data) -> Pictures:
+def test_images(source: Source, data: Data) -> Images:
     """The images that a task is tested on.
 
     Raises:
         UserError: an image cannot be read or breaks a rule.
     """
-    if origins.test is None:
-        return _embedded_pictures(embedded("test")).centres(data.test_size)
-    return _tested(origins.test, data).centres(data.test_size)
-
-
-def centre(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image, at most ``side`` pixels high and wide."""
-    height, width = image.shape[:2]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    return image[top : top + side, left : left + side]
+    if source.test is None:
+        return _embedded_images(embedded("test")).centres(data.test_size)
+    return _tested(source.test, data).centres(data.test_size)
 
 
 @lru_cache(maxsize=8)
@@ -229,28 +222,28 @@ def _fits_memory(dataset: Dataset) -> bool:
     return sum(width * height * 3 for width, height in sizes) * (1 + dataset.paired) <= IN_MEMORY
 
 
-def _examine(task: Task, origins: Origins, data: Data, patch_size: int | None) -> None:
+def _examine(task: Task, source: Source, data: Data, patch_size: int | None) -> None:
     """Refuse images that break a rule, before anything is trained on them."""
-    sides = [(origins.train, lambda one: _trained(one, data)), (origins.test, lambda one: _tested(one, data))]
+    sides = [(source.train, lambda one: _trained(one, data)), (source.test, lambda one: _tested(one, data))]
     for dataset, opened in sides:
         if dataset is None:
             continue
-        pictures = opened(dataset)
-        if dataset.family == "rain100l" and pictures.degraded is not None:
-            pairs = zip(pictures.clean, pictures.degraded, strict=True)
+        images = opened(dataset)
+        if dataset.family == "rain100l" and images.degraded is not None:
+            pairs = zip(images.clean, images.degraded, strict=True)
             if problem := rules.exchanged(dataset, [rules.brighter(*pair) for pair in pairs]):
                 raise UserError(problem)
     few = data.model_copy(update={"dead_leaves": min(1, data.dead_leaves)})  # which are all of one size
-    learned, _ = training_pictures(origins, few)
+    learned, _ = training_images(source, few)
     if patch_size is not None:
         patches(learned.clean, learned.degraded, task.degrade("train"), patch_size, learned.names)
 
 
-def _trained(dataset: Dataset, data: Data) -> Pictures:
+def _trained(dataset: Dataset, data: Data) -> Images:
     return _all_training(dataset, _cache_folder(data), _content(dataset, "train", data))
 
 
-def _tested(dataset: Dataset, data: Data) -> Pictures:
+def _tested(dataset: Dataset, data: Data) -> Images:
     return _decoded(dataset, "test", _content(dataset, "test", data))
 
 
@@ -262,21 +255,21 @@ def _seen(dataset: Dataset | None, side: Side, data: Data) -> list[leaks.Fingerp
 
 
 @lru_cache(maxsize=4)
-def _all_training(dataset: Dataset, folder: Path, content: str) -> Pictures:
+def _all_training(dataset: Dataset, folder: Path, content: str) -> Images:
     items = cache.cached_items(dataset)
     if _fits_memory(dataset):
         return _decoded(dataset, "train", content)
     degraded = cache.load(dataset, folder, "degraded") if dataset.paired else None
-    pictures = Pictures(tuple(item.name for item in items), cache.load(dataset, folder), degraded)
+    images = Images(tuple(item.name for item in items), cache.load(dataset, folder), degraded)
     partners = degraded or [None] * len(items)
-    problems = [rules.problem(*one) for one in zip(items, pictures.clean, partners, strict=True)]
+    problems = [rules.problem(*one) for one in zip(items, images.clean, partners, strict=True)]
     if any(problems):
         raise dataset.refused(list(filter(None, problems)))
-    return pictures
+    return images
 
 
 @lru_cache(maxsize=8)
-def _decoded(dataset: Dataset, side: Side, content: str) -> Pictures:
+def _decoded(dataset: Dataset, side: Side, content: str) -> Images:
     items = _items(dataset, side)
     clean, partners, problems = [], [], []
     for item in items:
@@ -292,7 +285,7 @@ def _decoded(dataset: Dataset, side: Side, content: str) -> Pictures:
         partners += both[1:]
     if problems:
         raise dataset.refused(problems)
-    return Pictures(tuple(item.name for item in items), clean, partners or None)
+    return Images(tuple(item.name for item in items), clean, partners or None)
 
 
 @lru_cache(maxsize=16)
@@ -300,8 +293,8 @@ def _fingerprints(dataset: Dataset | None, side: Side, data: Data, content: str)
     """Of the clean images; the embedded photographs are known to stand on one side only."""
     if dataset is None:
         return []
-    pictures = _tested(dataset, data) if side == "test" else _trained(dataset, data)
-    return [leaks.fingerprint(image) for image in pictures.clean]
+    images = _tested(dataset, data) if side == "test" else _trained(dataset, data)
+    return [leaks.fingerprint(image) for image in images.clean]
 
 
 def _content(dataset: Dataset | None, side: Side, data: Data) -> str:
@@ -330,7 +323,7 @@ def _cache_folder(data: Data) -> Path:
     return Path(data.cache) if data.cache else Path(data.root or ".") / cache.FOLDER
 
 
-def _embedded_pictures(photographs: Sequence[Photograph]) -> Pictures:
-    return Pictures(
+def _embedded_images(photographs: Sequence[Photograph]) -> Images:
+    return Images(
         tuple(photograph.name for photograph in photographs), [photograph.image for photograph in photographs]
     )

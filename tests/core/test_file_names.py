@@ -19,7 +19,7 @@ from benchmark.core.runs.writing import write_table
 from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.build import build
-from benchmark.streams.sources import Pictures
+from benchmark.streams.sources import Images
 from reports.groups import collect
 
 NAMES = [
@@ -127,7 +127,7 @@ def strips(page: str) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
 def test_two_test_images_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     (config,) = plan("finetune", "four_tasks", "smoke", "0", "derain", None, None, [])
     image = np.zeros((40, 40, 3), np.uint8)
-    monkeypatch.setattr(sources, "test_pictures", lambda *_: Pictures(("oak", "elm", "oak"), [image] * 3))
+    monkeypatch.setattr(sources, "test_images", lambda *_: Images(("oak", "elm", "oak"), [image] * 3))
     with pytest.raises(UserError, match="'derain' has several test images that are called 'oak'"):
         build(config)
 

@@ -5,7 +5,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmark.core.addresses import generator
-from benchmark.core.metrics import backward_transfer, forgetting, forward_transfer, luma, measure, psnr, ssim, to_uint8
+from benchmark.core.images import to_uint8
+from benchmark.core.metrics import backward_transfer, forgetting, forward_transfer, luma, measure, psnr, ssim
 from benchmark.data.photographs import embedded
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}

@@ -14,7 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.data import cache
 from benchmark.data.datasets import find
 from benchmark.data.degradations import make
-from benchmark.data.patches import PatchSource
+from benchmark.data.patches import DegradedPatches
 from benchmark.data.pictures import Whole
 from benchmark.profiling import patches
 
@@ -91,7 +91,7 @@ class TestContents:
         dataset = dataset_in(root)
         cache.prepare(dataset, folder)
         sources = (
-            PatchSource(images, make("jpeg", {"quality": [10, 70]}), 32)
+            DegradedPatches(images, make("jpeg", {"quality": [10, 70]}), 32)
             for images in ([item.clean.read().pixels for item in dataset.split("train")], cache.load(dataset, folder))
         )
         files, cached = ([source.draw(generator("patch", key)) for key in range(20)] for source in sources)

@@ -5,20 +5,11 @@ import pytest
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
+from benchmark.core.images import to_float, to_uint8
 from benchmark.data import patches, photographs
 from benchmark.data.dead_leaves import dead_leaves, radii
-from benchmark.data.degradations import (
-    CONTEXT,
-    JPEG,
-    Degradation,
-    GaussianBlur,
-    GaussianNoise,
-    Rain,
-    eight_bit,
-    make,
-    unit,
-)
-from benchmark.data.patches import PairSource, PatchSource, Squares
+from benchmark.data.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, make
+from benchmark.data.patches import DegradedPatches, PairedPatches, Squares
 from benchmark.data.photographs import embedded
 
 SPLITS = ("train", "validation", "test")
@@ -134,14 +125,14 @@ def ramp() -> np.ndarray:
 
 class TestPatchSource:
     def test_draws_channels_first_in_float32(self):
-        source = PatchSource([photograph.image for photograph in embedded("train")], GaussianNoise(), 40)
+        source = DegradedPatches([photograph.image for photograph in embedded("train")], GaussianNoise(), 40)
         for patch in source.draw(generator("shape")):
             assert patch.shape == (3, 40, 40)
             assert patch.dtype == np.float32
             assert patch.flags.c_contiguous
 
     def test_draws_by_address_do_not_depend_on_their_order(self):
-        source = PatchSource([photograph.image for photograph in embedded("train")], Rain(), 32)
+        source = DegradedPatches([photograph.image for photograph in embedded("train")], Rain(), 32)
         forwards = [source.draw(generator("order", key)) for key in range(6)]
         backwards = [source.draw(generator("order", key)) for key in reversed(range(6))][::-1]
         assert np.array_equal(forwards, backwards)
@@ -149,13 +140,13 @@ class TestPatchSource:
 
     def test_images_are_chosen_by_area(self):
         small, large = np.zeros((80, 80, 3), np.uint8), np.ones((160, 120, 3), np.uint8)
-        source = PatchSource([small, large], GaussianNoise(), 32)
+        source = DegradedPatches([small, large], GaussianNoise(), 32)
         chosen = [source.draw(generator("area", key))[1].max() > 0 for key in range(600)]
         assert np.mean(chosen) == pytest.approx(0.75, abs=0.06)
 
     def test_all_eight_orientations_occur(self, ramp):
         """Seen by how the row and column number change along the patch."""
-        source = PatchSource([ramp], GaussianNoise(std=0), 8)
+        source = DegradedPatches([ramp], GaussianNoise(std=0), 8)
         seen = set()
         for key in range(200):
             clean = np.rint(source.draw(generator("turn", key))[1] * 255).astype(int)
@@ -172,7 +163,7 @@ class TestPatchSource:
     @pytest.mark.parametrize("size", [16, 48, 50])
     def test_the_cut_has_all_phases_of_the_jpeg_grid_and_enough_surroundings(self, ramp, size):
         _seen.clear()
-        source = PatchSource([ramp], Recorder(), size)
+        source = DegradedPatches([ramp], Recorder(), size)
         cuts = []
         for key in range(400):
             _, clean = source.draw(generator("cut", key))
@@ -187,7 +178,7 @@ class TestPatchSource:
 
     def test_jpeg_patches_show_block_edges_at_every_phase(self):
         """The largest jumps between neighbouring columns are at the block edges, eight pixels apart."""
-        source = PatchSource([embedded("test")[0].image], JPEG(quality=5), 48)
+        source = DegradedPatches([embedded("test")[0].image], JPEG(quality=5), 48)
         phases = []
         for key in range(120):
             degraded, _ = source.draw(generator("phase", key))
@@ -199,9 +190,9 @@ class TestPatchSource:
     @pytest.mark.parametrize("size", [48, 50])
     def test_a_patch_is_what_degrading_the_whole_photograph_gives(self, degradation, size):
         """For regions that start on the photograph's own JPEG grid; the pixels, cut with the least surroundings."""
-        image = unit(embedded("test")[1].image)
+        image = to_float(embedded("test")[1].image)
         whole = degradation(image, generator("unused"))
-        side = PatchSource([embedded("test")[1].image], degradation, size).region
+        side = DegradedPatches([embedded("test")[1].image], degradation, size).region
         for top, left in [(64, 96), (160, 32), (304, 512)]:
             region = degradation(image[top : top + side, left : left + side], generator("unused"))
             for cut in (CONTEXT // 2, 3 * CONTEXT // 2 - 1):
@@ -212,8 +203,8 @@ class TestPatchSource:
         """Repeats the draw of a deterministic degradation by hand."""
         image = embedded("test")[2].image
         _seen.clear()
-        _, clean = PatchSource([image], Recorder(), 48).draw(generator("same"))
-        degraded, also_clean = PatchSource([image], JPEG(quality=20), 48).draw(generator("same"))
+        _, clean = DegradedPatches([image], Recorder(), 48).draw(generator("same"))
+        degraded, also_clean = DegradedPatches([image], JPEG(quality=20), 48).draw(generator("same"))
         assert np.array_equal(clean, also_clean)
         region = JPEG(quality=20)(_seen[-1], generator("unused")).transpose(2, 0, 1)
         matches = [
@@ -228,30 +219,30 @@ class TestPatchSource:
 
     def test_too_small_an_image_is_named_with_what_it_needs(self):
         enough, small = np.zeros((80, 80, 3), np.uint8), np.zeros((79, 300, 3), np.uint8)
-        PatchSource([enough], GaussianNoise(), 48)
+        DegradedPatches([enough], GaussianNoise(), 48)
         with pytest.raises(UserError, match=r"Image 1 is 300×79.*80×80"):
-            PatchSource([enough, small], GaussianNoise(), 48)
+            DegradedPatches([enough, small], GaussianNoise(), 48)
 
     def test_a_named_image_is_named(self):
         with pytest.raises(UserError, match=r"Image 'tiny.png' is 20×20"):
-            PatchSource([np.zeros((20, 20, 3), np.uint8)], GaussianNoise(), 48, ["tiny.png"])
+            DegradedPatches([np.zeros((20, 20, 3), np.uint8)], GaussianNoise(), 48, ["tiny.png"])
 
     def test_a_blend_gets_the_surroundings_of_all_its_steps(self, ramp):
         """A patch equals that part of the whole degraded region that its steps would give in the whole photograph."""
         blend = make("blend", {"steps": [{"blur": {"std": 3}}, {"jpeg": {"quality": 20}}]})
-        source = PatchSource([embedded("test")[0].image], blend, 48)
+        source = DegradedPatches([embedded("test")[0].image], blend, 48)
         assert source.region >= 48 + 2 * blend.context == 48 + 4 * CONTEXT
-        place = PatchSource([ramp], make("blend", {"steps": [{"noise": {"std": 0}}] * 2}), 16)
+        place = DegradedPatches([ramp], make("blend", {"steps": [{"noise": {"std": 0}}] * 2}), 16)
         _, cut = Squares([ramp], place.region, "squares").draw(generator("same"))
         _, clean = place.draw(generator("same"))
-        region = unit(cut(ramp))
+        region = to_float(cut(ramp))
         top, left = np.argwhere((region[:, :, :2] == clean[:2, 0, 0]).all(axis=2))[0]
         assert min(top, left) >= 2 * CONTEXT - 8
         assert max(top, left) + 16 <= place.region - 2 * CONTEXT + 8
 
     def test_no_image_is_an_error(self):
         with pytest.raises(UserError, match="no images"):
-            PatchSource([], GaussianNoise(), 48)
+            DegradedPatches([], GaussianNoise(), 48)
 
 
 class TestTestPair:
@@ -267,26 +258,26 @@ class TestTestPair:
     def test_training_noise_is_never_test_noise(self):
         image = embedded("test")[0].image
         degraded, _ = patches.test_pair(image, GaussianNoise(), "a")
-        assert not np.array_equal(degraded, GaussianNoise()(unit(image), generator("a")))
+        assert not np.array_equal(degraded, GaussianNoise()(to_float(image), generator("a")))
 
     def test_eight_bit_and_unit_are_inverse(self):
         image = embedded("test")[0].image
-        assert np.array_equal(eight_bit(unit(image)), image)
+        assert np.array_equal(to_uint8(to_float(image)), image)
 
 
 class TestPairSource:
     def test_draws_the_same_square_of_both(self, ramp):
-        source = PairSource([ramp + np.uint8(3)], [ramp], 32)
+        source = PairedPatches([ramp + np.uint8(3)], [ramp], 32)
         for key in range(20):
             degraded, clean = source.draw(generator("pair", key))
             assert degraded.shape == clean.shape == (3, 32, 32)
             assert degraded.dtype == clean.dtype == np.float32
-            assert (eight_bit(degraded) == eight_bit(clean) + np.uint8(3)).all()
+            assert (to_uint8(degraded) == to_uint8(clean) + np.uint8(3)).all()
 
     def test_partners_are_not_mixed_up(self):
         clean = [np.full((40, 40, 3), level, np.uint8) for level in (10, 60, 110)]
         degraded = [image + np.uint8(1) for image in clean]
-        source = PairSource(degraded, clean, 32)
+        source = PairedPatches(degraded, clean, 32)
         pairs = [source.draw(generator("pair", key)) for key in range(30)]
         assert {int(np.rint(255 * clean.max())) for _, clean in pairs} == {10, 60, 110}
         assert all(np.allclose(255 * (degraded - clean), 1, atol=1e-4) for degraded, clean in pairs)

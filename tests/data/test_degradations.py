@@ -8,6 +8,7 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
+from benchmark.core.images import to_float
 from benchmark.data.degradations import (
     CONTEXT,
     DEGRADATIONS,
@@ -21,7 +22,6 @@ from benchmark.data.degradations import (
     make,
     to_linear,
     to_srgb,
-    unit,
 )
 from benchmark.data.photographs import embedded
 
@@ -32,7 +32,7 @@ EACH: list[Degradation] = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur
 
 @pytest.fixture(scope="module")
 def china() -> np.ndarray:
-    return unit(embedded("test")[1].image)
+    return to_float(embedded("test")[1].image)
 
 
 @pytest.mark.parametrize("degradation", EACH, ids=lambda degradation: degradation.name)
@@ -298,7 +298,7 @@ class TestMake:
 def test_inputs_made_from_cbsd68_have_the_known_psnr(degradation, decibels):
     found = []
     for path in sorted(CBSD68.glob("*.png")):
-        clean = unit(np.asarray(Image.open(path).convert("RGB")))
+        clean = to_float(np.asarray(Image.open(path).convert("RGB")))
         found.append(-10 * np.log10(np.mean((degradation(clean, generator(path.name)) - clean) ** 2)))
     assert len(found) == 68
     assert np.mean(found) == pytest.approx(decibels, abs=0.05)

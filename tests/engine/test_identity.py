@@ -83,9 +83,9 @@ def test_other_pixels_of_either_side_are_other_data(root: Path, place: str) -> N
 def test_a_changed_picture_is_read_again_in_the_same_process(root: Path) -> None:
     data = Data(source="datasets", root=str(root))
     (origins,) = sources.find([MINE], data)
-    sources.test_pictures(origins, data)
+    sources.test_images(origins, data)
     replace(root / "snow/test/target/0.bmp", picture("new", SIZE))
-    assert np.array_equal(sources.test_pictures(origins, data).clean[0], picture("new", SIZE))
+    assert np.array_equal(sources.test_images(origins, data).clean[0], picture("new", SIZE))
 
 
 def test_arrays_are_read_again_though_they_claim_to_be_as_old(tmp_path: Path) -> None:

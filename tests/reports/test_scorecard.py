@@ -17,7 +17,7 @@ from benchmark.experiments import paper
 from reports.paper import claims, scorecard
 from reports.paper.claims import FAILS, HOLDS, UNMEASURED, judge
 from reports.paper.evidence import NOISE_LEVELS, Evidence
-from reports.results import Images, Result, Source
+from reports.results import ImageSet, Result, Source
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "cmc": {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"},
@@ -80,7 +80,7 @@ def made(
         changed=changed,
         costs={},
         protocols=(PROTOCOL,),
-        sources=(Source(Images(), Images()),) * tasks,
+        sources=(Source(ImageSet(), ImageSet()),) * tasks,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.finetune import Finetune
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.data.degradations import unit
+from benchmark.core.images import to_float
 from benchmark.engine.checkpoints import load_checkpoint, save_checkpoint
 from benchmark.engine.ledger import storage
 from benchmark.planning import plan
@@ -73,7 +73,7 @@ def test_patches_of_every_task_come_back_to_the_bit() -> None:
 
 
 def test_all_256_levels_of_a_clean_patch_are_exact() -> None:
-    levels = torch.from_numpy(unit(np.arange(256, dtype=np.uint8))).reshape(1, 16, 16)
+    levels = torch.from_numpy(to_float(np.arange(256, dtype=np.uint8))).reshape(1, 16, 16)
     store = StoredPatches(1)
     store.add(0, [(levels, levels)])
     assert torch.equal(store.draw(1, generator("any"))[1][0], levels)

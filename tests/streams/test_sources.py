@@ -93,10 +93,10 @@ def test_pairs_bring_their_own_inputs_and_clean_images_are_degraded(root: Path) 
 
 def test_the_last_tenth_of_the_training_images_is_held_out(root: Path) -> None:
     (rain, noise) = sources.find([Task.model_validate(task) for task in run_config(disk(root)).tasks], disk(root))
-    train, held = sources.training_pictures(rain, disk(root))
+    train, held = sources.training_images(rain, disk(root))
     assert (len(train), len(held)) == (18, 2)
     assert not set(train.names) & set(held.names)
-    train, held = sources.training_pictures(noise, disk(root, validation_size=64))
+    train, held = sources.training_images(noise, disk(root, validation_size=64))
     assert (len(train), len(held)) == (11, 1)
     assert held.clean[0].shape == (64, 64, 3)
 

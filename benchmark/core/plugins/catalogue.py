@@ -2,7 +2,7 @@
 
 What is built in stands in a table that names where each class is, so that listing imports none of them. Installed
 packages announce theirs under an entry-point group; they are listed without being imported, too. And plugins
-(:mod:`benchmark.core.plugins.source`) are imported when they are named.
+(:mod:`benchmark.core.plugins.plugin`) are imported when they are named.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.core.plugins.source import Plugin
+from benchmark.core.plugins.plugin import Plugin
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Entry:
         summary: for lists.
         origin: empty for what is built in; else the package and its version, or the file or module and a hash of its
             content and of what it imports.
-        source: of a plugin, what imports it again: the file or module.
+        imports: of a plugin, what imports it again: the file or module.
         rivals: of what is installed, the packages that announce another of this name.
     """
 
     target: str
     summary: str
     origin: str = ""
-    source: str = ""
+    imports: str = ""
     rivals: tuple[str, ...] = ()
 
 
@@ -111,7 +111,7 @@ class Catalogue(Generic[E]):
             summary = (kind.__doc__ or "").strip().partition("\n")[0]
             fields = {field: value(kind) for field, value in more.items()}
             target = f"{plugin.module.__name__}:{attribute}"
-            entries[name] = self.entry(target, summary, origin=plugin.origin, source=plugin.source, **fields)
+            entries[name] = self.entry(target, summary, origin=plugin.origin, imports=plugin.imports, **fields)
         return entries
 
     def load(self, name: str) -> Any:
@@ -168,7 +168,7 @@ class Catalogue(Generic[E]):
             taken = self.reserved[name]
         elif name in self.plugins:
             other = self.plugins[name]
-            taken = "" if other.source == entry.source else f"a {self.kind} of the plugin {other.source}"
+            taken = "" if other.imports == entry.imports else f"a {self.kind} of the plugin {other.imports}"
         elif name in (installed := self._installed()) and installed[name].target != entry.target:
             taken = f"a {self.kind} of {installed[name].origin} ({installed[name].target})"
         if taken:

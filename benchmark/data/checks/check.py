@@ -14,7 +14,8 @@ from rich.progress import Progress
 
 from benchmark.core import metrics
 from benchmark.core.errors import UserError
-from benchmark.core.metrics import luma, psnr, to_uint8
+from benchmark.core.images import to_uint8
+from benchmark.core.metrics import luma, psnr
 from benchmark.core.printing import progress
 from benchmark.data import datasets
 from benchmark.data.checks import leaks, rules

@@ -20,13 +20,13 @@ class Plugin:
 
     Args:
         module: what was imported.
-        source: what imports it again from anywhere: the absolute path of a file, or the name of a module.
+        imports: what imports it again from anywhere: the absolute path of a file, or the name of a module.
         origin: the file's or module's name, and a hash of its content and of what it imports.
         said: the words it was given by, for errors.
     """
 
     module: ModuleType
-    source: str
+    imports: str
     origin: str
     said: str
 
@@ -40,23 +40,23 @@ class Plugin:
         return [(attribute, kind) for kind, attribute in reversed(found.items())]
 
 
-def read(source: str) -> Plugin:
+def read(given: str) -> Plugin:
     """Import a Python file (ending in .py) or a module. A file is imported again each time it is given.
 
     Raises:
         UserError: there is no such file, or it cannot be imported.
     """
-    is_file = source.endswith(".py")
-    path = as_path(source) if is_file else Path()
+    is_file = given.endswith(".py")
+    path = as_path(given) if is_file else Path()
     if is_file and not path.is_file():
-        raise UserError(f"--plugin {source}: there is no such file.")
+        raise UserError(f"--plugin {given}: there is no such file.")
     try:
-        module = _import_file(path) if is_file else import_module(source)
+        module = _import_file(path) if is_file else import_module(given)
     except (Exception, SystemExit) as error:
-        raise UserError(f"--plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UserError(f"--plugin {given} cannot be imported: {type(error).__name__}: {error}") from error
     digest = content(module.__name__, Path(getattr(module, "__file__", None) or ""))
-    again, name = (str(path.resolve()), path.name) if is_file else (source, source)
-    return Plugin(module, again, f"{name}#{digest}", f"--plugin {source}")
+    again, name = (str(path.resolve()), path.name) if is_file else (given, given)
+    return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
 
 def _import_file(path: Path) -> ModuleType:
