@@ -8,7 +8,11 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import to_float, to_uint8
 from benchmark.data import patches, photographs
 from benchmark.data.dead_leaves import dead_leaves, radii
-from benchmark.data.degradations import CONTEXT, JPEG, Degradation, GaussianBlur, GaussianNoise, Rain, make
+from benchmark.data.degradations import CONTEXT, Degradation, make
+from benchmark.data.degradations.blur import GaussianBlur
+from benchmark.data.degradations.jpeg import JPEG
+from benchmark.data.degradations.noise import GaussianNoise
+from benchmark.data.degradations.rain import Rain
 from benchmark.data.patches import DegradedPatches, PairedPatches, Squares
 from benchmark.data.photographs import embedded
 

@@ -9,20 +9,12 @@ from scipy.ndimage import convolve, gaussian_filter
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.core.images import to_float
-from benchmark.data.degradations import (
-    CONTEXT,
-    DEGRADATIONS,
-    JPEG,
-    CameraNoise,
-    Degradation,
-    GaussianBlur,
-    GaussianNoise,
-    Rain,
-    _splat,
-    make,
-    to_linear,
-    to_srgb,
-)
+from benchmark.data.degradations import CONTEXT, DEGRADATIONS, Degradation, make
+from benchmark.data.degradations.blur import GaussianBlur
+from benchmark.data.degradations.camera_noise import CameraNoise, to_linear, to_srgb
+from benchmark.data.degradations.jpeg import JPEG
+from benchmark.data.degradations.noise import GaussianNoise
+from benchmark.data.degradations.rain import Rain, _splat
 from benchmark.data.photographs import embedded
 
 CBSD68 = Path(__file__).resolve().parents[3] / "shared" / "data" / "CBSD68"

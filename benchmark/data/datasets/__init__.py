@@ -1,29 +1,22 @@
 """Datasets on disk: found under a root by how their files are arranged.
 
-Each module knows one family and draws its folder trees. A family is a function that looks at one folder and returns the
+Each module knows one family and draws its folder trees. Its function ``find`` looks at one folder and returns the
 dataset whose files stand there, or None. The folders are visited from the root down; what one family has taken, the
 next ones do not see, so the two that accept any folder come last.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.data.datasets import bsd68, div2k, folders, rain100l, sidd
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder, Split, scan
 from benchmark.data.names import folded
 from benchmark.data.opening import quoted
 
-FAMILIES: tuple[Callable[[Folder], Dataset | None], ...] = (
-    div2k.find,
-    bsd68.find,
-    sidd.find,
-    rain100l.find,
-    folders.find_pairs,
-    folders.find_clean,
-)
+FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
+"""The modules here that each know a family, in the order in which they are asked."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ def find(root: Path) -> Survey:
 def _visit(folder: Folder) -> list[Dataset]:
     found = []
     for family in FAMILIES:
-        dataset = family(folder)
+        dataset = import_module(f"{__name__}.{family}").find(folder)
         if dataset is not None:
             found.append(dataset)
             folder = folder.without(dataset.files, dataset.folders)

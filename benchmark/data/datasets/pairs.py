@@ -1,12 +1,12 @@
-"""A folder of one's own: of clean images, or of pairs.
+"""A folder of one's own with pairs.
 
 Accepted, under any folder, alone or below ``train`` and ``test``::
 
-    holidays/                  my_noise/
-        IMG 1.jpg                  input/        (or lq, noisy, degraded, rain, rainy, blur, blurry, hazy, low)
-        IMG 2.jpg …                    a.png …
-                                   target/       (or gt, hq, clean, sharp, norain, clear, high, groundtruth)
-                                       a.png …
+    my_noise/
+        input/        (or lq, noisy, degraded, rain, rainy, blur, blurry, hazy, low)
+            a.png …
+        target/       (or gt, hq, clean, sharp, norain, clear, high, groundtruth)
+            a.png …
 
 Pairs have equal names on both sides; the endings may differ. A folder is named after itself. Without ``train`` or
 ``test`` in a folder's name its images are undivided: they may be used for either side, and the user decides.
@@ -24,7 +24,7 @@ CLEAN = ("target", "gt", "hq", "clean", "sharp", "norain", "clear", "high", "gro
 _SIDES = {"train", "test", "val", "valid", "validation"}
 
 
-def find_pairs(folder: Folder) -> Dataset | None:
+def find(folder: Folder) -> Dataset | None:
     """The pairs that stand in two subfolders of this folder."""
     degraded, clean = folder.folder(*DEGRADED), folder.folder(*CLEAN)
     if degraded is None or clean is None or not (degraded.images or clean.images):
@@ -35,39 +35,13 @@ def find_pairs(folder: Folder) -> Dataset | None:
     items = tuple(Item(name, folder.split, Whole(clean), Whole(rough)) for name, (clean, rough) in pairs.items())
     return Dataset(
         family="pairs",
-        name=_name(folder),
+        name=own_name(folder),
         noun="pair",
         layout=f"{degraded.path.name}/ and {clean.path.name}/",
         root=folder.path,
         items=items,
         problems=(*twice_clean, *twice_degraded, *alone),
         folders=frozenset({degraded.path, clean.path}),
-    )
-
-
-def find_clean(folder: Folder) -> Dataset | None:
-    """The clean images that stand in this folder."""
-    if not folder.images:
-        return None
-    items = tuple(Item(path.name, folder.split, Whole(path)) for path in folder.images)
-    return Dataset(
-        family="clean",
-        name=_name(folder),
-        noun="image",
-        layout="one folder of clean images",
-        root=folder.path,
-        items=items,
-        problems=_without_partner(folder),
-        files=frozenset(folder.images),
-    )
-
-
-def _without_partner(folder: Folder) -> tuple[str, ...]:
-    if folder.parts[-1] not in DEGRADED:
-        return ()
-    return (
-        f"{quoted(folder.path)} is named like the degraded side of pairs, and no folder of clean images, such as "
-        "'target', stands beside it. Add that one, or rename this one if its images are clean.",
     )
 
 
@@ -82,7 +56,7 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
     names = " and ".join(quoted(child.path) for child in folder.folders)
     return Dataset(
         family="pairs",
-        name=_name(folder),
+        name=own_name(folder),
         noun="pair",
         layout="two folders with equal names",
         root=folder.path,
@@ -92,6 +66,7 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
     )
 
 
-def _name(folder: Folder) -> str:
+def own_name(folder: Folder) -> str:
+    """The name of a folder; that of the one above it where it is named after a side."""
     parts = reversed(folder.path.resolve().parts)
     return next((part for part in parts if part.lower() not in _SIDES), folder.path.name)

@@ -1,0 +1,37 @@
+"""Gaussian blur."""
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from benchmark.data.degradations.base import CONTEXT, Degradation, Real, between, draw, register
+
+
+@register
+class GaussianBlur(Degradation):
+    """Convolution with a Gaussian cut off to a square; at the border the image is mirrored about its edge pixels."""
+
+    name: ClassVar[str] = "blur"
+    size: int = Field(15, ge=1, le=CONTEXT + 1, description="side of the square kernel in pixels, odd, at most 17")
+    std: Annotated[Real, between(0.01, 100)] = Field(description="standard deviation of the Gaussian in pixels")
+
+    @field_validator("size")
+    @classmethod
+    def _odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError("an odd number is accepted, so that the kernel has a middle pixel")
+        return size
+
+    def kernel(self, std: float) -> np.ndarray:
+        """The 1-D kernel, float64, ``size`` long, with sum one; its outer product with itself is the 2-D kernel."""
+        distance = np.arange(self.size) - self.size // 2
+        weights = np.exp(-0.5 * (distance / std) ** 2)
+        return weights / weights.sum()
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Blur along the columns, then along the rows."""
+        from scipy.ndimage import correlate1d
+
+        kernel = self.kernel(draw(self.std, rng))
+        return correlate1d(correlate1d(image, kernel, axis=0, mode="mirror"), kernel, axis=1, mode="mirror")
