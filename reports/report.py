@@ -16,17 +16,18 @@ from reports.paper import contents, scorecard
 from reports.paper.claims import UNMEASURED, judge
 from reports.paper.evidence import gather
 from reports.paper.tables.printed import as_printed
-from reports.tables import comparison, costs, runs, unfinished
+from reports.tables import comparison, costs, runs, summary, unfinished
 
 CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
+    summary.item,
     comparison.item,
+    unfinished.item,
     matrix.item,
     transfer.item,
     forgetting.item,
     curves.item,
     pareto.item,
     costs.item,
-    unfinished.item,
 )
 """What a report holds of every group, in the order in which a page shows it. A table or figure is one file with a
 function of a group, and one line here."""

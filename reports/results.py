@@ -19,6 +19,9 @@ from strategies.traits import WORDS, Traits
 
 Array = npt.NDArray[np.float64]
 
+SMOKE = "smoke"
+"""The preset that trains just long enough to show that everything runs; its figures mean nothing."""
+
 
 PEAKS = ("peak_memory",)
 """Quantities of the ledger whose largest value over the tasks counts, not the last."""
@@ -133,6 +136,16 @@ class Result:
     def mean_psnr(self) -> float:
         """The mean of the final PSNR over the tasks, in dB; nan while a task is missing."""
         return float(self.final_psnr.mean())
+
+    @property
+    def gain(self) -> Array:
+        """(T,) dB, the final PSNR over the degraded input."""
+        return self.final_psnr - self.input_psnr
+
+    @property
+    def mean_gain(self) -> float:
+        """The mean of the gain over the tasks, in dB."""
+        return float(self.gain.mean())
 
     @property
     def change(self) -> Array:

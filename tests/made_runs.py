@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmark.core.runs.directory import Run
+from benchmark.core.runs.directory import Run, after_kind
 from benchmark.core.runs.schemas import CURVES, LEDGER, METRICS, OUTPUTS
 from benchmark.core.runs.writing import write_table
 
@@ -149,13 +149,20 @@ def _ledger(order: list[str], done: int) -> list[dict[str, Any]]:
 
 
 def _pictures(run: Run, order: list[str], noise: float) -> None:
-    """Pictures of 48×40 pixels: stripes, and noise of some standard deviation in grey levels."""
+    """Pictures of 48×40 pixels: stripes, and noise of some standard deviation in grey levels.
+
+    After later tasks but the last, of the first image alone, there is as much noise as when the task was learned.
+    """
     generator = np.random.default_rng(0)
     y, x = np.mgrid[0:40, 0:48]
     clean = np.stack([128 + 80 * np.sin(x / 3), 128 + 80 * np.sin(y / 4), 3.0 * x + y], axis=-1)
-    for task in order:
+    for place, task in enumerate(order, 1):
         for image in IMAGES:
-            for kind, strength in (("clean", 0.0), ("degraded", 40.0), ("learned", 10.0), ("final", noise)):
+            between = (
+                [(after_kind(after), 10.0) for after in range(place + 1, len(order))] if image == IMAGES[0] else []
+            )
+            ends = (("clean", 0.0), ("degraded", 40.0), ("learned", 10.0), ("final", noise))
+            for kind, strength in (*ends, *between):
                 picture = clean + generator.normal(0, strength, clean.shape) if strength else clean
                 path = run.image(task, image, kind)
                 path.parent.mkdir(exist_ok=True)

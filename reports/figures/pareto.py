@@ -26,6 +26,9 @@ AXES: tuple[tuple[Callable[[Result], float], float, str], ...] = (
 LINES = {"yes": "solid", "no": "dashed", "unknown": "dotted"}
 """How the front of the strategies is drawn that are told the task at test time, are not, or do not say."""
 
+WHO = {"yes": "are told the task at test time", "no": "are not told the task", "unknown": "do not say"}
+"""Those strategies in words."""
+
 MOST_NAMED = 24
 """Entries that a panel names; more names would have no room."""
 
@@ -47,15 +50,7 @@ def item(group: Group) -> Item | None:
         "what the strategy remembers, and training images that it trains on again), and against the computation of a "
         "restored pixel. Costs are on logarithmic axes."
     )
-    told = {entry.told for entry in known}
-    if len(told) == 1:
-        caption += " The line joins what nothing else beats in both."
-    else:
-        caption += (
-            " The solid line joins what nothing else beats in both among the strategies that are told the task at test "
-            "time, the dashed one among those that are not"
-            + (", the dotted one among those that do not say." if "unknown" in told else ".")
-        )
+    caption += _lines_told(known)
     uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
     if uncounted:
         caption += (
@@ -81,6 +76,24 @@ def item(group: Group) -> Item | None:
     size = WIDTH, max(3.2, 0.2 * min(len(known), MOST_NAMED) + 0.8)
     title = "What PSNR costs"
     return Item("pareto", group.key, title, drawing=drawing(caption, title, size, draw))
+
+
+def _lines_told(entries: Sequence[Entry]) -> str:
+    """The sentence about the lines: about those alone that are drawn, since one point makes no line."""
+    kinds = {told: [entry for entry in entries if entry.told == told] for told in LINES}
+    gains = {told: np.array([float(entry.mean("mean_psnr")) for entry in members]) for told, members in kinds.items()}
+    drawn = [
+        told
+        for told, members in kinds.items()
+        if any(len(front(np.array([_cost(entry, cost) for entry in members]), gains[told])) > 1 for cost, *_ in AXES)
+    ]
+    if not drawn:
+        return ""
+    if len(kinds[drawn[0]]) == len(entries):
+        return " The line joins what nothing else beats in both."
+    first, *others = drawn
+    sentence = f" The {LINES[first]} line joins what nothing else beats in both among the strategies that {WHO[first]}"
+    return "".join([sentence, *(f", the {LINES[told]} one among those that {WHO[told]}" for told in others), "."])
 
 
 def front(costs: np.ndarray, gains: np.ndarray) -> list[int]:

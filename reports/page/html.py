@@ -6,26 +6,24 @@ security policy lets the page run its own script and load nothing.
 
 import base64
 import hashlib
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.figures.style import looks, stylesheet
-from reports.groups import Collection, Group, setting
+from reports.groups import Collection, Group
 from reports.item import Item
-from reports.labels import flatten
-from reports.page import pictures
+from reports.page import album, pictures
+from reports.page.caveats import Caveat, caveats
 from reports.page.findings import finding
-from reports.paper.claims import FAILS, HOLDS, UNMEASURED, Verdict
+from reports.page.settings import Settings, settings
+from reports.paper.claims import FAILS, HOLDS, UNJUDGED, UNMEASURED, Verdict
 from reports.paper.evidence import Evidence
 from reports.paper.figures import figure5
-from reports.results import Result
 from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
 
@@ -50,9 +48,29 @@ class Section:
     items: list[Item]
 
     @property
-    def seeds(self) -> str:
-        """The seeds, listed."""
-        return listed([str(seed) for seed in sorted({result.seed for result in self.group.results})])
+    def about(self) -> str:
+        """What was run, on one line: the order, the seeds, the images and the day."""
+        results = self.group.results
+        seeds = sorted({result.seed for result in results})
+        trained = dict.fromkeys(str(source.train) for source in self.group.sources)
+        tested = dict.fromkeys(str(source.test) for source in self.group.sources)
+        parts = [
+            " → ".join(self.group.order),
+            f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}",
+            f"trained on {', '.join(trained)}, tested on {', '.join(tested)}",
+            self.dates,
+        ]
+        return "; ".join(part for part in parts if part)
+
+    @property
+    def caveats(self) -> list[Caveat]:
+        """What to know before the figures."""
+        return caveats(self.group)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How the runs were set, and the commands that make them again."""
+        return settings(self.group)
 
     @property
     def protocols(self) -> list[str]:
@@ -68,18 +86,17 @@ class Section:
 
     @property
     def tasks(self) -> Table | None:
-        """Each task as the stream defines it; None where the configuration does not say."""
+        """Each task as the stream defines it; None where the configuration does not say.
+
+        The datasets that it names are left out: images come from them only where the sources say so.
+        """
         tasks = self.group.results[0].config.get("tasks")
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             return None
-        names = list(dict.fromkeys(name for task in tasks for name, value in task.items() if value not in (None, "")))
+        said = dict.fromkeys(name for task in tasks for name, value in task.items() if value not in (None, ""))
+        names = [name for name in said if name != "dataset"]
         rows = [[Cell(plain(task[name], 300) if name in task else NOTHING) for name in names] for task in tasks]
         return Table("Tasks as the stream defines them", [Column(plain(name)) for name in names], rows, kind="words")
-
-    @property
-    def data(self) -> str:
-        """The data section on one line, without what no result depends on."""
-        return plain(setting(self.group.results[0])["data"], 200)
 
     @property
     def sources(self) -> Table | None:
@@ -110,12 +127,38 @@ class PaperPart:
     items: list[Item]
 
     @property
+    def measured(self) -> list[Verdict]:
+        """The claims of which something was measured."""
+        return [verdict for verdict in self.verdicts if verdict.state != UNMEASURED]
+
+    @property
+    def missing(self) -> list[Verdict]:
+        """The others."""
+        return [verdict for verdict in self.verdicts if verdict.state == UNMEASURED]
+
+    @property
+    def reproduce(self) -> str:
+        """The command that has the others measured."""
+        experiments = dict.fromkeys(verdict.claim.run for verdict in self.missing)
+        return f"python -m benchmark reproduce {' '.join(experiments)}"
+
+    @property
     def summary(self) -> str:
-        """How many claims hold, do not hold, and were not measured."""
-        states = [verdict.state for verdict in self.verdicts]
-        holding, failing, unmeasured = (states.count(state) for state in (HOLDS, FAILS, UNMEASURED))
-        text = f"Of the paper’s {len(states)} claims {holding} hold here and {failing} do not"
-        return f"{text}; {unmeasured} were not measured." if unmeasured else f"{text}."
+        """How many claims hold, and how many do not, of those that were measured and may be judged."""
+        states = [verdict.state for verdict in self.measured]
+        if not states:
+            return f"None of the paper’s {len(self.verdicts)} claims was measured."
+        if UNJUDGED in states:
+            return (
+                f"No claim is judged by runs of the preset {self.evidence.preset}; {len(states)} of the paper’s "
+                f"{len(self.verdicts)} were measured."
+            )
+        holding, failing = states.count(HOLDS), states.count(FAILS)
+        return (
+            f"Of the paper’s {len(self.verdicts)} claims {len(states)} "
+            f"{'was' if len(states) == 1 else 'were'} measured: {holding} {'holds' if holding == 1 else 'hold'} here, "
+            f"{failing} {'does' if failing == 1 else 'do'} not."
+        )
 
 
 @dataclass(frozen=True)
@@ -179,19 +222,17 @@ def page(
         "script": Markup(script),
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "error_scale": pictures.error_scale(),
+        "error_scale": album.stored(pictures.error_scale()),
         "error_range": pictures.ERROR_RANGE,
-        "quality": pictures.QUALITY,
+        "quality": album.QUALITY,
         "inline": lambda item: Markup(item.drawing.inline(item.key)),
         "fixed": fixed,
-        "settings": settings,
-        "command": command,
     }
-    bare = template.render(content, album=pictures.Album())
+    bare = template.render(content, album=album.Album())
     scenes = [scene for part in parts for scene in figure5.scenes(part.evidence)]
-    scenes += [scene for section in sections for scene in pictures.scenes(section.group)]
+    scenes += [scene for section in sections for scene in album.scenes(section.group)]
     return template.render(
-        content, album=pictures.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))
+        content, album=album.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))
     ).lstrip()
 
 
@@ -207,34 +248,3 @@ def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
         link = Link(FORMATS[name.suffix], name.name, path, inside)
         found.setdefault(name.stem, []).append(link)
     return found
-
-
-def settings(result: Result) -> dict[str, list[tuple[str, str]]]:
-    """A run's configuration and environment as names and values; its tasks stand in the group's own table."""
-    config = {name: value for name, value in result.config.items() if name != "tasks"}
-    parts = {"Settings": config, "Environment": result.run.environment}
-    return {title: [(plain(k), plain(v, 300)) for k, v in flatten(values).items()] for title, values in parts.items()}
-
-
-UNSET = ("data.root", "data.cache")
-"""Places that are not named in a command where there is none; any text would be one."""
-
-
-def command(result: Result) -> str:
-    """The command that makes the run again; it names every setting, so that later defaults do not matter."""
-    config = result.config
-    named = {name: config.get(name) for name in ("strategy", "stream", "preset", "seed")}
-    named["order"] = ",".join(str(task) for task in config["order"])
-    lines = ["python -m benchmark run " + " ".join(f"--{name} {_quoted(value)}" for name, value in named.items())]
-    sections = {name: config.get(name) or {} for name in ("data", "backbone", "training")}
-    sections[result.strategy] = config.get("settings") or {}
-    for name, value in flatten(sections).items():
-        if value is None and name in UNSET:
-            continue
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        lines.append(f"    --set {_quoted(f'{name}={text}')}")
-    return " \\\n".join(lines)
-
-
-def _quoted(value: Any) -> str:
-    return shlex.quote(plain(value, 1000))

@@ -35,7 +35,10 @@ for (const compare of document.querySelectorAll(".compare")) {
   );
   if (strips.length === 0) continue;
   const [task, image, strategy] = compare.querySelectorAll("select");
-  const [degraded, restored, clean] = compare.querySelectorAll(".captions p");
+  const films = [...compare.closest("section").querySelectorAll(".film")];
+  const [degraded, restored, error, clean] = compare.querySelectorAll(".captions p");
+  const moments = compare.querySelector(".moments");
+  const of = (label, places) => places.find((place) => place.dataset.label === label);
   const offer = (select, names) => {
     const chosen = select.value;
     select.replaceChildren(...[...new Set(names)].map((name) => new Option(name, name)));
@@ -47,15 +50,27 @@ for (const compare of document.querySelectorAll(".compare")) {
     const strip = same.find((other) => other.dataset.image === image.value);
     offer(strategy, strategies(strip));
     const show = (label, place, caption) => {
-      const picture = pictures(strip).find((other) => other.dataset.label === label);
+      const picture = of(label, pictures(strip));
       const whole = picture.querySelector("svg").cloneNode(true);
       whole.querySelector("rect").remove();
       compare.querySelector(place).replaceChildren(whole);
       caption.replaceChildren(...picture.querySelector("p").cloneNode(true).childNodes);
+      return picture;
     };
     show("degraded", ".before", degraded);
-    show(strategy.value, ".after", restored);
+    const { dataset } = show(strategy.value, ".after", restored);
     show("clean", ".clean", clean);
+    const map = compare.querySelector(".after svg").cloneNode(true);
+    map.querySelector("use").setAttribute("href", `#${dataset.error}`);
+    error.textContent = `error of ${strategy.value}`;
+    map.setAttribute("aria-label", error.textContent);
+    compare.querySelector(".error").replaceChildren(map);
+    const film = films.find((other) => other.dataset.task === task.value && other.dataset.image === image.value);
+    const reel = film && of(strategy.value, pictures(film));
+    moments.hidden = !reel;
+    const frames = reel ? [...reel.querySelectorAll(".frame")].map((frame) => frame.cloneNode(true)) : [];
+    for (const frame of frames) frame.removeAttribute("style");
+    moments.querySelector(".frames").replaceChildren(...frames);
   };
   const slider = compare.querySelector("input");
   const slide = () => compare.style.setProperty("--at", `${slider.value}%`);

@@ -11,7 +11,7 @@ from reports.paper.evidence import Evidence
 COLUMNS = Schema(
     (
         Column("claim", TEXT, "the claim, with the rule by which it is judged"),
-        Column("verdict", TEXT, "HOLDS, FAILS or UNMEASURED"),
+        Column("verdict", TEXT, "HOLDS, FAILS, UNMEASURED or UNJUDGED"),
         Column("measured", TEXT, "our figures in words"),
         Column("paper", TEXT, "the paper's own figures"),
         Column("source", TEXT, "where the paper makes it"),

@@ -1,6 +1,7 @@
-"""Every entry after the whole stream: what each task is worth, what was forgotten, and what it takes."""
+"""Every entry after the whole stream, task by task, and what was forgotten."""
 
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,75 @@ from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Entry, Group
 from reports.item import Item
-from reports.results import Array, final, mean
+from reports.results import Array, Quantity, final, mean, value
 from reports.seeds import facts
+from reports.tables.cells import changed, named
 from reports.tables.marks import KNOWLEDGE, mark
-from reports.tables.table import Cell, Column, Table, number, sortable
-from reports.text import NOTHING, count, fixed
+from reports.tables.table import Cell, Column, Table, number
+from reports.text import NOTHING
 from strategies.traits import WORDS
 
 READING = (
-    "Test PSNR (dB) with the gain over the degraded input below it, and SSIM, on every task once the whole stream has "
-    "been learned. Forgetting is the PSNR lost on a task since its best moment, backward transfer (BWT) what later "
-    "tasks did to earlier ones, forward transfer (FWT) the PSNR over the degraded input on a task just before it is "
-    "learned. Where a strategy ran with several seeds, figures are means, ± the standard deviation. The best of each "
-    "column is bold; a heading sorts."
+    "Every task once the whole stream has been learned. Forgetting is the PSNR lost on a task since its best moment, "
+    "backward transfer (BWT) what later tasks did to earlier ones, forward transfer (FWT) the PSNR over the degraded "
+    "input on a task just before it is learned. Where a strategy ran with several seeds, figures are means, ± the "
+    "standard deviation. The best of each column is bold; a heading sorts."
 )
 """How to read the comparison."""
 
-EVIDENCE = (
-    "Outputs changed: compared by hashes, on the test images and each under its own task's label, which is evidence on "
-    "these images. Where the tensors on which a task's output depends are compared, too, 0 of them changed is proof, "
-    "for any image under that label."
-)
 
-CAPACITY = (
-    "Trained per task: parameters that a task trains and keeps after any pruning, as a multiple of the plain network's."
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a result as a column.
+
+    Args:
+        quantity: what of a result it is.
+        column: its heading.
+        place: of the task, from 0; None where the figure is a single number.
+        digits: decimals.
+        sign: whether a gain has a sign.
+        degraded: what the degraded input has of it; None where it has nothing.
+    """
+
+    quantity: Quantity
+    column: Column
+    place: int | None = None
+    digits: int = 2
+    sign: bool = False
+    degraded: float | None = None
+
+    def cell(self, entry: Entry) -> Cell:
+        """The mean over an entry's seeds, with the deviation."""
+        value, spread = self._one(entry.mean(self.quantity)), self._one(entry.spread(self.quantity))
+        return number(value, self.digits, spread, sign=self.sign)
+
+    def _one(self, values: Any) -> float:
+        return float(values if self.place is None else values[self.place])
+
+
+FORGETTING = Figure(
+    "mean_forgetting",
+    Column("forgetting", "", "dB lost on a task since its best moment, mean over all tasks but the last", best=-1),
 )
+TRANSFER = (
+    Figure(
+        "backward_transfer",
+        Column("BWT", "", "backward transfer: dB by which later tasks changed earlier ones", best=1),
+        sign=True,
+    ),
+    Figure(
+        "forward_transfer",
+        Column("FWT", "", "forward transfer: dB over the degraded input on tasks not learned yet", best=1),
+        sign=True,
+    ),
+)
+CHANGED = Column(
+    "outputs changed",
+    "",
+    "outputs on test images of earlier tasks that are no longer bit-identical after the last task, and below it the "
+    "tensors on which they depend",
+)
+TOLD = Column(WORDS["needs_task_id"], "", "whether it knows at test time which task an image is of")
 
 
 def item(group: Group) -> Item:
@@ -52,91 +97,69 @@ def item(group: Group) -> Item:
 
 
 def table(group: Group) -> Table:
-    """The degraded input and every entry: PSNR and SSIM per task after the whole stream, and what was forgotten."""
-    columns = [
-        Column("strategy"),
-        Column("told the task", "", "whether it knows at test time which task an image is of"),
-    ]
-    for task in group.headings:
-        columns += [
-            Column("PSNR", task, "dB, and below it the gain over the degraded input", best=1),
-            Column("SSIM", task, "", best=1),
-        ]
-    columns += [
-        Column("mean PSNR", "", "dB, mean over the tasks, and below it the gain over the degraded input", best=1),
-        Column("forgetting", "", "dB lost on a task since its best moment, mean over all tasks but the last", best=-1),
-        Column("BWT", "", "backward transfer: dB by which later tasks changed earlier ones", best=1),
-        Column("FWT", "", "forward transfer: dB over the degraded input on tasks not learned yet", best=1),
-        Column(
-            "trained per task",
-            "parameters",
-            "parameters that a task trains and keeps after any pruning, in plain backbones, and below it their number",
-        ),
-        Column("stored", "parameters", "parameters stored after the whole stream", best=-1),
-        Column(
-            "outputs changed",
-            "",
-            "outputs on test images of earlier tasks that are no longer bit-identical after the last task, and below "
-            "it the tensors on which they depend",
-            best=0,
-        ),
-    ]
-    inputs, input_ssim = group.input("psnr"), group.input("ssim")
-    first = [Cell("degraded input", ""), Cell(NOTHING)]
-    for value, similarity in zip(inputs, input_ssim, strict=True):
-        first += [number(value), number(similarity, 3)]
-    first += [number(mean(inputs)), *[Cell(NOTHING)] * 6]
-    tasks = len(group.order)
-    tested: list[tuple[str, list[tuple[int, int | None]]]] = [
-        ("final_psnr", [(2 + 2 * place, place) for place in range(tasks)]),
-        ("final_ssim", [(3 + 2 * place, place) for place in range(tasks)]),
-    ]
-    for step, name in enumerate(("mean_psnr", "mean_forgetting", "backward_transfer", "forward_transfer")):
-        tested.append((name, [(2 + 2 * tasks + step, None)]))
+    """The degraded input and every entry: outputs changed, forgetting, and each task in PSNR, gain or SSIM."""
+    figures = [FORGETTING, *_tasks(group), *TRANSFER]
+    columns = [Column("strategy"), CHANGED, *(figure.column for figure in figures), TOLD]
     told = [entry.told for entry in group.entries]
-    rows = mark(columns, [_entry_row(entry, inputs) for entry in group.entries], group.entries, told, tested)
-    sentences = [facts(f"preset {group.preset}", group.entries), CAPACITY]
+    rows = [
+        [named(entry), changed(entry), *(figure.cell(entry) for figure in figures), Cell(entry.told, entry.told)]
+        for entry in group.entries
+    ]
+    tested = [(figure.quantity, [(2 + place, figure.place)]) for place, figure in enumerate(figures)]
+    first = [Cell(NOTHING) if figure.degraded is None else number(figure.degraded, figure.digits) for figure in figures]
+    sentences = [facts(f"preset {group.preset}", group.entries)]
     if len(set(told)) > 1:
         sentences.append(KNOWLEDGE)
-    if any(entry.owned for entry in group.entries):
-        sentences.append(EVIDENCE)
     return Table(
         caption=f"After the whole stream: {group.title}",
         columns=columns,
-        rows=[first, *rows],
+        rows=[
+            [Cell("degraded input", ""), Cell(NOTHING), *first, Cell(NOTHING)],
+            *mark(columns, rows, group.entries, told, tested),
+        ],
         fixed=1,
         note=" ".join(sentences),
         kind="sortable",
     )
 
 
-def _entry_row(entry: Entry, inputs: Array) -> list[Cell]:
-    seeds = f"{len(entry.results)} seeds" if len(entry.results) > 1 else ""
-    row = [
-        Cell(entry.label, entry.label.casefold(), "; ".join(filter(None, (seeds, entry.settings_from)))),
-        Cell(entry.told, entry.told),
-    ]
-    psnr, ssim, spread = entry.mean("final_psnr"), entry.mean("final_ssim"), entry.spread("final_psnr")
-    for value, similarity, deviation, start in zip(psnr, ssim, spread, inputs, strict=True):
-        row += [number(value, spread=deviation, gain=value - start), number(similarity, 3)]
-    average = float(entry.mean("mean_psnr"))
-    row.append(number(average, spread=float(entry.spread("mean_psnr")), gain=average - float(inputs.mean())))
-    row.append(number(float(entry.mean("mean_forgetting")), spread=float(entry.spread("mean_forgetting"))))
-    row.append(number(float(entry.mean("backward_transfer")), sign=True))
-    row.append(number(float(entry.mean("forward_transfer")), sign=True))
-    row.append(trained(entry))
-    stored = float(np.mean([result.cost("stored_parameters") for result in entry.results]))
-    row.append(Cell(count(stored), sortable(stored)))
-    changed = entry.changed
-    below = f"{entry.owned[0]} of {entry.owned[1]} tensors" if entry.owned else ""
-    row.append(Cell(f"{changed[0]} of {changed[1]}", changed[0], below) if changed else Cell(NOTHING))
-    return row
+def _tasks(group: Group) -> Iterator[Figure]:
+    """Each task by each metric, one view after another; the mean over the tasks first. The first metric's gain, too."""
+    for place, metric in enumerate(compared()):
+        over = f"{metric.title} ({metric.unit})" if metric.unit else metric.title
+        best = 1 if metric.higher_is_better else -1
+        view = Column("", over, best=best, view=metric.title)
+        yield from _view(group, view, final(metric.name), metric.digits, group.input(metric.name))
+        if place == 0:
+            view = Column("", f"gain over the degraded input ({metric.unit})", best=best, view="gain")
+            yield from _view(group, view, "gain", metric.digits)
 
 
-def trained(entry: Entry) -> Cell:
-    """What a task trains and keeps: in plain backbones, and below it in parameters; the latter alone in older runs."""
-    own, over = float(entry.mean("task_parameters")), float(entry.mean("over_plain"))
-    return Cell(f"{fixed(over)}×", over, count(own)) if math.isfinite(over) else Cell(count(own), sortable(own))
+def _view(
+    group: Group, view: Column, quantity: Quantity, digits: int, degraded: Array | None = None
+) -> Iterator[Figure]:
+    """The columns of a view: a quantity's mean over the tasks, and that of each.
+
+    Args:
+        group: what is compared.
+        view: all that the columns have in common.
+        quantity: (T,) values of a result.
+        digits: decimals.
+        degraded: (T,) values of the degraded input; None for a gain, which has a sign and is relative to it.
+    """
+    known, sign = list(degraded if degraded is not None else [None] * len(group.order)), degraded is None
+    column = replace(view, head="mean", title=f"{view.over}, mean over the tasks")
+    yield Figure(
+        lambda result: value(result, quantity).mean(),
+        column,
+        digits=digits,
+        sign=sign,
+        degraded=None if degraded is None else mean(degraded),
+    )
+    for place, head in enumerate(group.headings):
+        yield Figure(
+            quantity, replace(view, head=head, title=f"{view.over}, {head}"), place, digits, sign, known[place]
+        )
 
 
 def frame(group: Group) -> pd.DataFrame:

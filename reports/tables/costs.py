@@ -9,6 +9,7 @@ from benchmark.core.tables import NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Group
 from reports.item import Item
+from reports.tables.cells import kept
 from reports.tables.rows import RUN
 from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, quantity
@@ -23,9 +24,6 @@ COSTS = Schema(
     )
 )
 """What each run stores and computes."""
-
-UNCOUNTED = "not counted"
-"""What stands for the bytes of runs from before the images that a strategy keeps were counted."""
 
 
 def item(group: Group) -> Item | None:
@@ -56,10 +54,7 @@ def table(group: Group) -> Table | None:
             known = [result.costs[name] for result in entry.results if name in result.costs]
             value = float(np.mean([number for number, _ in known])) if known else math.nan
             cells.append(Cell(quantity(value, known[0][1]), value) if known and math.isfinite(value) else Cell(NOTHING))
-        kept = float(entry.mean("kept_bytes"))
-        stored = any("stored_bytes" in result.costs for result in entry.results)
-        cells.append(Cell(quantity(kept, "B"), kept) if math.isfinite(kept) else Cell(UNCOUNTED if stored else NOTHING))
-        rows.append([*cells, *(Cell(entry.traits[word], entry.traits[word]) for word in traits)])
+        rows.append([*cells, kept(entry), *(Cell(entry.traits[word], entry.traits[word]) for word in traits)])
     note = (
         "To go on, a strategy needs its checkpoint and those training images of learned tasks that it trains on again: "
         "data bytes, decoded to 8-bit RGB, images that tasks share counted once."

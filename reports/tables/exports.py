@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from benchmark.core.names import file_name
 from reports.tables.table import Cell, Table
 
 _LATEX = {
@@ -54,7 +56,9 @@ def frame(table: Table) -> pd.DataFrame:
 
 
 def markdown(table: Table) -> str:
-    """A Markdown table with the best of each column in bold and the note below."""
+    """A Markdown table with the best of each column in bold and the note below; of one with views, one for each."""
+    if table.views:
+        return "\n".join(markdown(one) for one in _views(table).values())
     heads = [f"{column.over}: {column.head}" if column.over else column.head for column in table.columns]
     lines = [f"**{_escaped(table.caption)}**", "", _row([_escaped(head) for head in heads])]
     lines.append(_row([":---"] + ["---:"] * (len(heads) - 1)))
@@ -71,10 +75,14 @@ def markdown(table: Table) -> str:
 def latex(table: Table, name: str) -> str:
     """A LaTeX table in the manner of booktabs, with the best of each column in bold; the note is in its caption.
 
+    Of a table with views it is a table for each, labelled by its name, too.
+
     Args:
         table: what to set.
         name: its label is ``tab:`` and this.
     """
+    if table.views:
+        return "\n".join(latex(one, f"{name}-{file_name(view)}") for view, one in _views(table).items())
     head = []
     if any(over for over, *_ in table.spans):
         cells = [rf"\multicolumn{{{width}}}{{c}}{{{_tex(over)}}}" for over, width, _ in table.spans]
@@ -103,6 +111,11 @@ def latex(table: Table, name: str) -> str:
             "",
         ]
     )
+
+
+def _views(table: Table) -> dict[str, Table]:
+    """Each view as a table whose caption names it."""
+    return {name: replace(table.view(name), caption=f"{table.caption}, {name}") for name in table.views}
 
 
 def _machine(cell: Cell) -> object:

@@ -1,7 +1,7 @@
 """A table: its headings and cells, which a page shows and :mod:`reports.tables.exports` writes for documents."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.text import fixed
 
@@ -18,12 +18,14 @@ class Column:
         over: the heading that it shares with its neighbours, above its own.
         title: what it means, in a sentence.
         best: 1 where more is better, -1 where less is better, 0 where there is no better.
+        view: the view of the table in which it is shown, such as ``PSNR``; empty where it is in all.
     """
 
     head: str
     over: str = ""
     title: str = ""
     best: int = 0
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,6 @@ class Cell:
     spread: str = ""
     level: bool = False
 
-    @property
-    def under(self) -> str:
-        """What stands below the text: the second line and the spread."""
-        return " ".join(part for part in (self.small, f"±{self.spread}" if self.spread else "") if part)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -63,6 +60,7 @@ class Table:
         fixed: rows at the top that sorting leaves in place.
         note: what one has to know to read it, in sentences; stands below it wherever it goes.
         kind: how a page sets it: ``sortable`` by its headings; ``words`` that wrap; empty for figures that stay put.
+        aside: places of rows that a page folds away.
     """
 
     caption: str
@@ -71,13 +69,28 @@ class Table:
     fixed: int = 0
     note: str = ""
     kind: str = ""
+    aside: frozenset[int] = frozenset()
+
+    @property
+    def views(self) -> list[str]:
+        """The views of which a page shows one at a time, the first to begin with; none where all columns are shown."""
+        return list(dict.fromkeys(column.view for column in self.columns if column.view))
+
+    def view(self, name: str) -> "Table":
+        """The columns of one view as a table."""
+        kept = [index for index, column in enumerate(self.columns) if column.view in ("", name)]
+        columns = [replace(self.columns[index], view="") for index in kept]
+        return replace(self, columns=columns, rows=[[row[index] for index in kept] for row in self.rows])
 
     @property
     def breadth(self) -> int:
-        """Letters that a row takes side by side, so that paper can set it as large as it fits; headings may wrap."""
+        """Letters that a row takes side by side, so that it can be set as large as it fits; headings may wrap."""
+        if self.views:
+            return max(self.view(name).breadth for name in self.views)
         widest = 0
         for index, column in enumerate(self.columns):
-            texts = [row[index].text for row in self.rows] + [row[index].under for row in self.rows]
+            cells = [row[index] for row in self.rows]
+            texts = [text for cell in cells for text in (cell.text, cell.small, f"±{cell.spread}")]
             widest += min(LONGEST, max(len(text) for text in [*texts, *column.head.split(), ""]))
         return widest + len(self.columns)
 

@@ -107,8 +107,20 @@ def test_what_older_runs_keep_is_not_counted_rather_than_nothing(tmp_path: Path)
 
 
 def test_those_told_the_task_have_a_front_of_their_own(tmp_path: Path) -> None:
+    for shift, name in enumerate(("cmc", "packnet", "finetune", "replay")):
+        kept(made_run(tmp_path, name, shift=shift), data_bytes=1024.0 * shift)
+    (group,) = collect([tmp_path]).groups
+    assert "The solid line joins what nothing else beats" in drawn(group).caption
+    assert ", the dashed one among those that are not told" in drawn(group).caption
+
+
+def test_a_caption_tells_of_no_line_that_is_not_drawn(tmp_path: Path) -> None:
+    """A single point makes no line."""
     for shift, name in enumerate(("cmc", "finetune")):
         made_run(tmp_path, name, shift=shift)
     (group,) = collect([tmp_path]).groups
-    drawing = drawn(group)
-    assert "the dashed one among those that are not" in drawing.caption
+    assert " line " not in drawn(group).caption
+    kept(made_run(tmp_path, "replay", shift=9), data_bytes=1024.0)
+    (group,) = collect([tmp_path]).groups
+    assert "The dashed line joins" in drawn(group).caption
+    assert "solid" not in drawn(group).caption

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 import reports
 from reports.groups import Group, collect
-from reports.page import html, pictures
+from reports.page import album, html, pictures
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
 LONG = "a_strategy_whose_name_is_long_and_has_no_place_to_break_it"
@@ -112,10 +113,10 @@ def test_tables_are_inside_the_page_too(report: Path, page: str) -> None:
 
 
 def test_pictures(group: Group) -> None:
-    album = pictures.album(pictures.scenes(group), budget=10**7)
-    strips = album.strips[group.key]
+    made = album.album(album.scenes(group), budget=10**7)
+    strips = made.strips[group.key]
     assert [len(strips[task]) for task in ORDER] == [2] * len(ORDER)
-    assert not album.left_out
+    assert not made.left_out
     strip = strips["derain"][0]
     assert (strip.pictures[0].label, strip.pictures[-1].label) == ("degraded", "clean")
     by_label = {p.label: p.psnr for p in strip.pictures}
@@ -126,7 +127,7 @@ def test_pictures(group: Group) -> None:
 
 
 def test_a_picture_is_stored_once(group: Group) -> None:
-    once, twice = (pictures.album(pictures.scenes(group) * times, budget=10**7) for times in (1, 2))
+    once, twice = (album.album(album.scenes(group) * times, budget=10**7) for times in (1, 2))
     assert once.stored == twice.stored
     names = [p.whole for strips in once.strips[group.key].values() for s in strips for p in s.pictures]
     clean = {s.pictures[-1].whole for strips in once.strips[group.key].values() for s in strips}
@@ -151,18 +152,58 @@ def test_error_map_has_one_fixed_scale() -> None:
 
 
 def test_pictures_stay_within_their_budget(group: Group) -> None:
-    def size(album: pictures.Album) -> int:
-        shown = [picture for strips in album.strips[group.key].values() for s in strips for picture in s.pictures]
-        return sum(len(stored.uri) for stored in album.stored.values()) + pictures.MARKUP * len(shown)
+    def size(made: album.Album) -> int:
+        shown = [picture for strips in made.strips[group.key].values() for s in strips for picture in s.pictures]
+        films = [film for films in made.films.get(group.key, {}).values() for film in films]
+        frames = [frame for film in films for reel in film.reels.values() for frame in reel]
+        return sum(len(stored.uri) for stored in made.stored.values()) + album.MARKUP * len(shown + frames)
 
-    budget = size(pictures.album(pictures.scenes(group), budget=10**7)) * 3 // 5
-    album = pictures.album(pictures.scenes(group), budget)
-    shown = {task: len(strips) for task, strips in album.strips[group.key].items()}
-    assert size(album) <= budget
-    assert sum(shown.values()) + album.left_out[group.key] == 2 * len(ORDER)
+    whole = album.album(album.scenes(group), budget=10**7)
+    strips_alone = size(replace(whole, films={}))
+    fewer = album.album(album.scenes(group), strips_alone)
+    assert fewer.strips == whole.strips, "films take what strips have left"
+    assert 0 < fewer.left_out[group.key] <= 2 * (len(ORDER) - 1)
+    budget = strips_alone * 3 // 5
+    made = album.album(album.scenes(group), budget)
+    shown = {task: len(strips) for task, strips in made.strips[group.key].items()}
+    assert size(made) <= budget
+    assert sum(shown.values()) + made.left_out[group.key] == 2 * len(ORDER)
     assert set(shown) == set(ORDER)  # every task keeps its first image
-    nothing = pictures.album(pictures.scenes(group), budget=-1)
-    assert (nothing.strips, nothing.stored, nothing.left_out) == ({}, {}, {group.key: 2 * len(ORDER)})
+    nothing = album.album(album.scenes(group), budget=-1)
+    assert (nothing.strips, nothing.films, nothing.stored) == ({}, {}, {})
+    assert nothing.left_out == {group.key: 2 * len(ORDER)}
+
+
+def test_a_film_shows_an_image_after_each_task(group: Group) -> None:
+    films = album.album(album.scenes(group), budget=10**7).films[group.key]
+    assert list(films) == ORDER[:3], "the last task has no later one"
+    first, second = films["derain"]
+    assert list(first.moments.values()) == ORDER
+    assert {label: len(reel) for label, reel in first.reels.items()} == dict.fromkeys(first.reels, 4)
+    assert set(first.reels) == {entry.label for entry in group.entries}
+    assert list(second.moments.values()) == ["derain", "deblur"], "of the second image made runs keep the ends alone"
+    kept, lost = first.reels["cmc"], first.reels["finetune"]
+    assert abs(kept[-1].psnr - kept[0].psnr) < 0.5
+    assert lost[-1].psnr < lost[0].psnr - 5
+    assert list(films["denoise"][0].moments.values()) == ORDER[1:]
+
+
+def test_runs_without_pictures_between_show_the_ends(tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    for path in run.path.glob("images/*--after-?.png"):
+        path.unlink()
+    (alone,) = collect([tmp_path]).groups
+    films = album.album(album.scenes(alone), budget=10**7).films[alone.key]
+    assert [list(film.moments.values()) for film in films["derain"]] == [["derain", "deblur"]] * 2
+
+
+def test_what_is_learned_all_at_once_has_no_moment_before_the_end(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "together")
+    metrics = run.metrics
+    metrics[metrics["after"].isin([0, 4])].to_csv(run.path / "metrics.csv", index=False)
+    (alone,) = collect([tmp_path]).groups
+    assert album.moments(alone.entries[0].results[0], 1) == {4: "final"}
+    assert not album.album(album.scenes(alone), budget=10**7).films
 
 
 def test_a_page_stays_below_its_largest_size(report: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,22 +257,25 @@ def _luminance(colour: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-COMPARISON = """(() => {
-    const table = document.querySelector("table.sortable");
+TABLE = "[...document.querySelectorAll('table.sortable')][1]"
+"""The comparison; the summary stands before it."""
+
+COMPARISON = f"""(() => {{
+    const table = {TABLE};
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
-    return {
+    return {{
         names: [...table.tBodies[0].rows].map((row) => row.querySelector(".name").textContent),
         sorted: heads.map((head) => head.getAttribute("aria-sort")),
         heads: heads.map((head) => head.textContent),
-    };
-})()"""
+    }};
+}})()"""
 
 
 def test_sorting_by_click_and_by_key(browser: Browser, report: Path) -> None:
     browser.open(report)
     before = browser.run(COMPARISON)
-    column = before["heads"].index("mean PSNR")
-    head = f"document.querySelector('table.sortable').tHead.rows[1].cells[{column}].querySelector('button')"
+    column = before["heads"].index("mean")
+    head = f"{TABLE}.tHead.rows[1].cells[{column}].querySelector('button')"
     assert set(before["sorted"]) == {"none"}
     browser.run(f"{head}.click()")
     best_first = browser.run(COMPARISON)
@@ -242,7 +286,7 @@ def test_sorting_by_click_and_by_key(browser: Browser, report: Path) -> None:
     worst_first = browser.run(COMPARISON)
     assert worst_first["names"] == ["degraded input", LONG, "finetune", HOSTILE, "cmc"]
     assert worst_first["sorted"][column] == "ascending"
-    browser.run("document.querySelector('table.sortable').tHead.rows[1].cells[0].querySelector('button').click()")
+    browser.run(f"{TABLE}.tHead.rows[1].cells[0].querySelector('button').click()")
     by_name = browser.run(COMPARISON)
     assert by_name["names"] == ["degraded input", HOSTILE, LONG, "cmc", "finetune"]
     assert by_name["sorted"].count("none") == len(by_name["sorted"]) - 1
@@ -251,9 +295,7 @@ def test_sorting_by_click_and_by_key(browser: Browser, report: Path) -> None:
 def test_the_first_click_puts_the_best_on_top(browser: Browser, report: Path) -> None:
     browser.open(report)
     column = browser.run(COMPARISON)["heads"].index("forgetting")
-    browser.run(
-        f"document.querySelector('table.sortable').tHead.rows[1].cells[{column}].querySelector('button').click()"
-    )
+    browser.run(f"{TABLE}.tHead.rows[1].cells[{column}].querySelector('button').click()")
     after = browser.run(COMPARISON)
     assert after["sorted"][column] == "ascending"  # less is better
     assert set(after["names"][-2:]) == {"finetune", LONG}
@@ -262,12 +304,14 @@ def test_the_first_click_puts_the_best_on_top(browser: Browser, report: Path) ->
 COMPARE = """(() => {
     const compare = document.querySelector(".compare");
     const shown = (place) => compare.querySelector(place + " use").getAttribute("href");
+    const frames = [...compare.querySelectorAll(".moments:not([hidden]) .frame")];
     const [task, image, strategy] = [...compare.querySelectorAll("select")];
     return {
         hidden: compare.hidden,
         chosen: [task.value, image.value, strategy.value],
         offered: [task, image, strategy].map((select) => [...select.options].map((option) => option.value)),
-        shown: [shown(".before"), shown(".after"), shown(".clean")],
+        shown: [shown(".before"), shown(".after"), shown(".clean"), shown(".error")],
+        frames: frames.map((frame) => frame.innerText.trim()),
         captions: [...compare.querySelectorAll(".captions p")].map((caption) => caption.innerText),
         cut: getComputedStyle(compare.querySelector(".before")).clipPath,
     };
@@ -297,7 +341,7 @@ def test_the_slider_moves_by_pointer(browser: Browser, report: Path) -> None:
 
 
 def test_choosing_what_is_compared(browser: Browser, report: Path, group: Group) -> None:
-    strips = pictures.album(pictures.scenes(group), budget=10**7).strips[group.key]
+    strips = album.album(album.scenes(group), budget=10**7).strips[group.key]
     browser.open(report)
     first = browser.run(COMPARE)
     assert not first["hidden"]
@@ -311,10 +355,14 @@ def test_choosing_what_is_compared(browser: Browser, report: Path, group: Group)
     assert second["chosen"] == ["denoise", "china", "finetune"]
     strip = strips["denoise"][1]
     expected = {p.label: p for p in strip.pictures}
-    assert second["shown"] == [f"#{expected[label].whole}" for label in ("degraded", "finetune", "clean")]
+    wholes = [f"#{expected[label].whole}" for label in ("degraded", "finetune", "clean")]
+    assert second["shown"] == [*wholes, f"#{expected['finetune'].error}"]
     assert second["shown"][1] != first["shown"][1]
     assert f"{expected['finetune'].psnr:.2f} dB" in second["captions"][1]
-    assert "reference" in second["captions"][2]
+    assert second["captions"][2] == "error of finetune"
+    assert "reference" in second["captions"][3]
+    assert [text.split()[:2] for text in first["frames"]] == [["after", task] for task in ORDER]
+    assert [text.split()[1] for text in second["frames"]] == ["denoise", "deblur"]
     assert browser.complaints() == []
 
 
@@ -370,7 +418,7 @@ def test_without_script_everything_is_there_to_read(browser: Browser, report: Pa
     browser.open(report, script=False)
     assert browser.run("document.querySelector('.compare').hidden") is True
     assert browser.run("document.querySelectorAll('.strip').length") == 4 * len(ORDER)
-    assert browser.run("document.querySelector('table.sortable').rows.length") == 2 + 5
+    assert browser.run(f"{TABLE}.rows.length") == 2 + 5
 
 
 def test_on_paper_all_is_open_and_nothing_is_to_click(browser: Browser, report: Path) -> None:
@@ -381,12 +429,13 @@ def test_on_paper_all_is_open_and_nothing_is_to_click(browser: Browser, report: 
     seen = (
         "addEventListener('beforeprint', () => { const shown = (selector) =>"
         " [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility()).length;"
-        f" window.printed = [{folded}, shown('select, input, nav a, .files a, .skip'), shown('.strip')]; }})"
+        f" window.printed = [{folded}, shown('select, input, nav a, .files a, .skip'),"
+        " shown('.strip'), shown('.film')]; })"
     )
     browser.run(seen)
     browser.send("Emulation.setEmulatedMedia", media="print", features=[])
     browser.send("Page.printToPDF", preferCSSPageSize=True)
-    assert browser.run("window.printed") == [0, 0, 4 * len(ORDER)]
+    assert browser.run("window.printed") == [0, 0, 2 * len(ORDER), 2 * (len(ORDER) - 1)], "one image of each task"
     assert browser.run(folded) == before
 
 

@@ -22,12 +22,13 @@ from reports import terminal
 from reports.figures import forgetting, matrix, style
 from reports.groups import collect
 from reports.labels import labels
-from reports.page import html
 from reports.page.findings import finding
+from reports.page.settings import command
 from reports.paper.contents import CONTENTS
 from reports.paper.evidence import gather
 from reports.results import read
 from reports.tables import comparison as comparisons
+from reports.tables import summary
 from strategies.traits import Traits
 
 HOSTILE = "<script>alert('x')</script> $\\frac{"
@@ -107,13 +108,16 @@ def test_those_told_the_task_and_those_not_are_ranked_by_themselves(tmp_path: Pa
     sentence = finding(group)
     assert sentence.startswith("Of the strategies told the task at test time, cmc has the highest mean PSNR")
     assert "; of those not told, together, 28.25 dB" in sentence
-    table = comparisons.table(group)
-    assert table.columns[1].head == "told the task"
-    rows = {row[0].text: row for row in table.rows[1:]}
-    assert {label: row[1].text for label, row in rows.items()} == {
-        **{"cmc": "yes", "finetune": "no", "packnet": "yes", "together": "no"}
-    }
-    assert [label for label, row in rows.items() if row[2].best] == ["cmc", "together"]
+    item = summary.item(group)
+    assert item is not None
+    for table, best in ((comparisons.table(group), "derain"), (item.table, "mean PSNR")):
+        assert table is not None
+        heads = [column.head for column in table.columns]
+        rows = {row[0].text: dict(zip(heads, row, strict=False)) for row in table.rows[1:]}
+        assert {label: row["told the task"].text for label, row in rows.items()} == {
+            **{"cmc": "yes", "finetune": "no", "packnet": "yes", "together": "no"}
+        }
+        assert [label for label, row in rows.items() if row[best].best] == ["cmc", "together"]
     page = reports.build([tmp_path / "runs"], tmp_path / "page").index
     assert sentence in page.read_text(encoding="utf-8")
     for ending in ("csv", "md", "tex"):
@@ -157,8 +161,11 @@ def test_what_a_task_trains_stands_beside_the_plain_network(tmp_path: Path) -> N
         if name == "cmc":
             run.update_status(backbone_parameters=200)
     (group,) = collect([tmp_path]).groups
-    table = comparisons.table(group)
-    place = [column.head for column in table.columns].index("trained per task")
+    item = summary.item(group)
+    assert item is not None
+    assert item.table is not None
+    table = item.table
+    place = [column.head for column in table.columns].index("parameters per task")
     cells = {row[0].text: (row[place].text, row[place].small) for row in table.rows[1:]}
     assert cells == {"cmc": ("0.25×", "50"), "finetune": ("200", ""), "packnet": ("–", "")}
     frame = comparisons.frame(group).set_index("label")
@@ -228,9 +235,9 @@ def test_any_damaged_file_makes_a_run_unreadable_and_no_more(tmp_path: Path, nam
 
 
 def test_command_names_every_setting(tmp_path: Path) -> None:
-    text = html.command(read(made_run(tmp_path, "cmc", seed=3, data={"source": "a b; rm"})))
-    assert text.startswith("python -m benchmark run --strategy cmc --stream four_tasks --preset quick --seed 3 ")
-    assert "--order derain,denoise,deblock,deblur" in text
+    text = command([read(made_run(tmp_path, "cmc", seed=3, data={"source": "a b; rm"}))])
+    assert text.startswith("python -m benchmark run --strategy cmc --stream four_tasks --preset quick ")
+    assert "--order derain,denoise,deblock,deblur --seed 3 " in text
     assert "--set 'data.source=a b; rm'" in text
     assert "--set cmc.fraction=0.1" in text
     assert "--set backbone.image_skip=false" in text
@@ -370,7 +377,7 @@ def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) 
     assert [entry.label for entry in plain_group.entries] == ["cmc", "packnet"], "older runs keep their place"
     assert plain_group.headings == ORDER
     assert mixed.headings == ["derain (embedded)", "denoise (CBSD68)", "deblock (embedded)", "deblur (embedded)"]
-    assert [column.over for column in comparisons.table(mixed).columns if column.over][2] == "denoise (CBSD68)"
+    assert [column.head for column in comparisons.table(mixed).columns if column.view == "PSNR"][1:] == mixed.headings
     page = reports.build([tmp_path / "runs"], tmp_path / "report").index.read_text()
     assert "CBSD68 (68 test images)" in page
     assert "Where the images come from" in page

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from reports.paper.claims import methods, sharing, variations
-from reports.paper.claims.claim import FAILS, HOLDS, UNMEASURED, Claim, Verdict
+from reports.paper.claims.claim import FAILS, HOLDS, UNJUDGED, UNMEASURED, Claim, Verdict
 from reports.paper.evidence import Evidence
 
-__all__ = ["CLAIMS", "FAILS", "HOLDS", "UNMEASURED", "Claim", "Verdict", "judge"]
+__all__ = ["CLAIMS", "FAILS", "HOLDS", "UNJUDGED", "UNMEASURED", "Claim", "Verdict", "judge"]
 
 CLAIMS: Sequence[Claim] = tuple(
     one for theme in (sharing, methods, variations) for one in vars(theme).values() if isinstance(one, Claim)

@@ -1,4 +1,4 @@
-"""What a claim of the paper is, and what can become of it: it holds, does not hold, or was not measured."""
+"""What a claim of the paper is, and what can become of it: it holds, does not hold, was not measured, or not judged."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,12 @@ from typing import Protocol
 
 from reports.groups import Entry
 from reports.paper.evidence import Evidence
+from reports.results import SMOKE
 
 HOLDS, FAILS, UNMEASURED = "holds", "does not hold", "not measured"
+
+UNJUDGED = "not judged"
+"""What was measured on runs of the preset SMOKE, whose figures mean nothing."""
 
 EQUAL = 0.005
 """dB; two PSNRs that are nearer are printed alike, and neither is called better."""
@@ -55,12 +59,15 @@ class Claim:
     check: Check
 
     def judge(self, evidence: Evidence) -> "Verdict":
-        """What becomes of it."""
+        """What becomes of it; runs of the preset SMOKE judge no claim."""
         measured = self.check(evidence)
         if measured is None:
             return Verdict(self, UNMEASURED, f"measure it with: reproduce {self.run}", ())
         seeds = sorted({result.seed for entry in measured.entries for result in entry.results})
-        return Verdict(self, HOLDS if measured.holds else FAILS, measured.figures, tuple(seeds))
+        state = HOLDS if measured.holds else FAILS
+        if measured.entries and evidence.preset == SMOKE:
+            state = UNJUDGED
+        return Verdict(self, state, measured.figures, tuple(seeds))
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Verdict:
 
     Args:
         claim: what was claimed.
-        state: HOLDS, FAILS or UNMEASURED.
+        state: HOLDS, FAILS, UNMEASURED or UNJUDGED.
         measured: our figures in words; for what was not measured, how to measure it.
         seeds: the seeds behind the figures.
     """

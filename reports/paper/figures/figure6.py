@@ -50,8 +50,9 @@ def item(evidence: Evidence) -> Item | None:
     lines = (f"{task} {' / '.join(fixed(float(value)) for value in values[task])}" for task in FOUR_TASKS)
     figure = drawing(
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * share:g} % of the "
-        "memory. Bars are one standard deviation over seeds, where there are several. Dashed: the same task learned "
-        "without sharing.",
+        "memory."
+        + (" Bars are one standard deviation over seeds." if any(len(entry.results) > 1 for entry in entries) else "")
+        + (" Dashed: the same task learned without sharing." if alone is not None else ""),
         f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(lines)}",
         (WIDTH, 2.7),
         draw,

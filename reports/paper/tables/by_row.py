@@ -60,7 +60,8 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
         sentences.append(KNOWLEDGE)
     if SHARING in own:
         sentences.append(control.note(evidence, wanted))
-    made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable")
+    aside = frozenset(place for place, entry in enumerate(found) if entry is None)
+    made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable", aside=aside)
     return as_item(experiment, made, evidence.key)
 
 

@@ -1,0 +1,58 @@
+"""What a reader has to know before the figures of a group: where they mean nothing, or little."""
+
+import math
+from dataclasses import dataclass
+
+from reports.groups import Group
+from reports.results import SMOKE, mean
+from reports.seeds import FEWEST
+from reports.text import fixed, listed
+
+MOST_NAMED = 6
+"""Entries that a caveat names; of more it tells how many there are."""
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One caveat.
+
+    Args:
+        text: in a sentence or two.
+        grave: whether the figures mean nothing; else they mean less than they seem to.
+    """
+
+    text: str
+    grave: bool
+
+
+def caveats(group: Group) -> list[Caveat]:
+    """What there is to say before the figures of a group, the gravest first."""
+    found = []
+    if group.preset == SMOKE:
+        text = (
+            "The preset smoke trains just long enough to show that everything runs. These figures tell nothing about "
+            "the strategies, and no claim is judged by them."
+        )
+        found.append(Caveat(text, grave=True))
+    degraded = mean(group.input("psnr"))
+    scores = {entry.label: float(entry.mean("mean_psnr")) for entry in group.entries}
+    below = [label for label, score in scores.items() if round(score, 2) < round(degraded, 2)]
+    if below and len(below) == sum(math.isfinite(score) for score in scores.values()):
+        text = (
+            f"Every strategy ends below the degraded input ({fixed(degraded)} dB in the mean): what went in is better "
+            "than what comes out, and what differs between strategies means nothing. Train for longer."
+        )
+        found.append(Caveat(text, grave=True))
+    elif below:
+        named = listed(below) if len(below) <= MOST_NAMED else f"{len(below)} of {len(scores)} strategies"
+        text = (
+            f"In the mean over the tasks {named} {'ends' if len(below) == 1 else 'end'} below the degraded input "
+            f"({fixed(degraded)} dB)."
+        )
+        found.append(Caveat(text, grave=False))
+    few = [entry.label for entry in group.entries if len(entry.results) < FEWEST]
+    if few:
+        who = "Every strategy" if len(few) == len(scores) else f"{len(few)} of {len(scores)} strategies"
+        text = f"{who} ran with fewer than three seeds: part of any difference is luck, and none can be tested."
+        found.append(Caveat(text, grave=False))
+    return found

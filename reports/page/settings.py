@@ -1,0 +1,124 @@
+"""The settings of a group's runs by the names that commands use: once what all share, then what differs."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.groups import Group
+from reports.labels import flatten
+from reports.results import Result
+from reports.text import plain
+
+UNSET = ("data.root", "data.cache")
+"""Places that are not named in a command where there is none; any text would be one."""
+
+ELSEWHERE = ("tasks", "sources")
+"""Parts of a configuration that the page shows as tables of their own."""
+
+Named = dict[str, str]
+"""Values by name, as text."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Runs that differ in the seed alone.
+
+    Args:
+        label: their name in tables; of unfinished runs their state is told.
+        seeds: their seeds.
+        runs: the names of their run directories.
+        differing: settings in which they differ from other runs of the group.
+        command: the command that makes them again.
+    """
+
+    label: str
+    seeds: list[int]
+    runs: list[str]
+    differing: Named
+    command: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a group.
+
+    Args:
+        shared: settings that are the same in all runs.
+        machine: what is the same of where they were computed, and of the suite that did it.
+        variants: the runs, apart where they differ.
+    """
+
+    shared: Named
+    machine: Named
+    variants: list[Variant]
+
+
+def settings(group: Group) -> Settings:
+    """The settings of a group's runs."""
+    given = [_given(result) for _, result in group.labelled]
+    computed = [_computed(result) for _, result in group.labelled]
+    shared, machine = _common(given), _common(computed)
+    apart: dict[tuple[str, str], list[tuple[Result, Named]]] = {}
+    for (label, result), own, where in zip(group.labelled, given, computed, strict=True):
+        differing = {name: text for name, text in own.items() if name not in shared}
+        differing |= {name: text for name, text in where.items() if name not in machine}
+        apart.setdefault((label, json.dumps(differing)), []).append((result, differing))
+    variants = []
+    for (label, _), members in apart.items():
+        results = [result for result, _ in members]
+        seeds, runs = [result.seed for result in results], [result.run.name for result in results]
+        variants.append(Variant(label, seeds, runs, members[0][1], command(results)))
+    return Settings(shared, machine, variants)
+
+
+def command(results: Sequence[Result]) -> str:
+    """The command that makes runs again that differ in the seed alone.
+
+    It names every setting, so that later defaults do not matter.
+    """
+    options = _options(results[0]) | {"--seed": ",".join(str(result.seed) for result in results)}
+    lines = ["python -m benchmark run " + " ".join(f"{name} {_quoted(value)}" for name, value in options.items())]
+    for name, value in _assigned(results[0]).items():
+        if value is None and name in UNSET:
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        lines.append(f"    --set {_quoted(f'{name}={text}')}")
+    return " \\\n".join(lines)
+
+
+def _options(result: Result) -> dict[str, Any]:
+    named = {f"--{name}": result.config.get(name) for name in ("strategy", "stream", "preset")}
+    return named | {"--order": ",".join(str(task) for task in result.config["order"])}
+
+
+def _assigned(result: Result) -> dict[str, Any]:
+    """What ``--set`` takes, by ``section.name``."""
+    sections = {name: result.config.get(name) or {} for name in ("data", "backbone", "training")}
+    sections[result.strategy] = result.config.get("settings") or {}
+    return flatten(sections)
+
+
+def _given(result: Result) -> Named:
+    """All that was asked for; what no command takes stands at the end."""
+    known = {"strategy", "stream", "preset", "order", "seed", "data", "backbone", "training", "settings", *ELSEWHERE}
+    others = {name: value for name, value in result.config.items() if name not in known and value not in ("", None)}
+    return _texts({**_options(result), **_assigned(result), **flatten(others)})
+
+
+def _computed(result: Result) -> Named:
+    return _texts(flatten(result.run.environment))
+
+
+def _texts(values: Mapping[str, Any]) -> Named:
+    return {plain(name): plain(value, 300) for name, value in values.items()}
+
+
+def _common(given: Sequence[Named]) -> Named:
+    """What is the same in all; of two and more, not what a strategy alone has."""
+    return {name: text for name, text in given[0].items() if all(other.get(name, None) == text for other in given[1:])}
+
+
+def _quoted(value: Any) -> str:
+    return shlex.quote(plain(value, 1000))
