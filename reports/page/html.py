@@ -212,13 +212,14 @@ def page(
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment.get_template("report.html.j2")
+    shown = [item.table for section in sections for item in section.items if item.table]
     content = {
         "collection": collection,
         "parts": parts,
         "sections": sections,
         "looks": looks(collection.labels),
         "links": links(files),
-        "style": Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "style": Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8") + switches(shown)),
         "script": Markup(script),
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
@@ -234,6 +235,13 @@ def page(
     return template.render(
         content, album=album.album(scenes, LARGEST - len(bare.encode(errors="surrogateescape")))
     ).lstrip()
+
+
+def switches(tables: Sequence[Table]) -> str:
+    """The style by which a switch leaves one view of its table to be seen; it needs no script."""
+    places = range(max((len(table.views) for table in tables), default=0))
+    chosen = [f'.table:has(.views [value="{n}"]:checked) [data-view]:not([data-view="{n}"])' for n in places]
+    return f"@media screen {{ {', '.join(chosen)} {{ display: none; }} }}" if chosen else ""
 
 
 def links(files: Mapping[str, str | bytes]) -> dict[str, list[Link]]:
