@@ -3,7 +3,6 @@
 import importlib
 import os
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from baselines.finetune import Finetune
 from benchmark.config import Data, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import revision
-from benchmark.core.process import suite
 from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
 from benchmark.data.pictures import Block
@@ -330,44 +328,11 @@ class TestMemory:
             digests.contents([tmp_path / "gone.png"], tmp_path)
 
 
-class TestProvenance:
-    @pytest.fixture
-    def checkout(self, tmp_path: Path) -> Path:
-        """A repository of its own with the suite's module in it."""
-        (tmp_path / "work/benchmark/core/process").mkdir(parents=True)
-        (tmp_path / "work/benchmark/core/process/suite.py").write_text("")
-        (tmp_path / "work/pyproject.toml").write_text('[project]\nname = "continual-restoration"\nversion = "7.8"\n')
-        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path / "work")]
-        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
-            subprocess.run([*git, *words], check=True, capture_output=True)
-        return tmp_path / "work"
+def test_the_suite_stands_in_the_record_and_not_in_the_identity() -> None:
+    import torch
 
-    def test_the_commit_and_whether_files_differ_from_it(self, checkout: Path) -> None:
-        told = suite.suite(checkout)
-        assert (told["suite"], len(told["git"]), told["git_changed"]) == ("7.8", 40, False)
-        (checkout / "benchmark/core/process/suite.py").write_text("changed = 1\n")
-        assert suite.suite(checkout) == {**told, "git_changed": True}
-
-    def test_a_repository_around_the_place_of_installation_is_not_ours(self, checkout: Path) -> None:
-        installed = checkout / "site-packages"
-        (installed / "benchmark/core/process").mkdir(parents=True)
-        (installed / "benchmark/core/process/suite.py").write_text("")
-        assert suite.suite(installed)["git"] is None
-
-    def test_no_git_is_no_error(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", str(checkout))
-        assert suite.suite(checkout)["git"] is None
-
-    def test_a_variable_of_git_does_not_lead_elsewhere(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        told = suite.suite(checkout)
-        monkeypatch.setenv("GIT_DIR", str(checkout / "nowhere"))
-        assert suite.suite(checkout) == told
-
-    def test_it_stands_in_the_record_and_not_in_the_identity(self) -> None:
-        import torch
-
-        assert {"suite", "git", "git_changed"} <= environment(torch.device("cpu")).keys()
-        assert "git" not in config().model_dump()
+    assert {"suite", "git", "git_changed"} <= environment(torch.device("cpu")).keys()
+    assert "git" not in config().model_dump()
 
 
 EMBEDDED = {"train": {"name": "embedded"}, "test": {"name": "embedded"}}

@@ -1,30 +1,22 @@
 """Experiments: what a file says, which runs it leads to, what is left of them, and the real command at tiny scale."""
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from conftest import ROOT, Command
 from rich.console import Console
 
-from baselines.finetune import Finetune
 from benchmark import presets
-from benchmark.config import RunConfig, Training
-from benchmark.core import clock
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
-from benchmark.experiments import cost, paper, schedule
+from benchmark.experiments import paper, schedule
 from benchmark.experiments.matrix import Choices, expand, load
 from benchmark.experiments.measurements import Measurement
-from benchmark.experiments.schedule import Parts
-from benchmark.planning import plan
-from benchmark.streams.build import build
 
 Write = Callable[[str], Path]
 EQUAL = ROOT / "docs" / "examples" / "equal_parameters.yaml"
@@ -205,117 +197,6 @@ def test_equal_size_stands_beside_the_claim(command: Command, tmp_path: Path) ->
 
 
 TINY = "strategies: [finetune, independent]\norders: [[derain, deblur]]\n"
-
-
-def test_a_run_takes_its_start_and_for_each_task_its_updates_validations_and_tests() -> None:
-    """Counted by hand: 6 updates; validation before epoch 1, after 1 and 2, and of all 4 tasks; tests of all 4."""
-    training = Training(epochs=2, updates_per_epoch=3)
-    parts = Parts(start=1000.0, update=1.0, validation=10.0, test=100.0)
-    assert parts.task(training, tasks=4) == 6 * 1 + (3 + 4) * 10 + 4 * 100
-    assert parts.task(training, tasks=4, relative_cost=2.5) == 15 * 1 + (3 + 4) * 10 + 4 * 100
-
-
-def test_what_is_left_and_how_long_it_takes(write: Write, tmp_path: Path) -> None:
-    """One run is finished, one of two tasks of the other: what is left is half of it, in the time the finished took."""
-    configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))]
-    out = tmp_path / "runs"
-    asked = []
-
-    def measure(config: RunConfig) -> Parts:
-        asked.append(config)
-        return Parts(start=7.0, update=0.5, validation=0.0, test=0.0)
-
-    before = schedule.schedule(configs, out, measure)
-    assert [one.state for one in before] == ["missing", "missing"]
-    assert before[0].seconds_left == pytest.approx(7 + 2 * 0.5 * configs[0].training.updates)
-    assert len(asked) == 1, "what has the same parts is measured once"
-
-    done = execute(configs, out)
-    done[0].update_status(seconds_to_start=3.0, seconds=40.0)
-    done[1].update_status(state="interrupted", tasks_done=1)
-    after = schedule.schedule([*configs, *configs], out, measure)
-    assert [one.state for one in after] == ["finished", "1 of 2 tasks"]
-    assert [one.seconds_left for one in after] == [0.0, 23.0]
-    assert "2 runs, 1 finished; the rest takes about 23 s" in schedule.summary(after)
-    assert len(asked) == 1, "what was done tells how long the rest takes"
-
-
-def on_disk(config: RunConfig, out: Path, state: str, tasks: int, **status: object) -> Run:
-    """A run directory in a certain state, without the training."""
-    run = Run.create(out / config.run_name, config.model_dump(mode="json"), {})
-    run.update_status(state=state, tasks_done=tasks, **status)
-    run.checkpoint(tasks).parent.mkdir()
-    run.checkpoint(tasks).touch()
-    return run
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0, None])
-def test_what_is_done_is_counted_whatever_time_it_took(write: Write, tmp_path: Path, seconds: float | None) -> None:
-    """Runs that took no time as far as the clock tells: finished, interrupted, ended without a record of it."""
-    text = "strategies: [finetune, independent, ewc]\norders: [[derain, deblur]]\n"
-    configs = [resolve(config) for config in expand(load(write(text)), Choices("smoke"))]
-    states = [("finished", 2), ("interrupted", 1), ("running", 2)]
-    for config, (state, tasks) in zip(configs, states, strict=True):
-        on_disk(config, tmp_path, state, tasks, seconds=seconds, seconds_to_start=0.0, seconds_per_task=[0.0] * tasks)
-    planned = schedule.schedule(configs, tmp_path, lambda _: Parts(0.0, 0.0, 0.0, 0.0))
-    assert [one.state for one in planned] == ["finished", "1 of 2 tasks", "2 of 2 tasks"]
-    assert "3 runs, 1 finished; the rest takes about 0 s" in schedule.summary(planned)
-    printed = io.StringIO()
-    schedule.render(planned, {}, Console(file=printed, width=200))
-    assert [" 0 s " in row for row in printed.getvalue().splitlines()[1:4]] == [False, True, True]
-
-
-def test_a_task_without_its_checkpoint_is_not_done(write: Write, tmp_path: Path) -> None:
-    """The run cannot go on from there, and so begins anew: that is what is foretold."""
-    config = resolve(expand(load(write(TINY)), Choices("smoke"))[0])
-    run = on_disk(config, tmp_path, "interrupted", 1)
-    assert schedule.schedule([config], tmp_path, lambda _: Parts(1.0, 0.0, 0.0, 0.0))[0].state == "1 of 2 tasks"
-    run.checkpoint(1).unlink()
-    assert schedule.schedule([config], tmp_path, lambda _: Parts(1.0, 0.0, 0.0, 0.0))[0].state == "missing"
-
-
-def test_what_other_images_took_tells_nothing(write: Write, tmp_path: Path) -> None:
-    """A finished run on small test images does not foretell one on larger ones."""
-    small, large = (
-        resolve(expand(load(write(TINY)), Choices("smoke", assignments=(f"data.test_size={size}",)))[0])
-        for size in (32, 64)
-    )
-    on_disk(small, tmp_path, "finished", 2, seconds=1.0)
-    (planned,) = schedule.schedule([large], tmp_path, lambda _: Parts(5000.0, 0.0, 0.0, 0.0))
-    assert planned.seconds_left == 5000
-
-
-@pytest.mark.parametrize("sizes", [(), ("training.batch_size=4", "data.test_size=96")])
-def test_the_parts_of_a_run_are_measured_as_they_occur(sizes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that counts the images that pass the network, each part is told by their number."""
-    (planned,) = plan("cmc", "four_tasks", "smoke", "0", None, None, None, list(sizes))
-    config = resolve(planned)
-    seen = 0
-
-    class Counting(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = torch.nn.Conv2d(3, 3, 1)
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            nonlocal seen
-            seen += len(images)
-            return self.conv(images)
-
-    monkeypatch.setattr(cost, "prepare", lambda _: (Finetune(Finetune.Settings()), Counting()))
-    monkeypatch.setattr(clock, "now", lambda: float(seen))
-    parts = cost.measure(config)
-    benchmark = build(config)
-    assert parts.update == config.training.batch_size
-    assert parts.test == pytest.approx(len(benchmark.test[0]))
-    assert parts.validation == pytest.approx(len(benchmark.scenario.valid_stream[0].dataset))
-    assert parts.start < 0.001, "no image passes the network before the first task"
-
-
-def test_runs_are_named_by_what_differs_from_the_preset(write: Write) -> None:
-    text = "strategies: [cmc]\norders: [[derain, deblur], [deblur, derain]]\nvary: {cmc.fraction: [0.05]}\n"
-    configs = [resolve(config) for config in expand(load(write(text)), Choices("smoke"))]
-    assert schedule.names(configs) == ["cmc cmc.fraction=0.05", "cmc cmc.fraction=0.05 deblur → derain"]
 
 
 def test_a_finished_run_anywhere_below_is_reused(write: Write, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What ``data check`` finds: sizes, conversions, inputs, leaks, and what it says of real datasets."""
+
+import re
+from pathlib import Path
+
+import made_datasets as made
+import numpy as np
+import pytest
+from made_datasets import picture, write
+
+from benchmark.data.checks import leaks
+from benchmark.data.checks.check import check
+from benchmark.data.datasets import find
+from benchmark.data.photographs import embedded
+
+SHARED = Path(__file__).parents[3] / "shared/data"
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the small real sets beside the repository")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A data root whose own name says nothing of a side."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def only(root):
+    survey = find(root)
+    assert survey.problems == ()
+    assert len(survey.datasets) == 1
+    return survey.datasets[0]
+
+
+class TestCheck:
+    def test_exchanged_sides_of_rain_are_noticed(self, root):
+        made.rain_two_folders(root, "norain", "rain")
+        assert any("the two sides may be exchanged" in problem for problem in check(root).problems)
+
+    def test_equal_sides_are_noticed(self, root):
+        for folder in ("input", "target"):
+            write(root / f"haze/{folder}/a.png", picture(1))
+        assert "holds the same picture twice" in check(root).problems[0]
+
+    def test_a_changed_copy_of_a_known_test_set_is_noticed(self, root):
+        made.bsd68_original(root)
+        report = check(root)
+        assert len(report.problems) == 3
+        assert "CBSD68, jpeg quality=20: the degraded test images have" in report.problems[1]
+        assert "28.15 dB on RGB are expected" in report.problems[1]
+
+    def test_sizes_and_input_psnr(self, root):
+        made.rain_two_folders(root, "rain", "norain")
+        (root / "Rain100L").rename(root / "streets")
+        report = check(root)
+        assert report.problems == ()
+        assert report.datasets[0].sizes == {(24, 16): 15}
+        (measured,) = report.datasets[0].inputs
+        assert measured.psnr == pytest.approx(20 * np.log10(255 / 20))
+        assert measured.reference is None
+
+    def test_training_images_in_a_test_set(self, root):
+        one, two, three, *_ = (photograph.image for photograph in embedded("train"))
+        write(root / "train/exact.png", one[:200, :300])
+        write(root / "train/near.jpg", two[100:300:2, 100:400:2])
+        write(root / "train/other.png", three[:200, :300])
+        write(root / "test/1.png", one[:200, :300])
+        write(root / "test/2.png", two[100:300, 100:400])
+        found = check(root).leaks
+        assert len(found) == 2
+        assert re.search(r"train/exact\.png' equals test image '1\.png'", found[0])
+        assert re.search(r"train/near\.jpg' nearly equals test image '2\.png'", found[1])
+
+    def test_a_copy_among_a_thousand_images_is_found(self):
+        def prints(key, count):
+            signs = np.random.default_rng(key).random((count, 255)) > 0.5
+            return [leaks.Fingerprint(bytes([key]) + str(i).encode(), row) for i, row in enumerate(signs)]
+
+        train, test = prints(1, 900), prints(2, 100)
+        assert leaks.find([*train, test[42]], test) == [leaks.Leak(900, 42, True)]
+
+    def test_flat_images_are_alike_only_if_equal(self):
+        flat = [leaks.fingerprint(np.full((40, 40, 3), value, np.uint8)) for value in (0, 7, 7)]
+        assert leaks.find(flat[:1], flat[1:]) == []
+        assert leaks.find(flat[1:2], flat[2:]) == [leaks.Leak(0, 0, True)]
+
+
+@shared
+class TestSharedData:
+    def test_what_is_found(self):
+        survey = find(SHARED)
+        assert survey.problems == ()
+        assert {dataset.name: dataset.release for dataset in survey.datasets} == {
+            "CBSD68": "68 test photographs",
+            "rain_sample": "rain pairs, 20 training pairs, 5 test pairs",
+        }
+
+    def test_check_agrees_with_the_references_and_finds_the_leaks(self):
+        report = check(SHARED)
+        assert report.problems == ()
+        inputs = {(one.dataset, one.setting): one for result in report.datasets for one in result.inputs}
+        for setting, expected in (("noise std=50", 15.00), ("jpeg quality=20", 28.15), ("blur std=2.5", 23.82)):
+            assert inputs["CBSD68", setting].psnr == pytest.approx(expected, abs=0.01)
+        assert len(report.leaks) == 9
+        assert all("equals test image" in leak and "nearly" not in leak for leak in report.leaks)
