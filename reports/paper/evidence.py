@@ -20,10 +20,7 @@ from benchmark.experiments.experiment import Combination
 from reports.groups import PAPER, Collection, Entry, distinct, entries, revision, setting, tasks
 from reports.results import Result
 
-ORDERS = {table.streams[0]: table.tasks for table in map(paper.load, paper.names()) if table.tasks}
-"""The order of a stream of the paper where nothing else is asked for."""
-
-FOUR_TASKS, NOISE_LEVELS = ORDERS["four_tasks"], ORDERS["noise_levels"]
+FOUR_TASKS, NOISE_LEVELS = paper.stream("four_tasks").order, paper.stream("noise_levels").order
 
 DEFAULTS: dict[str, dict[str, Any]] = {"cmc": {"t": 5, "t_ends": None, "start": None, "sharing": "fixed"}}
 """Settings a strategy has in the paper where a table does not say otherwise."""
@@ -52,7 +49,8 @@ class Evidence:
         parts = {key: key.partition(".") for key in wanted.settings}
         own = {field: wanted.settings[key] for key, (section, _, field) in parts.items() if section == wanted.strategy}
         backbone = wanted.settings.get("backbone.name", "resnet")
-        return self.find(wanted.strategy, wanted.stream, wanted.order, backbone, **own)
+        stream = paper.stream(wanted.stream)
+        return self.find(wanted.strategy, stream.name, wanted.order or stream.order, backbone, **own)
 
     def find(
         self,
@@ -68,7 +66,7 @@ class Evidence:
         sizes are about, the most common ones count, so that all rows of a table are of the same training; where there
         are runs of several revisions of the strategy, the newest.
         """
-        order = list(order or ORDERS.get(stream, []))
+        order = list(order or paper.stream(stream).order)
         wanted = DEFAULTS.get(strategy, {}) | shipped.settings(self.preset, strategy) | settings
         fitting = [
             result

@@ -111,7 +111,7 @@ for kind in Kind:
     app(["list", kind.value, "--names"], standalone_mode=False)
 """
     here = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "noise_levels" in here
+    assert "four_tasks_order4" in here
     assert installed("-c", code).stdout == here
 
 

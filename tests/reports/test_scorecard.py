@@ -112,7 +112,7 @@ def ordered(gains: Sequence[float]) -> Results:
     levels = dict(zip(ORDER, LEVEL, strict=True))
     return [
         made(final=[levels[task] + gain for task, gain in zip(order, gains, strict=True)], order=order, fraction=0.0125)
-        for order in paper.load("table3").orders
+        for order in paper.orders(paper.load("table3"))
     ]
 
 

@@ -30,6 +30,18 @@ def test_every_shipped_stream_loads_and_tells_what_it_is(name: str) -> None:
     assert all(task.title and task.dataset.train and task.dataset.test for task in found.tasks)
 
 
+def test_the_orders_of_table_3() -> None:
+    """Place of each task in the four experiments, as printed in the paper."""
+    printed = {"derain": (1, 4, 3, 2), "denoise": (2, 1, 4, 3), "deblock": (3, 2, 1, 4), "deblur": (4, 3, 2, 1)}
+    for experiment in range(4):
+        found = load(f"four_tasks_order{experiment + 1}")
+        assert found.name == "four_tasks", "the same experiment has the same name"
+        assert {task: found.order.index(task) + 1 for task in printed} == {
+            task: places[experiment] for task, places in printed.items()
+        }
+    assert load("four_tasks_order1").tasks == load("four_tasks").tasks
+
+
 def test_a_file_may_put_a_shipped_streams_tasks_into_another_order(tmp_path: Path) -> None:
     path = tmp_path / "backwards.yaml"
     path.write_text("stream: four_tasks\norder: [deblur, deblock, denoise, derain]\n", encoding="utf-8")

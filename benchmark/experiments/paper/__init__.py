@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmark.core.errors import unknown
 from benchmark.core.yaml_files import YamlFile
 from benchmark.experiments.experiment import Experiment, read
+from benchmark.streams import definition
 
 FOLDER = Path(__file__).parent
 
@@ -26,3 +27,14 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown("table or figure", name, [*names(), "all"])
     return read(YamlFile(FOLDER / f"{name}.yaml", "experiment file", "a list 'strategies'", Experiment))
+
+
+@cache
+def stream(name: str) -> definition.Stream:
+    """The stream behind a name in these files; of a stream that reorders another, that one in the new order."""
+    return definition.load(name)
+
+
+def orders(experiment: Experiment) -> list[list[str]]:
+    """The order in which each of an experiment's streams learns its tasks."""
+    return [stream(name).order for name in experiment.streams]

@@ -104,7 +104,7 @@ def later_is_better(evidence: Evidence) -> Measured | None:
     for task in FOUR_TASKS:
         at = {
             order.index(task) + 1: float(entry.mean("final_psnr")[order.index(task)])
-            for order, entry in zip(table.orders, entries, strict=True)
+            for order, entry in zip(paper.orders(table), entries, strict=True)
         }
         values = [at[place] for place in sorted(at)]
         trends.append(rank_correlation(sorted(at), values))

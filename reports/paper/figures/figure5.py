@@ -24,7 +24,7 @@ def scenes(evidence: Evidence) -> list[Scene]:
     alone, orders = evidence.entry(without), list(paper.load("table3").combinations())
     found = []
     for task in FOUR_TASKS:
-        last = evidence.entry(next(one for one in orders if one.order and one.order[-1] == task))
+        last = evidence.entry(next(one for one in orders if paper.stream(one.stream).order[-1] == task))
         if alone is None or last is None:
             continue
         runs = {WITHOUT: alone.results[0].run, f"{WITH}, learned last": last.results[0].run}

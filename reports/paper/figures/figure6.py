@@ -28,8 +28,8 @@ def item(evidence: Evidence) -> Item | None:
         return None
     share = table.set["cmc.fraction"]
     alone = evidence.find(fraction=share, sharing="none")
-    values = {task: _by_place(table.orders, entries, task, "mean") for task in FOUR_TASKS}
-    spreads = {task: _by_place(table.orders, entries, task, "spread") for task in FOUR_TASKS}
+    values = {task: _by_place(paper.orders(table), entries, task, "mean") for task in FOUR_TASKS}
+    spreads = {task: _by_place(paper.orders(table), entries, task, "spread") for task in FOUR_TASKS}
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, len(FOUR_TASKS))

@@ -22,7 +22,7 @@ def item(evidence: Evidence) -> Item | None:
     rows = []
     for task, said in zip(FOUR_TASKS, printed(experiment).rows, strict=True):
         row = [Cell(task, task)]
-        for place, (order, entry) in enumerate(zip(experiment.orders, found, strict=True)):
+        for place, (order, entry) in enumerate(zip(paper.orders(experiment), found, strict=True)):
             at = order.index(task)
             ours = Cell(NOTHING)
             if entry is not None:
