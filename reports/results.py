@@ -128,11 +128,6 @@ class Result:
         return self.psnr[-1]
 
     @property
-    def final_ssim(self) -> Array:
-        """(T,), after the whole stream."""
-        return self.outputs["ssim"][-1]
-
-    @property
     def mean_psnr(self) -> float:
         """The mean of the final PSNR over the tasks, in dB; nan while a task is missing."""
         return float(self.final_psnr.mean())

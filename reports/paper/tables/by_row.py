@@ -9,6 +9,7 @@ from reports.item import Item
 from reports.paper import control
 from reports.paper.evidence import Evidence
 from reports.paper.tables.printed import HERE, PRINTED, as_item, caption, cell, printed
+from reports.results import final
 from reports.seeds import facts
 from reports.tables.marks import KNOWLEDGE, mark
 from reports.tables.table import Cell, Column, Table, number
@@ -84,7 +85,7 @@ def _ours(entry: Entry | None, tasks: Sequence[str], metrics: Sequence[str]) -> 
         return [Cell(NOTHING)] * len(tasks)
     order = entry.results[0].config["order"]
     places = [order.index(task) for task in tasks]
-    psnr, spread, ssim = entry.mean("final_psnr"), entry.spread("final_psnr"), entry.mean("final_ssim")
+    psnr, spread, ssim = entry.mean("final_psnr"), entry.spread("final_psnr"), entry.mean(final("ssim"))
     cells = []
     for place in places:
         value = number(float(psnr[place]), spread=float(spread[place]))
