@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_runs import INPUTS, LEARNED, ORDER, config, made_run, psnr
+from made_runs import INPUTS, LEARNED, ORDER, made_run, psnr
 from rich.console import Console
 
 import reports
@@ -21,11 +21,8 @@ from benchmark.core.runs.layer_table import Row
 from reports import terminal
 from reports.figures import forgetting, matrix, style
 from reports.groups import collect
-from reports.labels import labels
 from reports.page.findings import finding
 from reports.page.settings import command
-from reports.paper.contents import CONTENTS
-from reports.paper.evidence import gather
 from reports.results import read
 from reports.tables import comparison as comparisons
 from reports.tables import summary
@@ -178,41 +175,6 @@ def test_groups_are_not_mixed(report: Path, comparison: pd.DataFrame) -> None:
     assert list(other["label"]) == ["degraded input", "mas"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"stream": "other"},
-        {"preset": "smoke"},
-        {"data": {"source": "DIV2K"}},
-        {"order": ORDER[::-1]},
-        {"tasks": [{"name": task, "degradation": "noise", "train": {"std": 25}} for task in ORDER]},
-        {"sources": [{"train": {"name": "embedded"}, "test": {"name": "CBSD68", "release": "68 images"}}] * 4},
-    ],
-)
-def test_what_makes_runs_incomparable(tmp_path: Path, changes: dict) -> None:
-    made_run(tmp_path)
-    made_run(tmp_path, **changes)
-    assert len(collect([tmp_path]).groups) == 2
-
-
-def test_workers_do_not_make_runs_incomparable(tmp_path: Path) -> None:
-    made_run(tmp_path, data={"source": "embedded", "workers": 0})
-    made_run(tmp_path, seed=1, data={"source": "embedded", "workers": 4})
-    (group,) = collect([tmp_path]).groups
-    assert [len(entry.results) for entry in group.entries] == [2]
-
-
-def test_labels_name_only_what_differs() -> None:
-    configs = [
-        {"strategy": "cmc", "settings": {"fraction": 0.1, "sharing": "none"}, "training": {"epochs": 3}},
-        {"strategy": "cmc", "settings": {"fraction": 0.1, "sharing": "fixed"}, "training": {"epochs": 3}},
-        {"strategy": "mas", "settings": {"weight": 1}, "training": {"epochs": 3}},
-    ]
-    assert labels(configs) == ["cmc (sharing=none)", "cmc (sharing=fixed)", "mas"]
-    configs[2]["training"] = {"epochs": 9}
-    assert labels(configs)[2] == "mas (epochs=9)"
-
-
 def test_failed_and_damaged_runs_are_listed(report: Path, page: str) -> None:
     runs = pd.read_csv(report.parent / "tables" / "runs.csv").set_index("state")
     assert runs.loc["failed", "tasks measured"] == 2
@@ -280,20 +242,6 @@ def test_inline_figures_follow_the_theme(report: Path) -> None:
     assert "var(--ink)" in inline
     assert style.INK not in inline
     assert "metadata" not in inline
-
-
-def test_groups_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
-    made_run(tmp_path)
-    made_run(tmp_path, data={"source": "DIV2K"})
-    first, second = collect([tmp_path]).groups
-    assert (first.key, second.key) == ("four_tasks-quick", "four_tasks-quick-2")
-    assert first.title != second.title
-
-
-def test_every_label_has_a_look_of_its_own() -> None:
-    names = [f"strategy {i}" for i in range(20)]
-    looks = style.looks(names)
-    assert len({(look.colour, look.dash) for look in looks.values()}) == 20
 
 
 def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) -> None:
@@ -364,53 +312,3 @@ def test_builds_without_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [[], []]
-
-
-def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) -> None:
-    embedded = {"name": "embedded", "release": "3 photographs"}
-    bsd = {"name": "CBSD68", "release": "68 test images", "digest": "abc"}
-    sources = [{"train": embedded, "test": bsd if task == "denoise" else embedded, "leaks": 0} for task in ORDER]
-    made_run(tmp_path / "runs", "cmc")
-    made_run(tmp_path / "runs", "packnet", sources=[{"train": embedded, "test": embedded, "leaks": 0}] * 4)
-    made_run(tmp_path / "runs", "finetune", sources=sources)
-    plain_group, mixed = collect([tmp_path / "runs"]).groups
-    assert [entry.label for entry in plain_group.entries] == ["cmc", "packnet"], "older runs keep their place"
-    assert plain_group.headings == ORDER
-    assert mixed.headings == ["derain (embedded)", "denoise (CBSD68)", "deblock (embedded)", "deblur (embedded)"]
-    assert [column.head for column in comparisons.table(mixed).columns if column.view == "PSNR"][1:] == mixed.headings
-    page = reports.build([tmp_path / "runs"], tmp_path / "report").index.read_text()
-    assert "CBSD68 (68 test images)" in page
-    assert "Where the images come from" in page
-    note = comparisons.table(mixed).note
-    assert "test images: embedded (3 photographs) for derain, deblock and deblur, CBSD68 (68 test images)" in note
-    assert "for denoise; training images: embedded (3 photographs)." in note
-    made_run(tmp_path / "alone", "together", sources=sources)
-    (evidence,) = gather(collect([tmp_path / "alone"]))
-    (item,) = [item for make in CONTENTS if (item := make(evidence))]
-    assert item.name == "table2"
-    assert "CBSD68 (68 test images) for denoise" in item.table.note
-
-
-def test_runs_from_before_the_choice_of_algorithms_are_of_the_same_configuration(tmp_path: Path) -> None:
-    before = config()["training"]
-    made_run(tmp_path, seed=0, training=before)
-    made_run(tmp_path, seed=1, training={**before, "deterministic": True})
-    made_run(tmp_path, seed=2, training={**before, "deterministic": False})
-    (group,) = collect([tmp_path]).groups
-    assert [[result.seed for result in entry.results] for entry in group.entries] == [[2], [0, 1]]
-    assert group.entries[0].label == "cmc (deterministic=false)"
-
-
-def test_a_table_tells_where_its_runs_were_not_computed_alike(tmp_path: Path) -> None:
-    made_run(tmp_path / "runs", "cmc")
-    other = made_run(tmp_path / "runs", "mas")
-    (group,) = collect([tmp_path / "runs"]).groups
-    assert "computed alike" not in comparisons.table(group).note
-    for change in ({"threads": 1}, {"device": "NVIDIA H100"}, {"torch": "2.16.0"}):
-        environment = {"torch": "2.15.0", "threads": 2, "device": "cpu"} | change
-        (other.path / "environment.json").write_text(json.dumps(environment))
-        (group,) = collect([tmp_path / "runs"]).groups
-        note = comparisons.table(group).note
-        assert "Not all computed alike (" in note
-        assert str(next(iter(change.values()))) in note
-        assert "threads: 2" in note
