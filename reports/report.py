@@ -10,7 +10,7 @@ from benchmark.core.errors import UserError
 from reports import folder
 from reports.figures import curves, forgetting, matrix, pareto, transfer
 from reports.groups import Collection, Group, collect
-from reports.item import Item
+from reports.items.item import Item
 from reports.page import html
 from reports.paper import contents, scorecard
 from reports.paper.claims import UNMEASURED, judge

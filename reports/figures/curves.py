@@ -8,7 +8,7 @@ from benchmark.core.runs.schemas import CURVES
 from benchmark.core.tables import Schema
 from reports.figures.panels import Lines, panels
 from reports.groups import Group
-from reports.item import Item
+from reports.items.item import Item
 from reports.tables.rows import RUN
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports.figures.drawing import short
 from reports.figures.leading import MOST_LINES, leading
 from reports.figures.panels import Lines, panels
-from reports.figures.style import MUTED
 from reports.groups import Group
-from reports.item import Item
+from reports.items.drawing import short
+from reports.items.item import Item
+from reports.items.style import MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

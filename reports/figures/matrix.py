@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.drawing import WIDTH, Drawing, drawing, short, wrapped
 from reports.figures.leading import CHOICE, MOST_PANELS, leading
-from reports.figures.style import GRID, INK, MUTED, change_colours, looks
 from reports.groups import Group
-from reports.item import Item
+from reports.items.drawing import WIDTH, Drawing, drawing, short, wrapped
+from reports.items.item import Item
+from reports.items.style import GRID, INK, MUTED, change_colours, looks
 from reports.tables import matrix
 from reports.text import fixed
 

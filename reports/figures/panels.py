@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reports.figures.drawing import WIDTH, Drawing, drawing, short, wrapped
 from reports.figures.leading import CHOICE, MOST_LINES, leading
-from reports.figures.style import INK, MUTED, Look, looks, told_apart
 from reports.groups import Group
+from reports.items.drawing import WIDTH, Drawing, drawing, short, wrapped
+from reports.items.style import INK, MUTED, Look, looks, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

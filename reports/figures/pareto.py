@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures.drawing import WIDTH, drawing, short
 from reports.figures.leading import MOST_LINES, leading
-from reports.figures.style import INK, MUTED, Look, looks, told_apart
 from reports.groups import Entry, Group
-from reports.item import Item
+from reports.items.drawing import WIDTH, drawing, short
+from reports.items.item import Item
+from reports.items.style import INK, MUTED, Look, looks, told_apart
 from reports.results import Result
 from reports.text import listed
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reports.figures.drawing import WIDTH, drawing, short
 from reports.figures.leading import CHOICE, MOST_PANELS, leading
-from reports.figures.style import GRID, INK, change_colours, looks
 from reports.groups import Entry, Group
-from reports.item import Item
+from reports.items.drawing import WIDTH, drawing, short
+from reports.items.item import Item
+from reports.items.style import GRID, INK, change_colours, looks
 from reports.text import fixed
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from benchmark.core.metrics import psnr
 from benchmark.core.runs.directory import Run, after_kind
 from reports.figures.leading import MOST_LINES, leading
 from reports.groups import Group
-from reports.page.pictures import Pixels, Scene, error_map, kept_images, look, open_picture
+from reports.pictures import Pixels, Scene, error_map, kept_images, look, open_picture
 from reports.results import Result
 
 QUALITY = 85

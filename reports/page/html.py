@@ -14,17 +14,18 @@ from pathlib import Path, PurePosixPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.figures.style import looks, stylesheet
+from reports import pictures
 from reports.groups import Collection, Group
-from reports.item import Item
-from reports.page import album, pictures
+from reports.items.item import Item
+from reports.items.style import looks, stylesheet
+from reports.items.table import Cell, Column, Table
+from reports.page import album
 from reports.page.caveats import Caveat, caveats
 from reports.page.findings import finding
 from reports.page.settings import Settings, settings
 from reports.paper.claims import FAILS, HOLDS, UNJUDGED, UNMEASURED, Verdict
 from reports.paper.evidence import Evidence
 from reports.paper.figures import figure5
-from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, fixed, listed, plain
 
 TEMPLATES = Path(__file__).parent

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reports.item import Item
+from reports.items.item import Item
 from reports.paper.evidence import Evidence
 from reports.paper.figures import figure4, figure5, figure6
 from reports.paper.tables import by_row, table3, table6

@@ -3,7 +3,7 @@
 import math
 
 from reports.groups import Entry
-from reports.tables.table import Cell, sortable
+from reports.items.table import Cell, sortable
 from reports.text import NOTHING, count, fixed, quantity
 
 UNCOUNTED = "not counted"

@@ -11,12 +11,12 @@ from benchmark.core.metrics import compared
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Entry, Group
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table, number
 from reports.results import Array, Quantity, final, mean, value
 from reports.seeds import facts
 from reports.tables.cells import changed, named
 from reports.tables.marks import KNOWLEDGE, mark
-from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING
 from strategies.traits import WORDS
 

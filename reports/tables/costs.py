@@ -8,10 +8,10 @@ import pandas as pd
 from benchmark.core.tables import NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Group
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table
 from reports.tables.cells import kept
 from reports.tables.rows import RUN
-from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, quantity
 from strategies.traits import WORDS
 

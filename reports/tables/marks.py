@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from reports.groups import Entry
+from reports.items.table import Cell, Column
 from reports.results import Quantity
 from reports.seeds import FEWEST, LEVEL, paired, significance
-from reports.tables.table import Cell, Column
 
 Places = Sequence[tuple[int, int | None]]
 """Columns, each with the index into what it shows; None where that is a single number."""

@@ -7,8 +7,8 @@ from benchmark.core.metrics import compared
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Entry, Group
+from reports.items.table import Cell, Column, Table, number
 from reports.tables.rows import RUN
-from reports.tables.table import Cell, Column, Table, number
 from reports.text import fixed
 
 

@@ -3,7 +3,7 @@
 from benchmark.core.tables import INTEGER, TEXT, Schema
 from benchmark.core.tables import Column as Field
 from reports.groups import Collection
-from reports.item import Item
+from reports.items.item import Item
 
 UNREADABLE = "unreadable"
 """The state of a run directory that cannot be read."""

@@ -1,13 +1,13 @@
 """What was run, at a glance: how good each strategy ends, what it forgot and changed, and what it costs."""
 
 from reports.groups import Entry, Group
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table, number
 from reports.results import mean
 from reports.seeds import facts
 from reports.tables.cells import changed, kept, named, trained
 from reports.tables.comparison import CHANGED, FORGETTING, TOLD
 from reports.tables.marks import KNOWLEDGE, mark
-from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING
 
 EVIDENCE = (

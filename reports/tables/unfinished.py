@@ -1,8 +1,8 @@
 """The runs that did not finish."""
 
 from reports.groups import Group
-from reports.item import Item
-from reports.tables.table import Cell, Column, Table
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table
 from reports.text import NOTHING, fixed, plain
 
 

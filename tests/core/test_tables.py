@@ -21,9 +21,10 @@ from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
 from reports.groups import collect
-from reports.tables import comparison, exports, matrix
-from reports.tables.table import Cell, Table
-from reports.tables.table import Column as Heading
+from reports.items import exports
+from reports.items.table import Cell, Table
+from reports.items.table import Column as Heading
+from reports.tables import comparison, matrix
 
 HOSTILE = [
     *(

@@ -13,10 +13,10 @@ import reports
 from benchmark import presets
 from reports.folder import MARK
 from reports.groups import collect
+from reports.items import exports
+from reports.items.table import Cell, Column, Table
 from reports.paper.evidence import Evidence, gather
 from reports.paper.tables import by_row
-from reports.tables import exports
-from reports.tables.table import Cell, Column, Table
 
 CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 PACKNET = {"fraction": 0.2}

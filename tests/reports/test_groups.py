@@ -7,8 +7,8 @@ import pytest
 from made_runs import ORDER, config, made_run
 
 import reports
-from reports.figures import style
 from reports.groups import collect
+from reports.items import style
 from reports.labels import labels
 from reports.paper.contents import CONTENTS
 from reports.paper.evidence import gather

@@ -9,10 +9,10 @@ from made_runs import made_run
 
 import reports
 from reports import report
-from reports.figures.drawing import Drawing
 from reports.groups import Group, collect
-from reports.item import Item
-from reports.tables.table import Cell, Column, Table
+from reports.items.drawing import Drawing
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table
 
 TABLE = Table("caption", [Column("name"), Column("dB", best=1)], [[Cell("cmc"), Cell("30.12", 30.123)]], note="note")
 DRAWING = Drawing("caption", "description", "<svg/>", b"png")

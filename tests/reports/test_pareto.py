@@ -5,11 +5,11 @@ import pytest
 from made_runs import made_run
 
 from benchmark.core.runs.directory import Run
-from reports.figures.drawing import Drawing
 from reports.figures.pareto import front, item, spread
 from reports.groups import Group, collect
+from reports.items.drawing import Drawing
+from reports.items.table import Table
 from reports.tables import comparison, costs
-from reports.tables.table import Table
 
 
 def test_the_front_is_what_nothing_beats() -> None:

@@ -8,9 +8,9 @@ import pytest
 from conftest import ROOT
 from made_runs import made_run
 
-from reports.figures.drawing import wrapped
 from reports.figures.leading import CHOICE, MOST_LINES, MOST_PANELS, leading
 from reports.groups import collect
+from reports.items.drawing import wrapped
 from reports.page.html import LARGEST
 
 RUNS = 200

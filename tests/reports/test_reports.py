@@ -19,8 +19,9 @@ from benchmark.core.runs import layer_table
 from benchmark.core.runs.directory import find_runs
 from benchmark.core.runs.layer_table import Row
 from reports import terminal
-from reports.figures import forgetting, matrix, style
+from reports.figures import forgetting, matrix
 from reports.groups import collect
+from reports.items import style
 from reports.page.findings import finding
 from reports.page.settings import command
 from reports.results import read

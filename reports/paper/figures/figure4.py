@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.experiments import paper
-from reports.figures.drawing import WIDTH, drawing
-from reports.figures.style import INK
-from reports.item import Item
+from reports.items.drawing import WIDTH, drawing
+from reports.items.item import Item
+from reports.items.style import INK
 from reports.paper.control import COMPARES, curve
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, COPY, DASHES, KINDS, WITH, WITHOUT

@@ -6,12 +6,12 @@ import numpy as np
 
 from benchmark.core.metrics import psnr
 from benchmark.experiments import paper
-from reports.figures.drawing import WIDTH, drawing
-from reports.figures.style import MUTED
-from reports.item import Item
-from reports.page.pictures import Scene, Shown, error_map, kept_images, look
+from reports.items.drawing import WIDTH, drawing
+from reports.items.item import Item
+from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import WITH, WITHOUT
+from reports.pictures import Scene, Shown, error_map, kept_images, look
 from reports.text import fixed
 
 if TYPE_CHECKING:

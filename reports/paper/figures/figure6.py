@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.experiments import paper
-from reports.figures.drawing import WIDTH, drawing
-from reports.figures.style import MUTED
 from reports.groups import Entry
-from reports.item import Item
+from reports.items.drawing import WIDTH, drawing
+from reports.items.item import Item
+from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, WITH
 from reports.results import Array

@@ -1,6 +1,6 @@
 """How runs with and without sharing of knowledge are named and drawn."""
 
-from reports.figures.style import SERIES
+from reports.items.style import SERIES
 
 WITH, WITHOUT, COPY = "with sharing", "without sharing", "a copy to start from"
 

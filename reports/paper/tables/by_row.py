@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination, Experiment
 from reports.groups import Entry
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table, number
 from reports.paper import control
 from reports.paper.evidence import Evidence
 from reports.paper.tables.printed import HERE, PRINTED, as_item, caption, cell, printed
 from reports.results import final
 from reports.seeds import facts
 from reports.tables.marks import KNOWLEDGE, mark
-from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING, fixed
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, answers

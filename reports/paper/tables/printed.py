@@ -4,8 +4,8 @@ import pandas as pd
 
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Experiment, Printed
-from reports.item import Item
-from reports.tables.table import Cell, Table
+from reports.items.item import Item
+from reports.items.table import Cell, Table
 
 HERE, PRINTED = "measured here", "printed in the paper"
 """The headings above our columns and above the paper's."""

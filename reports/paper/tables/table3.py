@@ -1,11 +1,11 @@
 """Table 3: each task at each place in the order."""
 
 from benchmark.experiments import paper
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table, number
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.tables.printed import as_item, caption, cell, printed
 from reports.seeds import facts
-from reports.tables.table import Cell, Column, Table, number
 from reports.text import NOTHING
 
 

@@ -3,10 +3,10 @@
 import math
 
 from benchmark.experiments import paper
-from reports.item import Item
+from reports.items.item import Item
+from reports.items.table import Cell, Column, Table
 from reports.paper.evidence import Evidence
 from reports.paper.tables.printed import HERE, PRINTED, as_item, cell, printed
-from reports.tables.table import Cell, Column, Table
 from reports.text import NOTHING, count, fixed
 
 

@@ -8,8 +8,9 @@ import pytest
 from made_runs import ORDER, made_run
 from PIL import Image
 
+from reports import pictures
 from reports.groups import Group, collect
-from reports.page import album, pictures
+from reports.page import album
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from made_runs import INPUTS, LEARNED, ORDER, config, made_run
 
 import reports
 from reports.groups import Group, collect
+from reports.items.exports import latex, markdown
 from reports.page.caveats import caveats
 from reports.page.settings import settings
 from reports.paper.claims import FAILS, HOLDS, UNJUDGED, UNMEASURED
 from reports.results import SMOKE
 from reports.tables import comparison, summary
-from reports.tables.exports import latex, markdown
 
 CMC = {"fraction": 0.1, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 

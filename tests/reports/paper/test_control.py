@@ -6,12 +6,12 @@ import pytest
 from made_runs import LEARNED, ORDER, made_run
 
 from reports.groups import collect
-from reports.item import Item
+from reports.items import exports
+from reports.items.item import Item
 from reports.paper.claims import judge
 from reports.paper.evidence import Evidence, gather
 from reports.paper.figures import figure4
 from reports.paper.tables import by_row
-from reports.tables import exports
 
 CMC = {"fraction": 0.05, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 SHIFTS = {"fixed": 1.0, "none": 0.0, "copy": 0.75}

@@ -1,4 +1,4 @@
-"""A table: its headings and cells, which a page shows and :mod:`reports.tables.exports` writes for documents."""
+"""A table: its headings and cells, which a page shows and :mod:`reports.items.exports` writes for documents."""
 
 import math
 from dataclasses import dataclass, replace

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.core.tables import frame_text
-from reports.figures.drawing import Drawing
-from reports.tables import exports
-from reports.tables.table import Table
+from reports.items import exports
+from reports.items.drawing import Drawing
+from reports.items.table import Table
 
 
 @dataclass(frozen=True)

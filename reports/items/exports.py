@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.core.names import file_name
-from reports.tables.table import Cell, Table
+from reports.items.table import Cell, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",

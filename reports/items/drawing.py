@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.style import GRID, INK, MUTED, VARIABLES
+from reports.items.style import GRID, INK, MUTED, VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
