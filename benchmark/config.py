@@ -23,7 +23,7 @@ from benchmark.presets import FOLDER as PRESETS
 
 SOURCES = {
     "embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves",
-    "datasets": "datasets on disk, found under --data-root: DIV2K, Rain100L, BSD68, SIDD, folders of your own",
+    "datasets": "datasets on disk, found under --data-root: published ones such as DIV2K, and folders of your own",
 }
 """Where images come from: name → one line about it."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def reproduce(
     names: Annotated[
         list[str],
-        typer.Argument(parser=words("NAME"), help="table1 to table7, figure4 to figure6, or all.", metavar="NAME..."),
+        typer.Argument(parser=words("NAME"), help="Tables and figures, such as table2, or all.", metavar="NAME..."),
     ],
     preset: Preset = "quick",
     seed: Seeds = None,
