@@ -53,13 +53,8 @@ def test_pictures_of_an_old_run_are_found_unless_it_is_unclear_whose_they_are(ol
         assert old.image("grain", name, "final").is_file()
     assert not any(old.image("grain", name, "clean").is_file() for name in ("Tulip 3", "Tulip-3"))
     page = reports.build([tmp_path / "old"], tmp_path / "page").index.read_text(encoding="utf-8")
-    assert [page.count(f'data-image="{name}"') for name in ("007", "NA", "Rose (1)", "Tulip 3", "Tulip-3")] == [
-        1,
-        1,
-        1,
-        0,
-        0,
-    ]
+    strips = [f'class="strip" data-task="grain" data-image="{name}"' for name in sorted(set(old.outputs["image"]))]
+    assert [page.count(strip) for strip in strips] == [1, 1, 1, 0, 0]
 
 
 def test_old_and_new_runs_make_one_report(old: Run, tmp_path: Path) -> None:
