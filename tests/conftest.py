@@ -15,6 +15,16 @@ os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the pro
 ROOT = Path(__file__).parent.parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+TAKES_LONG = {"command", "smoke_runs", "browser", "results"}
+"""Fixtures that start the real command, or a browser."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts the real command or a browser; other tests that take long say so themselves."""
+    for item in items:
+        if TAKES_LONG & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def command() -> Command:

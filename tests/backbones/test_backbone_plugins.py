@@ -45,6 +45,7 @@ def mine(file: Path, name: str = "mine", body: str = "return self.only(x)") -> s
     return str(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["cmc", "finetune"])
 def test_the_worked_example_is_listed_and_learns(strategy: str, tmp_path: Path) -> None:
     assert registry.add_plugin(str(EXAMPLE)) == ["unet"]

@@ -13,6 +13,7 @@ from strategies.built_in import BUILT_IN
 TINY = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("strategy", BUILT_IN)
 def test_every_strategy_runs_on_every_backbone(strategy: str, backbone: str, tmp_path: Path) -> None:

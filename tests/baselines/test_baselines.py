@@ -88,6 +88,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Together, TogetherTaskId])
 def test_together_mixes_all_tasks_evenly_within_the_budget_of_all(
     kind: type[Strategy], config: RunConfig, stream: Benchmark
@@ -256,6 +257,7 @@ def test_a_deformable_layer_starts_as_the_plain_convolution_and_learns_its_offse
     assert not torch.allclose(deformable(image), expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(("width", "within"), [(64, 0.05), (16, 0.15)])
 def test_all_small_networks_together_have_the_papers_size(backbone: str, width: int, within: float) -> None:

@@ -21,6 +21,7 @@ from strategies import registry
 from strategies.built_in import BUILT_IN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["list", "strategies"], ["list", "streams"], ["list", "settings"]]
 )

@@ -62,6 +62,7 @@ def the_run(folder: Path) -> Run:
     return Run(next((folder / "runs").glob("waits-*")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_path: Path) -> None:
     process = begin(tmp_path)
@@ -79,6 +80,7 @@ def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_pat
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> None:
     words = [word.replace("waits", "finetune,waits") if word == "waits" else word for word in WORDS]
     process = begin(tmp_path, *words, "--force")
@@ -105,6 +107,7 @@ def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> No
     assert the_run(tmp_path).status["error"] is None
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_a_run_as_interrupted(tmp_path: Path) -> None:
     process = begin(tmp_path, then="time.sleep(0.05); Path('hold').unlink(missing_ok=True)")
     assert process.stdout is not None
@@ -158,6 +161,7 @@ def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
     assert said.count("Interrupted") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("then", "told"),
     [
@@ -224,6 +228,7 @@ def test_a_plugin_that_interrupts_on_import_is_told(tmp_path: Path) -> None:
         app(["list", "presets", "--plugin", str(tmp_path / "interrupts.py")])
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_names_no_folder_that_is_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,6 +98,7 @@ def test_pictures_of_different_images_are_different_files(tmp_path: Path) -> Non
     assert max(len(Path(path).name.encode()) for path in paths) < 200
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_report_is_its_own(tmp_path: Path) -> None:
     """Two images whose names differ in case, and two whose letters are no ASCII, each with the pictures kept of it."""
     names = {"chelsea": "名古屋", "china": "大阪"}
@@ -149,6 +150,7 @@ def test_groups_of_a_report_have_files_of_their_own(tmp_path: Path, one: dict, o
     assert len({folded(key) for key in keys}) == 2
 
 
+@pytest.mark.slow
 def test_a_stream_may_be_called_paper(tmp_path: Path) -> None:
     for stream in ("paper", "four_tasks"):
         made_run(tmp_path / "runs", "mas", stream=stream, keeps=False)

@@ -47,6 +47,7 @@ def test_an_old_run_is_read_as_it_was(old: Run) -> None:
     assert old.costs.set_index("quantity")["value"]["stored_parameters"].iloc[-1] == 519
 
 
+@pytest.mark.slow
 def test_pictures_of_an_old_run_are_found_unless_it_is_unclear_whose_they_are(old: Run, tmp_path: Path) -> None:
     for name, spelled in (("007", "007"), ("NA", "NA"), ("Rose (1)", "Rose-1")):
         assert old.image("grain", name, "final") == old.path / "images" / f"grain--{spelled}--final.png"
@@ -149,6 +150,7 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
         _ = recent.ledger
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_of_an_earlier_format_begins_again_and_is_told(tmp_path: Path) -> None:
     whole, _ = smoke(tmp_path)
     kept = {name: (whole.path / name).read_bytes() for name in ("metrics.csv", "outputs.csv", "ledger.csv")}

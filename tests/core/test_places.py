@@ -67,6 +67,7 @@ def test_every_reader_knows_the_home(home: Path) -> None:
     assert given.data.root == str(home / "y")
 
 
+@pytest.mark.slow
 def test_commands_know_the_home(home: Path, tmp_path: Path) -> None:
     (home / "s.yaml").write_text(TASK)
     (home / "e.yaml").write_text("strategies: [finetune]\nstreams: [~/s.yaml]\n")
@@ -150,6 +151,7 @@ def test_the_hint_to_prepare_can_be_pasted(tmp_path: Path) -> None:
     assert str(tmp_path / "my data") in shlex.split(str(caught.value).partition("with: ")[2])[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["relative", "no folder", "damaged"])
 def test_avalanche_needs_no_home(state: str, tmp_path: Path) -> None:
     home = {"relative": "here", "no folder": os.devnull, "damaged": str(tmp_path / "home")}[state]

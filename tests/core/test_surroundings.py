@@ -62,6 +62,7 @@ def test_a_terminal_that_tells_of_no_columns_shows_tables(
     assert "17" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "encoding"),
     [
@@ -81,6 +82,7 @@ def test_any_encoding_of_a_terminal_will_do(env: dict[str, str], encoding: str, 
     assert "東京 [/b]".encode(encoding, "backslashreplace") in failed.stderr
 
 
+@pytest.mark.slow
 def test_the_plainest_locale_finds_and_names_the_same_files(tmp_path: Path) -> None:
     made_run(tmp_path / "läufe", strategy="smörgås")
     done = run(tmp_path, "report", "läufe", "--out", "bericht é", **PLAINEST)
@@ -94,6 +96,7 @@ def test_the_plainest_locale_finds_and_names_the_same_files(tmp_path: Path) -> N
     assert written["bericht é"] == written["here"]
 
 
+@pytest.mark.slow
 def test_the_users_settings_of_matplotlib_have_no_say(tmp_path: Path) -> None:
     made_run(tmp_path / "runs")
     made_run(tmp_path / "runs", strategy="finetune", keeps=False)

@@ -164,6 +164,7 @@ def test_a_damaged_table_of_a_run_is_told_in_the_report(
     assert told in bad.reason
 
 
+@pytest.mark.slow
 def test_names_like_numbers_join_with_their_pictures(tmp_path: Path) -> None:
     """A run whose test images are called by numbers has the pictures of one whose images have words for names."""
     counts = []
@@ -183,6 +184,7 @@ def test_names_like_numbers_join_with_their_pictures(tmp_path: Path) -> None:
     assert counts[0] == counts[1] > 8
 
 
+@pytest.mark.slow
 def test_counts_in_the_reports_tables_stay_whole_beside_missing_ones(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", keeps=False)
     (made_run(tmp_path / "runs", seed=3).path / "config.yaml").write_text("[]")
@@ -209,6 +211,7 @@ def test_a_task_may_be_called_like_a_column(tmp_path: Path) -> None:
     assert row["mean psnr"] == pytest.approx(np.mean([30.0, 25.0, 28.0, 26.0]))
 
 
+@pytest.mark.slow
 def test_a_task_with_a_long_name_keeps_it_and_its_pictures(tmp_path: Path) -> None:
     order = ["a" * 80 + "_1", "a" * 80 + "_2"]
     made_run(tmp_path / "runs", order=order)
@@ -247,6 +250,7 @@ def made_tuned(folder: Path, order: list[str] | None = None) -> Run:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [1, 2, 3])
 def test_a_run_that_went_on_after_any_task_has_the_same_bytes(tmp_path: Path, done: int) -> None:
     """Three tasks on pairs that are called by numbers: counts of 0, empty losses and names like 010 all come back."""

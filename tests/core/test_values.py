@@ -138,6 +138,7 @@ def test_what_a_file_may_not_say_is_told_with_its_line(text: str, line: int, wri
         planned(file=write(text))
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_without_end_is_refused(write: Write) -> None:
     names = "abcdefgh"
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
@@ -181,6 +182,7 @@ def test_networks_that_no_machine_can_hold_are_refused(assignments: list[str]) -
         resolve(planned(*assignments))
 
 
+@pytest.mark.slow
 def test_the_paper_is_within_all_bounds() -> None:
     from benchmark.engine.setup import resolve
 

@@ -275,6 +275,7 @@ class TestAll:
 
 
 class TestProfile:
+    @pytest.mark.slow
     def test_tells_what_a_patch_costs_and_the_share_of_a_step(self):
         rows = patches.profile(step_ms=100, repeats=1)
         assert [row.degradation for row in rows] == ["untouched", "noise", "jpeg", "blur", "rain"]

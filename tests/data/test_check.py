@@ -95,6 +95,7 @@ class TestSharedData:
             "rain_sample": "rain pairs, 20 training pairs, 5 test pairs",
         }
 
+    @pytest.mark.slow
     def test_check_agrees_with_the_references_and_finds_the_leaks(self):
         report = check(SHARED)
         assert report.problems == ()

@@ -121,6 +121,7 @@ class TestRain100L:
         assert dataset.layout == "rain-N and norain-N in one folder + input/ and target/"
         assert dataset.root == root
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("pairs", "words"), [(200, "200 training pairs"), (1800, "1,800 training pairs")])
     def test_both_releases_are_told_apart(self, root, pairs, words):
         folder = root / "RainTrainL"

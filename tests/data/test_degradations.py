@@ -276,6 +276,7 @@ class TestMake:
             make("noise", {"std": 5}).std = 6  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CBSD68.is_dir(), reason="CBSD68 is not here")
 @pytest.mark.parametrize(
     ("degradation", "decibels"),

@@ -150,6 +150,7 @@ class TestRefused:
         assert set(outcomes) <= {None, True}
         assert outcomes.count(None) > len(outcomes) * 0.8
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
     def test_damaged_bytes_never_raise_anything_else(self, tmp_path, ending):
         path = write(tmp_path / f"damaged.{ending}", picture("damage", (40, 30)))
@@ -207,6 +208,7 @@ class TestMetadata:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("what", LARGE)
     @pytest.mark.parametrize("before", [True, False])
     def test_of_a_png(self, tmp_path, pixels, what, before):

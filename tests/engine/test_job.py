@@ -32,6 +32,7 @@ def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_it_does_and_its_events_can_be_sent(tmp_path: Path) -> None:
     config = planned("finetune")
     told: list[Event] = []

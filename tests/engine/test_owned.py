@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return smoke("cmc", tmp_path_factory.mktemp("owned"))
 
 
+@pytest.mark.slow
 def test_what_is_hashed_are_the_folded_kernels_and_biases(run: Run) -> None:
     """Against the last checkpoint, with hashes taken here."""
     strategy, network = prepare(plan("cmc", "four_tasks", "smoke", "0", ",".join(ORDER), None, None, [])[0])
@@ -66,6 +67,7 @@ def test_what_is_hashed_are_the_folded_kernels_and_biases(run: Run) -> None:
         assert {(row["after"], row["task"]) for row in rows if row["place"] == task + 1} == {(task + 1, name)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["packnet", "independent", "deform", "cmc"])
 def test_nothing_changes_in_what_is_protected(strategy: str, run: Run, tmp_path: Path) -> None:
     found = changed(run if strategy == "cmc" else smoke(strategy, tmp_path))
@@ -73,6 +75,7 @@ def test_nothing_changes_in_what_is_protected(strategy: str, run: Run, tmp_path:
     assert all(count == 0 and compared >= 4 for count, compared in found.values())
 
 
+@pytest.mark.slow
 def test_a_plain_network_has_no_rows(tmp_path: Path) -> None:
     plain = smoke("finetune", tmp_path)
     assert not changed(plain)
@@ -80,6 +83,7 @@ def test_a_plain_network_has_no_rows(tmp_path: Path) -> None:
     assert read(plain).owned is None
 
 
+@pytest.mark.slow
 def test_a_single_changed_number_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Far too small to be seen in a picture, and then put back."""
     end = CMCNetwork.end
@@ -98,6 +102,7 @@ def test_a_single_changed_number_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert [found[key][0] for key in ((2, 1), (3, 1), (3, 2))] == [1, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True], ids=["kept", "begun before this was recorded"])
 def test_a_resumed_run_compares_with_what_was_learned(
     lost: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,6 +156,7 @@ class TestReports:
         writing.write_table(made.path / "metrics.csv", rows, schemas.METRICS)
         return made
 
+    @pytest.mark.slow
     def test_they_stand_beside_the_outputs(self, told: Run, tmp_path: Path) -> None:
         result = read(told)
         assert (result.changed, result.owned) == ((0, 6), (0, 84))
@@ -163,6 +169,7 @@ class TestReports:
         table = next((tmp_path / "page" / "tables").glob("*-comparison.csv")).read_text(encoding="utf-8")
         assert "owned tensors changed,owned tensors compared" in table
 
+    @pytest.mark.slow
     def test_runs_from_before_have_no_word_of_them(self, tmp_path: Path) -> None:
         page = reports.build([made_run(tmp_path / "runs", "cmc").path], tmp_path / "page").index.read_text(
             encoding="utf-8"
@@ -170,6 +177,7 @@ class TestReports:
         assert not re.search(r"\d tensors", page)
         assert "proof, for any image" not in page
 
+    @pytest.mark.slow
     def test_the_claim_holds_only_if_no_tensor_changed(self, told: Run, tmp_path: Path) -> None:
         made_run(tmp_path / "runs", "cmc", seed=1)
         assert self.verdict(tmp_path).state == "holds"

@@ -33,6 +33,7 @@ def content(run: Run, names: list[str] = FILES) -> dict[str, bytes]:
     return {name: (run.path / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["cmc", "finetune"])
 def test_the_same_run_twice_gives_the_same_bytes(strategy: str, tmp_path: Path) -> None:
     first = smoke(strategy, tmp_path / "a")
@@ -89,6 +90,7 @@ def test_every_run_chooses_its_algorithms_and_nothing_is_asked_on_a_cpu(
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_data_workers(tmp_path: Path) -> None:
     alone, helped = smoke("cmc", tmp_path / "0"), smoke("cmc", tmp_path / "2", "data.workers=2")
     results = [name for name in FILES if name != "config.yaml"]
@@ -96,6 +98,7 @@ def test_results_do_not_depend_on_data_workers(tmp_path: Path) -> None:
     assert alone.name == helped.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "assignments",
     [
@@ -139,6 +142,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_never_stopped(
     assert resumed.checkpoint(3).read_bytes() == whole.checkpoint(3).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = smoke("cmc", tmp_path)
     run.update_status(state="interrupted", tasks_done=1)
@@ -148,6 +152,7 @@ def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path, monkeypatch: pyte
     assert smoke("cmc", tmp_path, force=True).finished
 
 
+@pytest.mark.slow
 def test_a_failing_strategy_is_recorded_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("in the middle")
@@ -161,6 +166,7 @@ def test_a_failing_strategy_is_recorded_as_failed(tmp_path: Path, monkeypatch: p
     assert set(run.metrics["after"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_the_ledger_tells_masks_and_exemplars_from_parameters(tmp_path: Path) -> None:
     """For one run each of a strategy with masks, one with stored images, and one with neither."""
     stored = {}
@@ -176,6 +182,7 @@ def test_the_ledger_tells_masks_and_exemplars_from_parameters(tmp_path: Path) ->
     assert stored["replay"]["exemplar_bytes"] > stored["replay"]["mask_bytes"] == 0
 
 
+@pytest.mark.slow
 def test_outputs_that_are_not_numbers_stop_the_run_with_advice(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training\.learning_rate"):
         smoke("finetune", tmp_path, "training.learning_rate=1", "training.updates_per_epoch=60", "backbone.blocks=30")

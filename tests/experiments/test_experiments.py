@@ -147,6 +147,7 @@ def test_a_measurement_is_done_once(write: Write, tmp_path: Path) -> None:
         load(write("measure: network\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 def test_the_papers_runs_are_each_done_once(preset: str) -> None:
     """As the paper counts them: each table's rows, of which those in a table before are no new runs."""
@@ -172,6 +173,7 @@ def test_the_papers_runs_are_each_done_once(preset: str) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["smoke", "quick", "paper"])
 def test_cmc_and_packnet_at_equal_size(preset: str) -> None:
     """Of CMC-5 each preset has its own share, and a fifth of PackNet's, at which a task trains as much as PackNet's."""

@@ -88,6 +88,7 @@ def chosen(name: str, *keys: str) -> list[tuple[Any, ...]]:
     return [tuple(getattr(one, key) for key in keys) for one in settings]
 
 
+@pytest.mark.slow
 def test_the_runs_behind_every_table_and_figure() -> None:
     shares = (0.2, 0.1, 0.05, 0.025, 0.0125)
     both = ("none", "fixed")

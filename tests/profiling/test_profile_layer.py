@@ -121,6 +121,7 @@ def test_a_damaged_file_is_told(rows: dict[str, Row], tmp_path: Path, spoil: obj
     assert "profile layer" in str(error.value)
 
 
+@pytest.mark.slow
 def test_reading_needs_no_torch() -> None:
     code = "import sys, reports.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

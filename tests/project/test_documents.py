@@ -196,6 +196,7 @@ def test_a_python_snippet_runs_as_it_stands(where: str, code: str) -> None:
     exec(compile(code, where, "exec"), {"__name__": "snippet"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "content"), snippets("yaml"), ids=lambda value: value.split("\n")[0])
 def test_a_yaml_snippet_is_a_stream_or_an_experiment(where: str, content: str, tmp_path: Path) -> None:
     path = tmp_path / "snippet.yaml"

@@ -81,12 +81,14 @@ def belongs(name: str) -> bool:
     return name.startswith(tuple(f"{package}/" for package in PACKAGES))
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == {name for name in tracked() if belongs(name)} | {"reports/new folder/deeper.still/table.tsv"}
 
 
+@pytest.mark.slow
 def test_the_source_archive_holds_what_the_tests_and_guides_need(source: Path, tmp_path: Path) -> None:
     code = f"import setuptools.build_meta as build; print(build.build_sdist({str(tmp_path)!r}))"
     built = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False)
@@ -97,12 +99,14 @@ def test_the_source_archive_holds_what_the_tests_and_guides_need(source: Path, t
     assert (wanted | {"README.md", "Makefile"}) - held == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_is_what_is_imported(installed: Installed, place: Path) -> None:
     code = f"import {', '.join(PACKAGES)}; print(*({', '.join(f'{name}.__file__' for name in PACKAGES)}), sep='\\n')"
     files = installed("-c", code).stdout.splitlines()
     assert [Path(file).parent.parent for file in files] == [place] * len(PACKAGES)
 
 
+@pytest.mark.slow
 def test_it_lists_what_the_checkout_lists(installed: Installed) -> None:
     code = """
 from benchmark.commands.app import app
@@ -115,6 +119,7 @@ for kind in Kind:
     assert installed("-c", code).stdout == here
 
 
+@pytest.mark.slow
 def test_it_can_reproduce_all_of_the_paper(installed: Installed) -> None:
     code = """
 from benchmark.experiments import matrix, paper, tuning
@@ -129,6 +134,7 @@ print(len(tuning.grid(None)))
     assert [name for name in paper.names() if name not in listed] == []
 
 
+@pytest.mark.slow
 def test_it_runs_and_reports(installed: Installed, place: Path) -> None:
     """By the command that it installs."""
     script = str(next(path for path in (place / "bin").iterdir() if path.stem == "continual-restoration"))

@@ -49,6 +49,7 @@ def table(evidence: Evidence, name: str) -> Table:
     return found.table
 
 
+@pytest.mark.slow
 def test_our_row_stands_beside_the_printed_one(evidence: Evidence) -> None:
     frame = exports.frame(table(evidence, "table2")).set_index("Methods")
     row = frame.loc["CMC-5"]
@@ -156,6 +157,7 @@ def test_latex_accepts_the_tables(folder: Path, tmp_path: Path) -> None:
     assert len(tables) >= 3
 
 
+@pytest.mark.slow
 def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "page"
 
@@ -174,6 +176,7 @@ def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: P
     assert there == second | {"index.html", reports.MANIFEST, "notes.txt"}
 
 
+@pytest.mark.slow
 def test_a_list_of_files_cannot_lead_out_of_the_report(folder: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious.csv"
     precious.write_text("keep", encoding="utf-8")

@@ -64,6 +64,7 @@ def test_every_label_has_a_look_of_its_own() -> None:
     assert len({(look.colour, look.dash) for look in looks.values()}) == 20
 
 
+@pytest.mark.slow
 def test_sources_stand_beside_the_tasks_unless_all_are_embedded(tmp_path: Path) -> None:
     embedded = {"name": "embedded", "release": "3 photographs"}
     bsd = {"name": "CBSD68", "release": "68 test images", "digest": "abc"}

@@ -44,6 +44,7 @@ def test_data_alone_is_not_shown() -> None:
     assert Item("one", drawing=DRAWING).shown
 
 
+@pytest.mark.slow
 def test_a_new_table_is_a_function_of_a_group_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def worst(group: Group) -> Item | None:
         if len(group.entries) < 2:
@@ -65,6 +66,7 @@ def test_a_new_table_is_a_function_of_a_group_and_one_line(tmp_path: Path, monke
     assert text == "a,b\ncmc,25.0\nfinetune,21.0\n"
 
 
+@pytest.mark.slow
 def test_a_report_tells_what_it_wrote(tmp_path: Path) -> None:
     made_run(tmp_path / "runs")
     broken = made_run(tmp_path / "runs")
@@ -77,6 +79,7 @@ def test_a_report_tells_what_it_wrote(tmp_path: Path) -> None:
     assert len({item.key for item in made.items}) == len(made.items)
 
 
+@pytest.mark.slow
 def test_every_item_of_a_group_is_its_own(tmp_path: Path) -> None:
     made_run(tmp_path)
     (group,) = collect([tmp_path]).groups

@@ -32,6 +32,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, MAE))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("declared")
 def test_a_new_metric_is_recorded_compared_and_shown(tmp_path: Path) -> None:
     planned = plan("finetune,cmc", "four_tasks", "smoke", "0", "derain,deblock", None, None, [])
@@ -59,6 +60,7 @@ def test_a_new_metric_is_recorded_compared_and_shown(tmp_path: Path) -> None:
     assert "MAE (grey levels)" in made.index.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("declared")
 def test_runs_from_before_a_metric_are_compared_without_it(tmp_path: Path) -> None:
     made_run(tmp_path / "runs")

@@ -43,6 +43,7 @@ def test_labels_with_room_stay_where_they_belong() -> None:
     assert spread([0.9, 0.1, 0.5], 0.058) == pytest.approx([0.9, 0.1, 0.5])
 
 
+@pytest.mark.slow
 def test_every_strategy_is_named_once_in_each_panel(tmp_path: Path) -> None:
     names = [f"method{number}" for number in range(9)]
     for number, name in enumerate(names):
@@ -106,6 +107,7 @@ def test_what_older_runs_keep_is_not_counted_rather_than_nothing(tmp_path: Path)
     assert "counted: together." in drawing.caption
 
 
+@pytest.mark.slow
 def test_those_told_the_task_have_a_front_of_their_own(tmp_path: Path) -> None:
     for shift, name in enumerate(("cmc", "packnet", "finetune", "replay")):
         kept(made_run(tmp_path, name, shift=shift), data_bytes=1024.0 * shift)
@@ -114,6 +116,7 @@ def test_those_told_the_task_have_a_front_of_their_own(tmp_path: Path) -> None:
     assert ", the dashed one among those that are not told" in drawn(group).caption
 
 
+@pytest.mark.slow
 def test_a_caption_tells_of_no_line_that_is_not_drawn(tmp_path: Path) -> None:
     """A single point makes no line."""
     for shift, name in enumerate(("cmc", "finetune")):

@@ -37,6 +37,7 @@ def content(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.html", "notes.txt", "tables/mine.csv", "figures/mine.svg", "files.txt"])
 def test_a_folder_of_somebody_elses_is_refused_unless_asked(
     name: str, runs: Path, tmp_path: Path, finished: dict[str, bytes]
@@ -61,6 +62,7 @@ def test_runs_and_files_are_no_place_for_a_report(runs: Path, tmp_path: Path) ->
     assert content(runs) == before
 
 
+@pytest.mark.slow
 def test_an_earlier_report_is_replaced_and_files_beside_it_stay(
     report: Path, runs: Path, finished: dict[str, bytes]
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_file_put_among_those_of_a_report_is_refused(name: str, report: Path, 
     assert content(report) == before
 
 
+@pytest.mark.slow
 def test_a_report_of_before_the_mark_is_known(report: Path, runs: Path, finished: dict[str, bytes]) -> None:
     names = sorted(name for name in finished if "/" in name)
     (report / "files.txt").write_text("".join(f"{name}\n" for name in names))
@@ -92,6 +95,7 @@ def test_a_report_of_before_the_mark_is_known(report: Path, runs: Path, finished
     assert content(report) == finished
 
 
+@pytest.mark.slow
 def test_a_report_that_was_cut_short_is_finished(report: Path, runs: Path, finished: dict[str, bytes]) -> None:
     (report / "index.html").unlink()
     (report / ".index.html.4711").write_text("half")
@@ -99,6 +103,7 @@ def test_a_report_that_was_cut_short_is_finished(report: Path, runs: Path, finis
     assert content(report) == finished | {".index.html.4711": b"half"}
 
 
+@pytest.mark.slow
 def test_nothing_is_written_or_taken_away_through_a_link(report: Path, runs: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (report / "tables").rename(elsewhere)

@@ -57,6 +57,7 @@ def comparison(report: Path) -> pd.DataFrame:
     return pd.read_csv(report.parent / "tables" / "four_tasks-quick-comparison.csv").set_index("label")
 
 
+@pytest.mark.slow
 def test_final_values_are_means_over_seeds(comparison: pd.DataFrame) -> None:
     row = comparison.loc["cmc"]
     assert row["seeds"] == 2
@@ -99,6 +100,7 @@ def test_finding_is_computed(page: str) -> None:
     assert "finetune forgot the most, 4.00 dB on average" in page
 
 
+@pytest.mark.slow
 def test_those_told_the_task_and_those_not_are_ranked_by_themselves(tmp_path: Path) -> None:
     for shift, name in enumerate(["finetune", "together", "packnet", "cmc"]):
         made_run(tmp_path / "runs", name, shift=shift)
@@ -213,6 +215,7 @@ def test_a_report_on_unfinished_runs_only(tmp_path: Path) -> None:
     assert "nothing was measured" in text
 
 
+@pytest.mark.slow
 def test_a_run_measured_only_at_its_end(tmp_path: Path) -> None:
     """Joint training learns the stream at once: it has a last row and nothing before."""
     run = made_run(tmp_path / "runs", "together")
@@ -245,6 +248,7 @@ def test_inline_figures_follow_the_theme(report: Path) -> None:
     assert "metadata" not in inline
 
 
+@pytest.mark.slow
 def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) -> None:
     assert "The paper’s claims" in page
     assert "Table 2" in page
@@ -254,6 +258,7 @@ def test_the_paper_stands_beside_its_own_stream_only(tmp_path: Path, page: str) 
     assert "Table 2" not in other
 
 
+@pytest.mark.slow
 def test_what_a_layer_costs_stands_once_and_is_judged_with_every_preset(tmp_path: Path) -> None:
     measured = [
         Row("CMC-n", name, 1, 1, float("nan"), 1.0, 100.0, 1.0, ratio, 64, 1000, 7, "CPU", 2)
@@ -303,6 +308,7 @@ def test_out_that_cannot_be_written(tmp_path: Path) -> None:
         reports.build([tmp_path / "runs"], tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_builds_without_torch(tmp_path: Path) -> None:
     made_run(tmp_path / "runs")
     code = (

@@ -16,6 +16,7 @@ from strategies.packnet import PackedNetwork
 every_case = pytest.mark.parametrize(("strategy", "name"), CASES, ids=[f"{s}-{n}" for s, n in CASES])
 
 
+@pytest.mark.slow
 @every_case
 def test_every_output_of_earlier_tasks_stays_bit_identical(strategy: str, name: str) -> None:
     network = made(strategy, name)
@@ -32,6 +33,7 @@ def test_every_output_of_earlier_tasks_stays_bit_identical(strategy: str, name: 
     assert len({output.numpy().tobytes() for output in before}) == TASKS
 
 
+@pytest.mark.slow
 @every_case
 def test_a_state_saved_at_any_moment_loads_into_a_fresh_network(strategy: str, name: str) -> None:
     """In the middle of the second task with the first one active, and after its end, in both directions."""
@@ -56,6 +58,7 @@ def test_a_state_saved_at_any_moment_loads_into_a_fresh_network(strategy: str, n
         ended = True
 
 
+@pytest.mark.slow
 @every_case
 def test_after_loading_in_the_middle_of_a_task_training_goes_on_bit_for_bit(strategy: str, name: str) -> None:
     network, twin = made(strategy, name), made(strategy, name)
@@ -81,6 +84,7 @@ def test_after_loading_in_the_middle_of_a_task_training_goes_on_bit_for_bit(stra
     assert same(outputs(twin, 2), outputs(network, 2))
 
 
+@pytest.mark.slow
 @every_case
 def test_copies_of_every_kind_restore_alike(strategy: str, name: str) -> None:
     network = learned(strategy, name, tasks=2)
@@ -98,6 +102,7 @@ def test_copies_of_every_kind_restore_alike(strategy: str, name: str) -> None:
         assert same(outputs(restored, 2), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folded_networks_are_plain_and_restore_alike(name: str) -> None:
     network = learned("cmc", name)
@@ -115,6 +120,7 @@ def test_folded_networks_are_plain_and_restore_alike(name: str) -> None:
     assert same([*network.state_dict().values()], [*state.values()]), "folding leaves the network as it was"
 
 
+@pytest.mark.slow
 @every_case
 def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str) -> None:
     network = learned(strategy, name, tasks=1)
@@ -142,6 +148,7 @@ def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str)
             assert torch.equal(ours, theirs), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shared", "u-net", "resnet18"])
 def test_gradients_are_those_of_the_plain_network(name: str) -> None:
     """Outside the kernels: against autograd on the folded network in training mode, with an old task looked at."""
@@ -169,6 +176,7 @@ def test_gradients_are_those_of_the_plain_network(name: str) -> None:
         torch.testing.assert_close(layer.values.grad, gradient, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @every_case
 def test_what_a_frozen_task_owns_cannot_be_written_to_through_a_pass(strategy: str, name: str) -> None:
     network = learned(strategy, name, tasks=2)

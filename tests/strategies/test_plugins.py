@@ -160,6 +160,7 @@ def test_packages_that_share_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         registry.add_plugin(plugin(tmp_path / "mine.py", "A=only_one"))
 
 
+@pytest.mark.slow
 def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_other(tmp_path: Path) -> None:
     (tmp_path / "good_package.py").write_text(EXAMPLE.read_text())
     (tmp_path / "broken_package.py").write_text("raise RuntimeError('half installed')\n")

@@ -150,6 +150,7 @@ def test_ewc_adds_a_penalty_of_fisher_information_for_every_earlier_task() -> No
         assert_same(known(strategy, f"anchor.{number}."), anchor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "plugin"), [(MAS, MASPlugin(5)), (EWC, EWCPlugin(300))])
 def test_avalanches_plugin_with_batches_of_one_ends_with_the_same_weights(kind: type[Strategy], plugin: Any) -> None:
     """On a network without normalisation, since Avalanche's MAS measures in training mode."""
@@ -244,6 +245,7 @@ def test_the_first_task_is_learned_as_without_protection(kind: type[Strategy]) -
     assert protected.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALL)
 def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: Path) -> None:
     experiences = stream(pairs(0), pairs(1), pairs(2))
@@ -266,6 +268,7 @@ def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: 
     assert not same_bits(model.state_dict(), unprotected.state_dict()), "protection makes a difference"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "weight"), [(MAS, 1e2), (EWC, 1e5), (SI, 1e2), (LwF, 1e2)])
 def test_a_weight_that_binds_keeps_the_network_closer_to_the_old_one(kind: type[Strategy], weight: float) -> None:
     """Over a hundred updates, outputs for the old task move less than half as far as without protection.

@@ -50,6 +50,7 @@ def test_the_room_is_shared_equally_and_each_tasks_first_patches_are_kept() -> N
     assert len(few) == 2 * UPDATES * BATCH, "a task may have fewer patches than its share"
 
 
+@pytest.mark.slow
 def test_patches_of_every_task_come_back_to_the_bit() -> None:
     (config,) = plan("finetune", "four_tasks", "smoke", "0", None, None, None, [])
     train = build(config).scenario.train_stream

@@ -225,6 +225,7 @@ WRAPS: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @every_kind
 @pytest.mark.parametrize(("wrap", "advice"), WRAPS.values(), ids=WRAPS)

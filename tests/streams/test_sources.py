@@ -59,6 +59,7 @@ def run_config(data: Data, **fields: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_the_bytes_of_training_images_are_counted_once(root: Path) -> None:
     """Of 20 pairs and of 12 images two and one are held out; 180 × 150 pixels of 3 bytes each."""
     pairs, images = 18 * 2 * 180 * 150 * 3, 11 * 180 * 150 * 3
@@ -101,6 +102,7 @@ def test_the_last_tenth_of_the_training_images_is_held_out(root: Path) -> None:
     assert held.clean[0].shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_where_images_come_from_is_told(root: Path) -> None:
     rain, noise = sources.prepare(load("four_tasks").tasks[:2], disk(root))
     assert (rain["train"]["name"], rain["test"]["name"]) == ("Rain100L", "Rain100L")
@@ -111,6 +113,7 @@ def test_where_images_come_from_is_told(root: Path) -> None:
     assert embedded["train"]["name"] == embedded["test"]["name"] == "embedded"
 
 
+@pytest.mark.slow
 def test_a_training_image_in_any_test_set_is_counted(root: Path) -> None:
     write_pair(root / "Rain100L/train/rain/norain-1.png", root / "Rain100L/train/norain/norain-1.png", "bsd 7")
     write(root / "CBSD68/0007.png", picture("bsd 7"))
@@ -118,6 +121,7 @@ def test_a_training_image_in_any_test_set_is_counted(root: Path) -> None:
     assert (rain["leaks"], noise["leaks"]) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["content", "number"])
 def test_other_files_make_another_run(root: Path, change: str) -> None:
     def identity() -> str:
@@ -139,6 +143,7 @@ def test_other_files_make_another_run(root: Path, change: str) -> None:
     assert identity() != before
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_unless_something_may_stand_in(root: Path) -> None:
     for file in (root / "DIV2K_train_HR").iterdir():
         file.unlink()
@@ -170,6 +175,7 @@ def test_testing_on_the_training_images_is_refused(tmp_path: Path) -> None:
         sources.find([task], disk(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_same_patches_from_memory_and_from_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def patches() -> list[np.ndarray]:
         made = build(run_config(disk(root)))

@@ -57,6 +57,7 @@ def test_noise_levels_are_those_of_table_4() -> None:
     assert "model" in tasks[4].title
 
 
+@pytest.mark.slow
 def test_a_task_that_comes_back_is_tested_on_the_same_inputs_and_trained_on_new_patches() -> None:
     tasks = load("recurring").tasks
     first, again = tasks[0], tasks[3]

@@ -30,6 +30,7 @@ def group(folder: Path) -> Group:
     return found
 
 
+@pytest.mark.slow
 def test_what_was_run_comes_before_the_paper(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", settings=CMC)
     made_run(tmp_path / "runs", "finetune", keeps=False)
@@ -64,6 +65,7 @@ def test_nothing_is_summed_up_before_a_run_has_finished(tmp_path: Path) -> None:
     assert caveats(group(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_smoke_has_a_banner_and_judges_nothing(tmp_path: Path) -> None:
     for seed in range(3):
         made_run(tmp_path / "runs", preset=SMOKE, seed=seed, settings=CMC)
@@ -91,6 +93,7 @@ def test_means_below_the_degraded_input_have_a_banner(tmp_path: Path) -> None:
     assert "1 of 2 strategies ran with fewer than three seeds" in seeds.text
 
 
+@pytest.mark.slow
 def test_few_seeds_have_a_note_and_enough_none(tmp_path: Path) -> None:
     for seed in range(2):
         made_run(tmp_path / "runs", seed=seed)
@@ -102,6 +105,7 @@ def test_few_seeds_have_a_note_and_enough_none(tmp_path: Path) -> None:
     assert 'class="banner"' not in built(tmp_path)
 
 
+@pytest.mark.slow
 def test_claims_without_a_measurement_take_one_line(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", settings=CMC)
     report = reports.build([tmp_path / "runs"], tmp_path / "out")
@@ -117,6 +121,7 @@ def test_claims_without_a_measurement_take_one_line(tmp_path: Path) -> None:
     assert "not measured" not in page[page.index("<main") :]
 
 
+@pytest.mark.slow
 def test_rows_of_the_paper_without_a_run_are_folded_away(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", settings=CMC)
     page = built(tmp_path)
@@ -154,6 +159,7 @@ def test_a_document_has_a_table_for_each_view(tmp_path: Path) -> None:
     assert len(set(re.findall(r"\\label\{(.*)\}", tex))) == len(table.views)
 
 
+@pytest.mark.slow
 def test_the_switch_changes_what_is_shown_and_paper_shows_psnr(tmp_path: Path) -> None:
     """With and without a script."""
     made_run(tmp_path / "runs")
@@ -177,6 +183,7 @@ def test_the_switch_changes_what_is_shown_and_paper_shows_psnr(tmp_path: Path) -
         assert browser.run(heads) == named[:1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [800, 1400])
 def test_the_first_tables_fit_without_a_scrollbar(tmp_path: Path, width: int) -> None:
     for seed in range(3):
@@ -199,6 +206,7 @@ def test_the_first_tables_fit_without_a_scrollbar(tmp_path: Path, width: int) ->
         assert sides == [True, True]
 
 
+@pytest.mark.slow
 def test_settings_that_all_share_stand_once_by_the_names_of_commands(tmp_path: Path) -> None:
     for seed in range(3):
         made_run(tmp_path / "runs", seed=seed, settings={"fraction": 0.1})
@@ -235,6 +243,7 @@ def test_runs_on_different_machines_are_told_apart(tmp_path: Path) -> None:
     assert "cmc.fraction" in found.shared
 
 
+@pytest.mark.slow
 def test_datasets_are_not_named_where_embedded_pictures_were_used(tmp_path: Path) -> None:
     tasks = [{"name": task, "dataset": {"train": "div2k", "test": "bsd68"}, "degradation": "noise"} for task in ORDER]
     embedded = {"name": "embedded", "release": "3 photographs"}
@@ -245,6 +254,7 @@ def test_datasets_are_not_named_where_embedded_pictures_were_used(tmp_path: Path
     assert "tested on embedded (3 photographs)" in page
 
 
+@pytest.mark.slow
 def test_a_long_name_may_break_where_its_words_end(tmp_path: Path) -> None:
     made_run(tmp_path / "runs", "together_task_id")
     assert '<span class="name">' in built(tmp_path)

@@ -64,6 +64,7 @@ class Page(HTMLParser):
         return [attributes.get("href") or "" for tag, attributes in self.tags if tag == "a"]
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing(page: str) -> None:
     tags = Page(page).tags
     assert sum(tag == "script" for tag, _ in tags) == 1
@@ -110,6 +111,7 @@ def test_tables_are_inside_the_page_too(report: Path, page: str) -> None:
     assert {name: base64.b64decode(uri.partition("base64,")[2]) for name, uri in inside.items()} == tables
 
 
+@pytest.mark.slow
 def test_a_page_stays_below_its_largest_size(report: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = len(page.encode()) - 5_000
     monkeypatch.setattr(html, "LARGEST", largest)
