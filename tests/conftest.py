@@ -15,12 +15,12 @@ os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the pro
 ROOT = Path(__file__).parent.parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-TAKES_LONG = {"command", "smoke_runs", "browser", "results"}
-"""Fixtures that start the real command, or a browser."""
+TAKES_LONG = {"command", "smoke_runs", "browser", "results", "report"}
+"""Fixtures that start the real command or a browser, or make a report of many runs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what starts the real command or a browser; other tests that take long say so themselves."""
+    """Mark as slow what needs one of them; other tests that take long say so themselves."""
     for item in items:
         if TAKES_LONG & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

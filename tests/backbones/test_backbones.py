@@ -134,6 +134,7 @@ def learn(network: TaskNetwork, labels: list[int], updates: int = 3) -> None:
     network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_runs_on_every_backbone_and_resumes(strategy: str, backbone: str) -> None:
@@ -186,6 +187,7 @@ def operations(network: nn.Module, *arguments: Any) -> int:
     return counter.get_total_flops()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("strategy", ["cmc", "packnet", "together_task_id", "independent"])
 def test_computation_stays_that_of_the_plain_backbone(strategy: str, backbone: str) -> None:

@@ -166,6 +166,7 @@ def test_an_unfinished_run_of_an_earlier_format_begins_again_and_is_told(tmp_pat
     assert not (again.path / "images" / "derain--IMG-1--clean.png").exists()
 
 
+@pytest.mark.slow
 def test_a_newer_run_is_never_written_to(tmp_path: Path) -> None:
     run, _ = smoke(tmp_path)
     claim(run, formats.FORMAT + 1)

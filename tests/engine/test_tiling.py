@@ -13,6 +13,7 @@ def image() -> torch.Tensor:
     return torch.rand(1, 3, 61, 83, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet", "dense", "rdn"])
 def test_tiles_equal_the_whole_image(image: torch.Tensor, name: str) -> None:
     torch.manual_seed(0)

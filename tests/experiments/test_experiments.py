@@ -201,6 +201,7 @@ def test_equal_size_stands_beside_the_claim(command: Command, tmp_path: Path) ->
 TINY = "strategies: [finetune, independent]\norders: [[derain, deblur]]\n"
 
 
+@pytest.mark.slow
 def test_a_finished_run_anywhere_below_is_reused(write: Write, tmp_path: Path) -> None:
     """Moved to another folder below, it is found by its content and left as it is."""
     configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))][:1]

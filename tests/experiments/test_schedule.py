@@ -44,6 +44,7 @@ def test_a_run_takes_its_start_and_for_each_task_its_updates_validations_and_tes
     assert parts.task(training, tasks=4, relative_cost=2.5) == 15 * 1 + (3 + 4) * 10 + 4 * 100
 
 
+@pytest.mark.slow
 def test_what_is_left_and_how_long_it_takes(write: Write, tmp_path: Path) -> None:
     """One run is finished, one of two tasks of the other: what is left is half of it, in the time the finished took."""
     configs = [resolve(config) for config in expand(load(write(TINY)), Choices("smoke"))]

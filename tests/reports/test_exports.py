@@ -59,6 +59,7 @@ def test_our_row_stands_beside_the_printed_one(evidence: Evidence) -> None:
     assert frame.loc["MAS [3]", "derain (measured here)"] == "–"
 
 
+@pytest.mark.slow
 def test_a_row_of_table_1_for_each_setting_that_was_run(evidence: Evidence) -> None:
     frame = exports.frame(table(evidence, "table1"))
     ours = frame[frame["derain (measured here)"] != "–"]

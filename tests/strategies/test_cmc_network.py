@@ -68,6 +68,7 @@ def test_any_network_converts_and_keeps_its_shapes() -> None:
         convert(nn.Linear(3, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharing", SHARINGS)
 @pytest.mark.parametrize("plain", [ResNet(4, 1), Awkward()], ids=["resnet", "awkward"])
 def test_folded_network_gives_equal_outputs_without_cmc(plain: nn.Module, sharing: str) -> None:

@@ -214,6 +214,7 @@ def test_values_and_place_of_what_the_active_task_trains() -> None:
     assert same(outputs(network, 2), before)
 
 
+@pytest.mark.slow
 def test_a_network_moves_to_another_type_as_a_whole() -> None:
     network = learned("cmc", "u-net", tasks=2)
     network.begin(2)

@@ -75,6 +75,7 @@ def kernels(network: PackedNetwork) -> list[np.ndarray]:
     return [layer.kernel().detach().numpy().copy() for layer in network.layers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0.125, 0.2, 0.25])
 def test_every_task_owns_its_exact_share_of_every_layer(fraction: float) -> None:
     network = packed(fraction=fraction)

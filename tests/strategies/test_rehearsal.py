@@ -197,6 +197,7 @@ def flat(gradient: dict[str, Tensor]) -> Tensor:
     return torch.cat([value.flatten() for value in gradient.values()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOTH)
 def test_the_first_task_is_learned_as_without_stored_patches(kind: type[Strategy]) -> None:
     rehearsing, plain = network().float(), network().float()
@@ -206,6 +207,7 @@ def test_the_first_task_is_learned_as_without_stored_patches(kind: type[Strategy
     assert same_bits(rehearsing.state_dict(), plain.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: Path) -> None:
     experiences = stream(*TASKS)
