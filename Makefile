@@ -2,7 +2,7 @@
 #   make demo   installs, trains CMC and finetune on four restoration tasks, prints where the report is
 #   make test   installs, checks style, types and imports, runs every test
 # and one beside them is for the minute between two edits:
-#   make quick  runs the tests that need no training, in under a minute on 2 cores
+#   make quick  runs the tests that take no time, in about a minute on 2 cores
 
 PYTHON ?= python3
 BIN := .venv/bin
