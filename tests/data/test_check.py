@@ -25,13 +25,6 @@ def root(tmp_path):
     return folder
 
 
-def only(root):
-    survey = find(root)
-    assert survey.problems == ()
-    assert len(survey.datasets) == 1
-    return survey.datasets[0]
-
-
 class TestCheck:
     def test_exchanged_sides_of_rain_are_noticed(self, root):
         made.rain_two_folders(root, "norain", "rain")

@@ -24,9 +24,16 @@ def keyed(paths: Iterable[Path], key: Callable[[Path], Key | None]) -> tuple[dic
     return found, problems
 
 
-def match(clean: dict[Key, Path], degraded: dict[Key, Path]) -> tuple[dict[Key, tuple[Path, Path]], list[str]]:
-    """Pairs (clean, degraded) by key, in the order of the clean side, and the problem of every file left alone."""
-    pairs = {key: (path, degraded[key]) for key, path in clean.items() if key in degraded}
-    alone = [f"{quoted(path)} has no degraded partner." for key, path in clean.items() if key not in degraded]
-    alone += [f"{quoted(path)} has no clean partner." for key, path in degraded.items() if key not in clean]
-    return pairs, alone
+def paired(
+    clean: Iterable[Path], degraded: Iterable[Path], key: Callable[[Path], Key | None]
+) -> tuple[dict[Key, tuple[Path, Path]], list[str]]:
+    """Pairs (clean, degraded) by key, in the order of the clean side, and the problems of both sides' names.
+
+    A file that is left alone is a problem, too.
+    """
+    clean_by_key, unfit_clean = keyed(clean, key)
+    degraded_by_key, unfit_degraded = keyed(degraded, key)
+    pairs = {one: (path, degraded_by_key[one]) for one, path in clean_by_key.items() if one in degraded_by_key}
+    alone = [f"{quoted(path)} has no degraded partner." for one, path in clean_by_key.items() if one not in pairs]
+    alone += [f"{quoted(path)} has no clean partner." for one, path in degraded_by_key.items() if one not in pairs]
+    return pairs, [*unfit_clean, *unfit_degraded, *alone]

@@ -13,7 +13,7 @@ Pairs have equal names on both sides; the endings may differ. A folder is named 
 """
 
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.pairing import paired
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.names import stem
 from benchmark.data.opening import quoted
@@ -29,9 +29,7 @@ def find(folder: Folder) -> Dataset | None:
     degraded, clean = folder.folder(*DEGRADED), folder.folder(*CLEAN)
     if degraded is None or clean is None or not (degraded.images or clean.images):
         return _unnamed_sides(folder)
-    clean_by_name, twice_clean = keyed(clean.images, stem)
-    degraded_by_name, twice_degraded = keyed(degraded.images, stem)
-    pairs, alone = match(clean_by_name, degraded_by_name)
+    pairs, problems = paired(clean.images, degraded.images, stem)
     items = tuple(Item(name, folder.split, Whole(clean), Whole(rough)) for name, (clean, rough) in pairs.items())
     return Dataset(
         family="pairs",
@@ -40,7 +38,7 @@ def find(folder: Folder) -> Dataset | None:
         layout=f"{degraded.path.name}/ and {clean.path.name}/",
         root=folder.path,
         items=items,
-        problems=(*twice_clean, *twice_degraded, *alone),
+        problems=tuple(problems),
         folders=frozenset({degraded.path, clean.path}),
     )
 

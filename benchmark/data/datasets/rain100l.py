@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.pairing import paired
 from benchmark.data.datasets.tree import Folder, Split
 from benchmark.data.names import in_order
 from benchmark.data.pictures import Half, Whole
@@ -114,9 +114,8 @@ def _dataset(
     folders: frozenset[Path] = frozenset(),
 ) -> Dataset:
     masks = [path for path in [*clean, *rainy] if _MASK.fullmatch(path.stem)]
-    clean_by_number, unfit_clean = keyed([path for path in clean if path not in masks], _number)
-    rainy_by_number, unfit_rainy = keyed([path for path in rainy if path not in masks], _number)
-    pairs, alone = match(clean_by_number, rainy_by_number)
+    dry, wet = ([path for path in side if path not in masks] for side in (clean, rainy))
+    pairs, problems = paired(dry, wet, _number)
     items = tuple(
         Item(f"{number:03}", _split(folder), Whole(clean), Whole(rainy))
         for number, (clean, rainy) in sorted(pairs.items())
@@ -125,7 +124,7 @@ def _dataset(
         folder,
         layout,
         items,
-        problems=(*unfit_clean, *unfit_rainy, *alone),
+        problems=tuple(problems),
         notes=(f"{len(masks)} masks (rainregion-*, rainstreak-*) are left out.",) if masks else (),
         files=frozenset(files),
         folders=folders,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import keyed, match
+from benchmark.data.datasets.pairing import paired
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.names import stem
 from benchmark.data.opening import quoted
@@ -46,14 +46,13 @@ def _scenes(folder: Folder) -> Dataset | None:
     for scene in scenes:
         srgb = [path for path in scene.images if _SRGB.fullmatch(path.stem)]
         problems += [f"{quoted(path)} is no sRGB picture of SIDD." for path in scene.images if path not in srgb]
-        clean, twice_clean = keyed([path for path in srgb if _side(path) == "GT"], _instance)
-        noisy, twice_noisy = keyed([path for path in srgb if _side(path) == "NOISY"], _instance)
-        pairs, alone = match(clean, noisy)
+        clean, noisy = ([path for path in srgb if _side(path) == side] for side in ("GT", "NOISY"))
+        pairs, unpaired = paired(clean, noisy, _instance)
         items += [
-            Item(f"{scene.path.name}/{instance}", split, Whole(clean), Whole(noisy))
-            for instance, (clean, noisy) in sorted(pairs.items())
+            Item(f"{scene.path.name}/{instance}", split, Whole(true), Whole(rough))
+            for instance, (true, rough) in sorted(pairs.items())
         ]
-        problems += [*twice_clean, *twice_noisy, *alone]
+        problems += unpaired
     return Dataset(
         family="sidd",
         name="SIDD",
@@ -71,9 +70,7 @@ def _crops(folder: Folder) -> Dataset | None:
     noisy, clean = folder.folder("input_crops"), folder.folder("target_crops", "gt_crops")
     if noisy is None or clean is None:
         return None
-    clean_by_name, twice_clean = keyed(clean.images, _without_side)
-    noisy_by_name, twice_noisy = keyed(noisy.images, _without_side)
-    pairs, alone = match(clean_by_name, noisy_by_name)
+    pairs, problems = paired(clean.images, noisy.images, _without_side)
     items = tuple(Item(name, folder.split, Whole(clean), Whole(noisy)) for name, (clean, noisy) in pairs.items())
     return Dataset(
         family="sidd",
@@ -83,7 +80,7 @@ def _crops(folder: Folder) -> Dataset | None:
         layout=f"{noisy.path.name}/ and {clean.path.name}/",
         root=folder.path,
         items=items,
-        problems=(*twice_clean, *twice_noisy, *alone),
+        problems=tuple(problems),
         folders=frozenset({noisy.path, clean.path}),
     )
 
