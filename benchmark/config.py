@@ -61,6 +61,10 @@ class Training(Section):
         True, description="on a GPU, ask torch for deterministic algorithms, which may be slower; on a CPU they are"
     )
 
+    save_seconds: int = Field(
+        120, ge=1, description="the longest time in seconds after which training is saved, beside at every epoch's end"
+    )
+
     @field_validator("updates_per_epoch")
     @classmethod
     def _within_a_life(cls, updates: int, info: ValidationInfo) -> int:
@@ -182,6 +186,7 @@ class RunConfig(Section):
         content = self.model_dump(mode="json")
         for place in ("workers", "root", "fallback", "cache"):  # what they lead to stands in sources
             content["data"].pop(place)
+        content["training"].pop("save_seconds")
         for place in ("preset", "imports"):
             content.pop(place)
         if not content["backbone_plugin"]:  # as for runs from before backbones came from outside

@@ -30,7 +30,8 @@ verbs, ``begin``, ``end`` and ``select``, are those of a :class:`TaskNetwork`; a
         a checkpoint: the network's state_dict() and strategy.state()
 
 A run that was interrupted calls ``adapt``, ``network.rebuild(tasks)`` with the tasks it had learned, loads both states
-(``strategy.load_state``), and goes on with the next round.
+(``strategy.load_state``), and goes on with the next round. If it had gone some way in that, the round begins as always,
+and before its next update the network, the optimizer and ``strategy.load_progress`` take up what they had come to.
 """
 
 from collections.abc import Iterable, Iterator
@@ -120,6 +121,18 @@ class Strategy(SupervisedPlugin):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up again what :meth:`state` gave."""
+
+    def progress(self) -> dict[str, Tensor]:
+        """What has changed in the strategy since its task began, beside the network, that the task's training needs.
+
+        Kept in checkpoints within a task. To go on from one, the task is begun again from the state before it, with
+        ``before_training_exp``, and then :meth:`load_progress` is called; so this is for what grows from update to
+        update, such as a sum over gradients, and not for what is made once.
+        """
+        return {}
+
+    def load_progress(self, progress: dict[str, Tensor]) -> None:
+        """Take up again what :meth:`progress` gave."""
 
     def before_training_exp(self, trainer: Trainer) -> None:
         """A task, or a round of several, begins; the network has made room for it."""

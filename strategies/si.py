@@ -72,6 +72,14 @@ class SI(Strategy):
             grown = self.importance[name] + self.path[name] / (distance + self.settings.damping)
             self.importance[name] = grown.clamp(min=0)
 
+    def progress(self) -> dict[str, Tensor]:
+        """The path so far."""
+        return to_state("path", self.path)
+
+    def load_progress(self, progress: dict[str, Tensor]) -> None:
+        """Go on along the path."""
+        self.path |= from_state("path", progress)
+
     def state(self) -> dict[str, Tensor]:
         """The importances; the anchor of the next task is the network itself."""
         return to_state("importance", self.importance)

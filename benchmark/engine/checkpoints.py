@@ -1,54 +1,178 @@
-"""Checkpoints: all that is needed to go on after a task, as safetensors, written and taken up again."""
+"""Checkpoints: all that is needed to go on after a task, or within one, in one safetensors file each.
 
-from collections.abc import Sequence
+==================================  ==========================================================================
+file                                what it holds
+==================================  ==========================================================================
+``task-2.safetensors``              after two tasks: the network, the strategy's state, all rows of the tables
+``task-2-update-1600.safetensors``  1,600 updates later: also the optimizer, random numbers, the place in the epoch
+==================================  ==========================================================================
+
+Rows and place lie as JSON in the file's header, with a checksum of everything, so that a state is written whole or not
+at all, and a damaged one is never taken up: the run goes back to the one before. Of the states within a task the last
+two are kept, and none once the task is learned.
+
+Going on within a task begins the task again from the state before it, which calls the same hooks of the strategy, and
+then takes up what has changed since: so that what a strategy makes at a task's beginning need not be stored.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from avalanche.models.dynamic_modules import avalanche_model_adaptation
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
+from benchmark.core.runs.formats import FORMAT
+from benchmark.core.runs.writing import temporary_name
+from benchmark.engine.state import State
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
+
+KEPT = 2
+"""States within a task that are kept: the second is for where the first is damaged."""
+
+HEADER = "restoration"
+"""Where in the header the note and its checksum stand: one entry, as safetensors writes several in any order."""
+
+
+class Damaged(Exception):
+    """A checkpoint is not what was written."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """From where a run can go on.
+
+    Args:
+        after: tasks that are learned.
+        task: the state after them; None before the first.
+        within: a later state within the next task, if there is one.
+        damaged: files that had to be passed over, with what is wrong.
+    """
+
+    after: int
+    task: State | None
+    within: State | None
+    damaged: dict[Path, str]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the run has to begin at the beginning."""
+        return self.task is None and self.within is None
+
+
+NOTHING = Found(0, None, None, {})
+"""A run begins at the beginning."""
 
 
 def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:
     """All that is needed to go on after a task: the network's state and the strategy's, under distinct prefixes."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"strategy.{key}": value for key, value in strategy.state().items()}
-    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    return tensors
 
 
-def save_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
-    """Write a checkpoint whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    try:
-        save_file(checkpoint_tensors(model, strategy), temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def save_checkpoint(
+    path: Path, model: torch.nn.Module, strategy: Strategy, note: Mapping[str, Any] | None = None
+) -> None:
+    """Write the state after a task, whole or not at all."""
+    write(path, State(checkpoint_tensors(model, strategy), dict(note or {})))
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:
-    """Load a checkpoint into a network that already has the shape it had then."""
-    tensors = load_file(path)
-    state = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-    model.load_state_dict(state)
-    strategy.load_state(
-        {key.removeprefix("strategy."): value for key, value in tensors.items() if key.startswith("strategy.")}
-    )
-
-
-def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[Any], run: Run) -> None:
-    """Bring a fresh network to the state it had after the experiences ``learned``.
+    """Load the state after a task into a network that already has the shape it had then.
 
     Raises:
-        UserError: the checkpoint cannot be read.
+        Damaged: the file is not what was written.
+    """
+    _load(read(path), model, strategy)
+
+
+def forget_within(run: Run) -> None:
+    """Take away the states within a task, which is learned now."""
+    for _, _, path in run.checkpoints_within():
+        path.unlink()
+
+
+def save_within(run: Run, after: int, template: RestorationTemplate, strategy: Strategy, note: dict[str, Any]) -> None:
+    """Keep a state within the task that follows ``after`` learned ones, and the one before."""
+    moving, place = template.progress()
+    tensors = {f"model.{key}": value for key, value in template.model.state_dict().items()}
+    tensors |= {f"progress.{key}": value for key, value in strategy.progress().items()}
+    path = run.checkpoint(after, template.clock.train_exp_iterations)
+    write(path, State(tensors | moving, note | place))
+    for _, _, older in run.checkpoints_within()[KEPT:]:
+        older.unlink()
+
+
+def write(path: Path, state: State) -> None:
+    """Write a checkpoint whole or not at all."""
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.tensors.items()}
+    head = json.dumps({"note": state.note, "sha256": _digest(tensors, state.note)})
+    path.parent.mkdir(exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        save_file(tensors, temporary, metadata={HEADER: head})
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> State:
+    """A checkpoint, once it is known to be what was written.
+
+    Raises:
+        Damaged: it is not, or cannot be read.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            head = json.loads((file.metadata() or {})[HEADER])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
+        note, expected = head["note"], head["sha256"]
+        found = _digest(tensors, note)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise Damaged(f"it cannot be read ({type(error).__name__}: {error})") from error
+    if found != expected:
+        raise Damaged("it does not have its checksum")
+    return State(tensors, note)
+
+
+def find(run: Run) -> Found:
+    """The last good state of an unfinished run, going back over damaged ones; of an earlier format there is none."""
+    damaged: dict[Path, str] = {}
+    begun = all((run.path / name).exists() for name in ("config.yaml", "environment.json"))
+    if not begun or run.format != FORMAT:
+        return NOTHING
+    places = (run.checkpoint(after) for after in range(len(run.config["order"]), 0, -1))
+    after, task = 0, None
+    for path in filter(Path.exists, places):
+        task = _attempt(path, damaged)
+        if task is not None:
+            after = task.note["after"]
+            break
+    within = (_attempt(path, damaged) for learned, _, path in run.checkpoints_within() if learned == after)
+    return Found(after, task, next((state for state in within if state is not None), None), damaged)
+
+
+def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[Any], state: State, path: Path) -> None:
+    """Bring a fresh network to the state it had after the experiences ``learned``.
+
+    Args:
+        path: where the state was read from, for errors.
+
+    Raises:
+        UserError: the state does not fit.
     """
     network = template.model.train()
     if isinstance(network, TaskNetwork):
@@ -57,13 +181,41 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
     else:
         for experience in learned:
             avalanche_model_adaptation(network, experience)
-    path = run.checkpoint(tasks_after(learned[-1]))
     try:
-        load_checkpoint(path, template.model, strategy)
+        _load(state, network, strategy)
     except Exception as error:
         raise UserError(f"Cannot go on from '{path}': {error}. Repeat the run with --force.") from error
+
+
+def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """SHA-256 of each tensor's type, shape and bytes, in the order of names."""
+    digests = {}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        told = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        digests[name] = told.hexdigest()
+    return digests
 
 
 def tasks_after(experience: Any) -> int:
     """How many tasks have been learned once an experience has."""
     return max(experience.task_labels) + 1
+
+
+def _load(state: State, model: torch.nn.Module, strategy: Strategy) -> None:
+    model.load_state_dict(state.part("model"))
+    strategy.load_state(state.part("strategy"))
+
+
+def _digest(tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> str:
+    content = json.dumps([tensor_digests(tensors), note], sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def _attempt(path: Path, damaged: dict[Path, str]) -> State | None:
+    try:
+        return read(path)
+    except Damaged as damage:
+        damaged[path] = str(damage)
+        return None

@@ -5,7 +5,9 @@ what ended it                   state        what is said
 ==============================  ===========  ========================================================================
 Ctrl-C, SIGTERM, SIGHUP         interrupted  what is kept and how to go on; exit code 128 + the signal's number
 output that nobody reads        interrupted  the same on standard error; exit code 141
+a loss or output is no number   diverged     after which update; exit code 2
 memory, or the disk, is full    failed       what to make smaller; exit code 2
+a file cannot be read, written  failed       which, and why; exit code 2
 an error in a plugin            failed       the plugin's name, and where in it; exit code 2
 an error in the suite           failed       its traceback; exit code 1
 SIGKILL, or a power cut         running      nothing; read back as interrupted (``Run.status``)
@@ -35,6 +37,11 @@ from strategies import registry
 TRACE = "error.txt"
 """The traceback of the error that ended a run, in its directory; taken away when it goes on."""
 
+
+class Diverged(UserError):
+    """Training came to a loss or an output that is no number."""
+
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -44,7 +51,7 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
 
     Raises:
         Stopped: a signal came, or nobody reads the output any more.
-        UserError: memory or disk are full, or a plugin is broken.
+        UserError: memory or disk are full, a file cannot be used, or a plugin is broken.
     """
     (run.path / TRACE).unlink(missing_ok=True)
     try:
@@ -57,7 +64,7 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
         _record(run, "interrupted", f"stopped by {stop if isinstance(stop, endings.Stopped) else 'Ctrl-C'}")
         raise
     except UserError as error:
-        _record(run, "failed", str(error))
+        _record(run, "diverged" if isinstance(error, Diverged) else "failed", str(error))
         raise
     except BaseException as error:
         with suppress(OSError):
@@ -80,7 +87,9 @@ def told(run: Run, finished: Sequence[Run]) -> Iterator[None]:
     except BaseException as error:
         status = run.status if run.path.is_dir() else {}
         if "tasks" in status:
-            kept = f"{status.get('tasks_done', 0)} of {status['tasks']} tasks are finished and kept"
+            kept = f"{run.tasks_done} of {status['tasks']} tasks are finished and kept"
+            if run.updates_done:
+                kept += f", and {run.updates_done:,} updates of the next one,"
             error.add_note(f"{run.name}: {kept} in '{run.path}'; the same command goes on from there.")
         if finished:
             error.add_note(f"Finished before it, and kept: {', '.join(one.name for one in finished)}.")
@@ -119,6 +128,8 @@ def _shortage(error: BaseException, path: Path) -> UserError | None:
             "The memory is full. Train with a smaller training.batch_size, training.patch_size or backbone.width, or "
             "evaluate in smaller tiles with data.tile."
         )
+    if isinstance(error, OSError) and error.filename is not None and error.errno not in _FULL:
+        return UserError(f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or choose another --out.")
     full = isinstance(error, OSError) and error.errno in _FULL
     if full or any(f"os error {number}" in text for number in _FULL):  # as safetensors words it
         return UserError(f"'{path}' cannot be written: {text}. Make room, or choose another folder with --out.")

@@ -62,11 +62,18 @@ class RunRestarted(Event):
 
 @dataclass(frozen=True)
 class RunResumed(Event):
-    """The run goes on after ``finished`` of its ``tasks``, whose ``updates`` need not be made again."""
+    """The run goes on after ``finished`` of its ``tasks``; ``updates``, also of the next task, need not be repeated."""
 
     finished: int
     tasks: int
     updates: int
+
+
+@dataclass(frozen=True)
+class RunDamaged(Event):
+    """Files of the run are damaged, with what is wrong with each; it goes back to before them."""
+
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)

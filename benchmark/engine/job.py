@@ -17,11 +17,13 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from benchmark.core.runs import processes
+from benchmark.core.runs import processes, seals
 from benchmark.core.runs.directory import Run, now
 from benchmark.core.runs.formats import FORMAT
-from benchmark.engine import events, ledger
-from benchmark.engine.checkpoints import resume, save_checkpoint, tasks_after
+from benchmark.core.runs.locks import LOCK, writing
+from benchmark.core.runs.schemas import TABLES
+from benchmark.engine import checkpoints, events, ledger
+from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
 from benchmark.engine.endings import recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
@@ -41,9 +43,11 @@ def run(
     force: bool = False,
     plugins: Sequence[SupervisedPlugin] = (),
 ) -> Run:
-    """Do one run, unless it is finished; an interrupted one goes on after its last finished task.
+    """Do one run, unless it is finished; an interrupted one goes on from its last checkpoint, also within a task.
 
-    It ends bit for bit as if it had never stopped (on the CPU, with as many threads).
+    It ends bit for bit as if it had never stopped (on the CPU, with as many threads). A damaged checkpoint is told and
+    never taken up: the run goes back to the one before. A finished run whose tables are damaged is mended from its last
+    checkpoint.
 
     Args:
         config: what to run, resolved (:func:`benchmark.engine.setup.resolve`); or the same as plain values, as they
@@ -57,17 +61,28 @@ def run(
         The finished run.
 
     Raises:
-        UserError: it cannot be run with what is here, something else stands at the path, or training has failed; what
-            was finished of it is kept, and the directory's status says what ended it.
+        RunBusy: another process does this run.
+        UserError: it cannot be run with what is here, something else stands at the path, what is damaged of it is kept
+            nowhere else, or training has failed; what was finished of it is kept, and the directory's status says what
+            ended it.
     """
     if not isinstance(config, RunConfig):
         config = checked(**config)
     path = Path(path)
     refuse_foreign(path)
-    if path.exists() and not force and Run(path).finished:
+    if path.exists() and not force and Run(path).finished and not _damage(path, on_event):
         on_event(events.RunKept(path.name))
         return Run(path)
     registry.recall(config)
+    with writing(path):
+        if path.exists() and not force and Run(path).finished and not seals.damage(path):
+            on_event(events.RunKept(path.name))  # by another process meanwhile
+            return Run(path)
+        return _go_on(config, path, on_event, force, plugins)
+
+
+def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugins: Sequence[SupervisedPlugin]) -> Run:
+    """Do what is left of a run, as the only one who writes its directory."""
     on_event(events.RunBegun(path.name))
     arrived = time.monotonic()
     device = choose_device(config.training.device)
@@ -76,10 +91,12 @@ def run(
     benchmark = build(config)
     if config.sources:
         refuse_changed(benchmark.tasks, config.data, config.sources)
-    finished = 0 if force else Run(path).tasks_done
-    if not finished:
+    found = NOTHING if force else checkpoints.find(Run(path))
+    if found.damaged:
+        on_event(events.RunDamaged(path.name, {file.name: problem for file, problem in found.damaged.items()}))
+    if found.nothing:
         _tell_older(Run(path), on_event)
-        shutil.rmtree(path / "images", ignore_errors=True)
+    _tidy(path, found)
     record = Run.create(path, config.model_dump(mode="json"), environment(device))
     recorder = Recorder(record, benchmark, on_event)
     template = RestorationTemplate(
@@ -93,6 +110,7 @@ def run(
     )
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
+    finished = found.after
     seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
     peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
     with recorded(record, config):
@@ -109,11 +127,14 @@ def run(
             backbone_parameters=ledger.plain_parameters(config.backbone),
             error=None,
         )
-        if finished:
-            recorder.load(finished)
+        if found.task is not None:
             learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
-            resume(template, strategy, learned, record)
-            on_event(events.RunResumed(record.name, finished, tasks, config.training.updates * finished))
+            checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(finished))
+        last = found.within or found.task
+        if last is not None:
+            recorder.restore(last.note)
+            updates = config.training.updates * finished + last.note.get("updates", 0)
+            on_event(events.RunResumed(record.name, finished, tasks, updates))
         else:
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
@@ -121,21 +142,65 @@ def run(
             after = tasks_after(experience)
             if after <= finished:
                 continue
-            began = time.monotonic()
+            within = found.within if finished == found.after else None
+            began = time.monotonic() - (within.note["seconds"] if within else 0)
             ledger.reset_peak_memory(device)
             names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
             on_event(events.TaskBegun(record.name, config.strategy, names, after, tasks))
             torch.manual_seed(torch_seed("task", config.seed, after))
-            template.learn(experience, budget)
+
+            def save(learned: int = finished, began: float = began) -> None:
+                note = {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
+                checkpoints.save_within(record, learned, template, strategy, note)
+
+            template.learn(experience, budget, within, save)
             recorder.measure_outputs(template, after)
             recorder.measure_cost(template, strategy, after)
-            save_checkpoint(record.checkpoint(after), template.model, strategy)
             seconds.append(round(time.monotonic() - began, 3))
             peaks[str(after)] = ledger.peak_memory(device)
             record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
+            checkpoints.save_checkpoint(
+                record.checkpoint(after), template.model, strategy, {"after": after, **recorder.note()}
+            )
+            checkpoints.forget_within(record)
+            finished = after
         record.update_status(state="finished", seconds=round(sum(seconds), 3))
+        seals.seal(record.path)
     on_event(events.RunFinished(record.name, sum(seconds)))
     return record
+
+
+def _damage(path: Path, on_event: Listener) -> dict[str, str]:
+    """What is wrong with a finished run, once that is told.
+
+    Raises:
+        UserError: it is something that is kept nowhere else.
+    """
+    damaged = seals.damage(path)
+    lost = [name for name in damaged if not name.startswith("checkpoints/") and name not in TABLES]
+    if lost:
+        raise UserError(
+            f"'{path / lost[0]}' {damaged[lost[0]]}"
+            + (f", and {len(damaged) - 1} more of its files are damaged" if len(damaged) > 1 else "")
+            + ". Restore the run's files, or repeat it with --force."
+        )
+    if damaged:
+        on_event(events.RunDamaged(path.name, damaged))
+    return damaged
+
+
+def _tidy(path: Path, found: Found) -> None:
+    """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on."""
+    for hidden in [file for file in path.rglob(".*") if file.name != LOCK and file.is_file()]:
+        hidden.unlink()
+    if found.nothing:
+        shutil.rmtree(path / "images", ignore_errors=True)
+        shutil.rmtree(path / "checkpoints", ignore_errors=True)
+    for file in found.damaged:
+        file.unlink(missing_ok=True)
+    for after, _, file in Run(path).checkpoints_within():
+        if after != found.after:
+            file.unlink()
 
 
 def refuse_foreign(path: Path) -> None:

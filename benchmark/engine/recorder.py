@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from benchmark.core import metrics
-from benchmark.core.errors import UserError
 from benchmark.core.images import centre, to_uint8
-from benchmark.core.process import endings
 from benchmark.core.runs import schemas, writing
 from benchmark.core.runs.directory import Run, after_kind
 from benchmark.engine import ledger
+from benchmark.engine.checkpoints import tensor_digests
+from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, Updated
 from benchmark.streams.build import Benchmark
 from strategies.base import Strategy, TaskNetwork
@@ -53,13 +53,22 @@ class Recorder(SupervisedPlugin):
         self.ledger: list[dict[str, Any]] = []
         self.losses: list[float] = []
         self.trained = 0
+        self.learning: list[int] = []
 
-    def load(self, after: int) -> None:
-        """Take up the rows of the first ``after`` tasks of an interrupted run."""
-        self.metrics, self.outputs, self.owned, self.ledger, self.curves = (
-            [row for row in self.run.rows(f"{name}.csv") if row["after"] <= after]
-            for name in ("metrics", "outputs", "owned", "ledger", "curves")
-        )
+    def note(self) -> dict[str, Any]:
+        """All that was recorded so far, as plain values."""
+        return {
+            "rows": {file: self._rows(file) for file in schemas.TABLES},
+            "losses": self.losses,
+            "trained": self.trained,
+        }
+
+    def restore(self, note: Mapping[str, Any]) -> None:
+        """Take up what :meth:`note` gave, and write the tables anew."""
+        for file in schemas.TABLES:
+            self._rows(file)[:] = note["rows"][file]
+        self.losses, self.trained = list(note["losses"]), note["trained"]
+        self._write()
 
     def measure_inputs(self) -> None:
         """Measure and keep the degraded test images themselves, to which every output is compared."""
@@ -87,6 +96,8 @@ class Recorder(SupervisedPlugin):
             task = self.benchmark.tasks[place - 1].name
             restored = template.outputs(self.benchmark.scenario.test_stream[place - 1])
             for index, (name, (output, _)) in enumerate(zip(images.names, restored, strict=True)):
+                if not torch.isfinite(output).all():
+                    raise self._diverged(template, f"the output for test image '{name}' of task '{task}' is no number")
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
                 measured = metrics.recorded(image, images.clean(index))
@@ -127,7 +138,14 @@ class Recorder(SupervisedPlugin):
         self._write()
 
     def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Note what is trainable, and measure the network as it comes to the task (epoch 0)."""
+        """Note what is trainable, and measure the network as it comes to the task (epoch 0).
+
+        Raises:
+            Diverged: the network gives something that is no number.
+        """
+        self.learning = template.experience.task_labels
+        if template.saved is not None:
+            return  # it was noted as the task began for the first time
         place = template.experience.current_experience + 1
         self._note_cost(place, [("trainable_parameters", ledger.trainable_parameters(template.model), "count")])
         self.losses = []
@@ -137,17 +155,11 @@ class Recorder(SupervisedPlugin):
         """Note the loss.
 
         Raises:
-            Stopped: a signal came.
-            UserError: training has diverged.
+            Diverged: it is no number.
         """
         self.losses.append(template.loss.item())
         if not math.isfinite(self.losses[-1]):
-            rate = template.training_settings.learning_rate
-            raise UserError(
-                f"Training diverged: the loss is {self.losses[-1]} after {len(self.losses)} updates of an epoch. "
-                f"Lower training.learning_rate (now {rate:g}) or the strategy's own weight."
-            )
-        endings.check()
+            raise self._diverged(template, f"the loss is {self.losses[-1]}")
         self.on_event(Updated(self.run.name, self.losses[-1]))
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
@@ -174,14 +186,26 @@ class Recorder(SupervisedPlugin):
                     "learning_rate": template.optimizer.param_groups[0]["lr"],
                 }
             )
-        writing.write_table(self.run.path / "curves.csv", self.curves, schemas.CURVES)
+        self._write("curves.csv")
         self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, float(np.mean(values))))
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
         restored = template.outputs(self.benchmark.scenario.valid_stream[label])
+        if not all(torch.isfinite(output).all() for output, _ in restored):
+            raise self._diverged(template, "an output for a validation image is no number")
         values = [metrics.counted(metrics.psnr(_pixels(output), _pixels(clean))) for output, clean in restored]
         return float(np.mean(values)), "dB", len(values)
+
+    def _diverged(self, template: Any, what: str) -> Diverged:
+        """The error to raise where numbers are none; it tells after which update of which task."""
+        settings = template.training_settings
+        tasks = "+".join(self.benchmark.tasks[label].name for label in self.learning)
+        update = template.clock.train_exp_epochs * settings.updates_per_epoch + len(self.losses)
+        return Diverged(
+            f"Training diverged: {what} after update {update:,} of task '{tasks}'. Lower training.learning_rate (now "
+            f"{settings.learning_rate:g}) or the strategy's own weight."
+        )
 
     def _add_means(self, after: int, place: int, subject: str, values: list[dict[str, float]]) -> None:
         for metric in metrics.METRICS:
@@ -254,22 +278,14 @@ class Recorder(SupervisedPlugin):
         Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
         temporary.replace(path)
 
-    def _write(self) -> None:
-        writing.write_table(self.run.path / "metrics.csv", self.metrics, schemas.METRICS)
-        writing.write_table(self.run.path / "outputs.csv", self.outputs, schemas.OUTPUTS)
-        writing.write_table(self.run.path / "owned.csv", self.owned, schemas.OWNED)
-        writing.write_table(self.run.path / "ledger.csv", self.ledger, schemas.LEDGER)
+    def _rows(self, file: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = getattr(self, file.removesuffix(".csv"))
+        return rows
 
-
-def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """SHA-256 of each tensor's type, shape and bytes, in the order of names."""
-    digests = {}
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        told = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-        digests[name] = told.hexdigest()
-    return digests
+    def _write(self, *files: str) -> None:
+        """Write some tables, or all."""
+        for file in files or schemas.TABLES:
+            writing.write_table(self.run.path / file, self._rows(file), schemas.TABLES[file])
 
 
 def _pixels(image: Tensor) -> np.ndarray:

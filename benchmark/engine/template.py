@@ -1,6 +1,7 @@
 """The Avalanche template for image-to-image tasks: what happens in training, and how a stream is evaluated."""
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from benchmark.config import Training
+from benchmark.core.errors import UserError
+from benchmark.core.process import endings
+from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 
@@ -27,18 +31,25 @@ def learning_rate(training: Training, update: int, budget: int = 1) -> float:
     return training.learning_rate
 
 
-class EpochSampler(Sampler[int]):
-    """The indices of one epoch's patches, which lie one epoch after another in the training set of a task."""
+def nothing() -> None:
+    """Do nothing."""
 
-    def __init__(self, per_epoch: int, epoch: Callable[[], int]) -> None:
-        self.per_epoch, self.epoch = per_epoch, epoch
+
+class EpochSampler(Sampler[int]):
+    """The indices of what is left of an epoch's patches; epochs lie one after another in the training set of a task.
+
+    Args:
+        left: says which are left, as an iteration over them begins.
+    """
+
+    def __init__(self, left: Callable[[], range]) -> None:
+        self.left = left
 
     def __len__(self) -> int:
-        return self.per_epoch
+        return len(self.left())
 
     def __iter__(self) -> Iterator[int]:
-        start = self.epoch() * self.per_epoch
-        return iter(range(start, start + self.per_epoch))
+        return iter(self.left())
 
 
 class OutputCollector(SupervisedPlugin):
@@ -80,10 +91,13 @@ class RestorationTemplate(SupervisedTemplate):
         tile: int = 2048,
         plugins: tuple[SupervisedPlugin, ...] = (),
     ) -> None:
-        self.training_settings, self.workers, self.tile = training, workers, tile
+        self.strategy, self.training_settings, self.workers, self.tile = strategy, training, workers, tile
         self.collector = OutputCollector()
         self.loss_function = nn.MSELoss()
         self.budget = 1
+        self.saved: State | None = None
+        self.save: Callable[[], None] = nothing
+        self.last_save = time.monotonic()
         with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.engine.recorder has ours
             warnings.filterwarnings("ignore", message="No loggers specified")
             no_metrics = EvaluationPlugin()
@@ -99,11 +113,46 @@ class RestorationTemplate(SupervisedTemplate):
             evaluator=no_metrics,
         )
 
-    def learn(self, experience: Any, budget: int = 1) -> None:
-        """Train on one experience for ``budget`` tasks' worth of epochs."""
-        self.budget = budget
+    def learn(
+        self,
+        experience: Any,
+        budget: int = 1,
+        saved: State | None = None,
+        save: Callable[[], None] = nothing,
+    ) -> None:
+        """Train on one experience for ``budget`` tasks' worth of epochs.
+
+        A signal that asks the process to stop is heeded between two updates, once everything is saved.
+
+        Args:
+            experience: what to learn.
+            budget: how many tasks' worth.
+            saved: a state within this training from which it goes on, as :meth:`progress` and its callers gave it.
+            save: called after every epoch, every ``training.save_seconds``, and before the training is stopped; it may
+                ask for :meth:`progress`.
+
+        Raises:
+            UserError: ``saved`` does not fit the network or its optimizer.
+            Stopped: a signal came.
+        """
+        self.budget, self.saved, self.save = budget, saved, save
         self.train_epochs = self.training_settings.epochs * budget
-        self.train(experience, eval_streams=[])
+        self.last_save = time.monotonic()
+        with endings.deferred():
+            self.train(experience, eval_streams=[])
+
+    def progress(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What the training itself needs to go on from between two updates, beside the network and the strategy.
+
+        Returns:
+            tensors of the optimizer and the random generators, and the numbers of epochs and updates that are done.
+        """
+        tensors = {"random.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
 
     def outputs(self, experience: Any) -> list[tuple[Tensor, Tensor]]:
         """Restore the images of an experience: a list of (restored, clean), each (3, H, W) float32 on the CPU.
@@ -126,11 +175,10 @@ class RestorationTemplate(SupervisedTemplate):
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         """Batches in the order of their addresses; shuffling is in the addresses already."""
-        per_epoch = self.training_settings.updates_per_epoch * self.train_mb_size
         self.dataloader = DataLoader(
             self.adapted_dataset,
             batch_size=self.train_mb_size,
-            sampler=EpochSampler(per_epoch, lambda: self.clock.train_exp_epochs),
+            sampler=EpochSampler(self._left),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=self.device.type == "cuda",
@@ -151,6 +199,71 @@ class RestorationTemplate(SupervisedTemplate):
         if self.is_eval:
             labels = labels.clamp(max=max(self.model.known))
         return self.model(images, labels)
+
+    def _left(self) -> range:
+        """The indices of the patches that are left of the present epoch."""
+        end = (self.clock.train_exp_epochs + 1) * self.training_settings.updates_per_epoch
+        return range(self.clock.train_exp_iterations * self.train_mb_size, end * self.train_mb_size)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        super()._before_training_exp(**kwargs)
+        if self.saved is not None:
+            self._take_up(self.saved)
+
+    def _take_up(self, saved: State) -> None:
+        """Go on where a state was saved; the strategy's hooks have begun the experience anew.
+
+        Raises:
+            UserError: it does not fit the network or its optimizer.
+        """
+        try:
+            self.model.load_state_dict(saved.part("model"))
+            self.strategy.load_progress(saved.part("progress"))
+            present = set(self.model.parameters())
+            if any(one not in present for group in self.optimizer.param_groups for one in group["params"]):
+                self.make_optimizer()  # the network has other parameters since, as after pruning
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in saved.part("optimizer").items():
+                index, _, name = key.partition(".")
+                moments.setdefault(int(index), {})[name] = value
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            random = saved.part("random")
+            torch.set_rng_state(random["cpu"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(random["cuda"], self.device)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise UserError(f"A state within a task does not fit: {error}") from error
+        per_epoch = self.training_settings.updates_per_epoch
+        self.clock.train_exp_epochs, self.clock.train_exp_iterations = saved.note["epochs"], saved.note["updates"]
+        self.clock.train_epoch_iterations = self.clock.train_exp_iterations - self.clock.train_exp_epochs * per_epoch
+
+    def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
+        """Avalanche's loop over epochs, from where the training goes on; an epoch that was begun is not begun again."""
+        begun = self.saved is not None and self.clock.train_epoch_iterations > 0
+        for _ in range(self.clock.train_exp_epochs, self.train_epochs):
+            if not begun:
+                self._before_training_epoch(**kwargs)
+            begun = False
+            if self._stop_training:  # as a plugin may ask
+                self._stop_training = False
+                break
+            self.training_epoch(**kwargs)
+            self._after_training_epoch(**kwargs)
+
+    def _after_training_iteration(self, **kwargs: Any) -> None:
+        super()._after_training_iteration(**kwargs)
+        if endings.pending() or time.monotonic() - self.last_save >= self.training_settings.save_seconds:
+            self._save()
+
+    def _after_training_epoch(self, **kwargs: Any) -> None:
+        super()._after_training_epoch(**kwargs)
+        self._save()
+
+    def _save(self) -> None:
+        """Save, then stop if that was asked for."""
+        self.save()
+        self.last_save = time.monotonic()
+        endings.check()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
         rate = learning_rate(self.training_settings, self.clock.train_exp_iterations, self.budget)

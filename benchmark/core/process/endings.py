@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
@@ -18,6 +18,8 @@ CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
 _WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "SIGHUP (its terminal was closed)", "SIGPIPE": "a closed pipe"}
 
 _received: list["Stopped"] = []
+_waiting = 0
+"""How many blocks of :func:`deferred` are open."""
 
 
 class Stopped(BaseException):
@@ -52,14 +54,31 @@ def listen() -> None:
         for other in heard:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
         _received.append(Stopped(heard[number]))
-        raise _received[0]
+        if not _waiting:
+            raise _received[0]
 
     for number in heard:
         signal.signal(number, stop)
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Inside of the block a signal raises nothing; whoever works there asks :func:`pending` and then :func:`check`."""
+    global _waiting
+    _waiting += 1
+    try:
+        yield
+    finally:
+        _waiting -= 1
+
+
+def pending() -> bool:
+    """Whether a signal came."""
+    return bool(_received)
+
+
 def check() -> None:
-    """Raise :class:`Stopped` if a signal came whose exception was lost on the way, as in a destructor."""
+    """Raise :class:`Stopped` if a signal came, and raised nothing or was lost on the way, as in a destructor."""
     if _received:
         raise _received[0]
 

@@ -14,7 +14,9 @@ without torch::
         outputs.csv         one row per test image and evaluation
         owned.csv           of networks that are told the task, one row per tensor of a learned task
         ledger.csv          what each strategy stores and computes
-        checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task
+        checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task;
+                            task-1-update-1600.safetensors: a state within the task that follows, until it is learned
+        checksums.json      written last: SHA-256 of every file of a finished run (see benchmark.core.runs.seals)
         images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --after-2.png, --final.png;
                             other names than these are spelled so that no two share a file (see benchmark.core.names)
 
@@ -25,8 +27,10 @@ images of a task are kept alone; runs from before they were have none.
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -38,7 +42,7 @@ import yaml
 
 from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
-from benchmark.core.runs import formats, processes
+from benchmark.core.runs import formats, processes, seals
 from benchmark.core.runs.schemas import LEDGER, TABLES
 from benchmark.core.runs.writing import write_json, write_text
 from benchmark.core.tables import Values, rows_of
@@ -51,6 +55,8 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 GONE = "its process is gone: killed, or the machine went down"
 """What a status says of a run that was ended from outside, without a word."""
+
+_WITHIN = re.compile(r"task-(\d+)-update-(\d+)\.safetensors")
 
 IMAGE_KINDS = ("clean", "degraded", "learned", "final")
 """The pictures kept of a test image; of the first ones of a task those of :func:`after_kind`, too."""
@@ -80,6 +86,7 @@ class Run:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
+            (path / seals.SEAL).unlink(missing_ok=True)
             write_json(path / "environment.json", {"format": formats.FORMAT, **environment})
             write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         except OSError as error:
@@ -114,7 +121,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """``state`` (running, finished, failed, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more.
+        """``state`` (running, finished, failed, diverged, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more.
 
         Also what reports tell of the strategy: its declared ``traits``, ``settings_from``, where its settings come from
         in words, and ``backbone_parameters``, the parameters of the plain backbone.
@@ -129,8 +136,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every task of the stream was learned and measured."""
-        return self.status.get("state") == "finished"
+        """Whether every task of the stream was learned and measured, and the directory is sealed.
+
+        Runs of formats before 3 have no seal.
+        """
+        return self.status.get("state") == "finished" and (self.format < 3 or (self.path / seals.SEAL).exists())
 
     @property
     def tasks_done(self) -> int:
@@ -138,11 +148,16 @@ class Run:
 
         None of an unfinished run of an earlier format: this version would not have kept the same of them.
         """
-        status = self.status
-        done = int(status.get("tasks_done", 0))
-        if status.get("state") == "finished":
+        done = int(self.status.get("tasks_done", 0))
+        if self.finished:
             return done
-        return done if done and self.checkpoint(done).exists() and self.format == formats.FORMAT else 0
+        kept = range(done, 0, -1) if done and self.format == formats.FORMAT else ()
+        return next((after for after in kept if self.checkpoint(after).exists()), 0)
+
+    @property
+    def updates_done(self) -> int:
+        """How many updates of the task that follows these are kept in a checkpoint."""
+        return next((update for after, update, _ in self.checkpoints_within() if after == self.tasks_done), 0)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -196,12 +211,24 @@ class Run:
         named = set(zip(outputs["task"], outputs["image"], strict=True))
         return Counter((formats.slug(task), formats.slug(image)) for task, image in named)
 
-    def checkpoint(self, after: int) -> Path:
-        """Where the network and the strategy's state after ``after`` tasks are kept."""
-        return self.path / "checkpoints" / f"task-{after}.safetensors"
+    def checkpoint(self, after: int, update: int | None = None) -> Path:
+        """Where the state after ``after`` tasks is kept, or that after so many updates of the task that follows."""
+        within = "" if update is None else f"-update-{update}"
+        return self.path / "checkpoints" / f"task-{after}{within}.safetensors"
+
+    def checkpoints_within(self) -> list[tuple[int, int, Path]]:
+        """The states within a task: how many tasks were learned before, updates since then, file; the last first."""
+        matches = [(_WITHIN.fullmatch(path.name), path) for path in (self.path / "checkpoints").glob("task-*")]
+        return sorted(((int(match[1]), int(match[2]), path) for match, path in matches if match), reverse=True)
 
     def update_status(self, **changes: Any) -> None:
-        """Merge changes into ``status.json``."""
+        """Merge changes into ``status.json``.
+
+        Raises:
+            UserError: the directory was taken away meanwhile.
+        """
+        if not (self.path / "config.yaml").exists():
+            raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
         write_json(self.path / "status.json", {**self.status, **changes, "updated": now()})
 
     def _read(self, name: str, parse: Any) -> dict[str, Any]:
@@ -210,7 +237,9 @@ class Run:
     def _parsed(self, name: str, parse: Any) -> dict[str, Any]:
         path = self.path / name
         try:
-            data = parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            content = path.read_bytes()
+            self._refuse_changed(name, content)
+            data = parse(content.decode("utf-8", errors="surrogateescape"))
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
         except (ValueError, yaml.YAMLError) as error:
@@ -219,13 +248,25 @@ class Run:
             raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
         return data
 
+    def _refuse_changed(self, name: str, content: bytes | None) -> None:
+        """Raise an error if a file of a sealed run is not what it was, or is missing."""
+        expected = seals.checksums(self.path).get(name)
+        if expected is not None and (content is None or seals.digest(content) != expected):
+            raise UserError(
+                f"'{self.path / name}' {'is missing' if content is None else 'has changed since the run was finished'}: "
+                "its checksum is another one. Restore the file, or repeat the run."
+            )
+
     def _frame(self, name: str) -> pd.DataFrame:
         return TABLES[name].frame(self._table(name))
 
     def _table(self, name: str) -> Values:
         schema, path = TABLES[name], self.path / name
         if not path.exists():
+            self._refuse_changed(name, None)
             return {column: [] for column in schema.names}
+        with suppress(OSError):  # told by what reads it
+            self._refuse_changed(name, path.read_bytes())
         return schema.read(
             path,
             mend="Restore the file, or delete the run and repeat it.",

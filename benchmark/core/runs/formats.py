@@ -4,16 +4,17 @@ The number stands as ``format`` in ``environment.json``; directories without one
 brought to the present format in memory, file by file, and stays as it is on disk; a newer one is refused. Whatever is
 added to the configuration, the record or a table gets its value for older runs here, in one function for one file::
 
-    def _tables_since_3(cells: Cells) -> Cells:
+    def _tables_since_4(cells: Cells) -> Cells:
         rows = len(next(iter(cells.values())))
         return {**cells, "device": ["cpu"] * rows}
 
-    UPGRADES = {..., 2: {"ledger.csv": _tables_since_3}}
+    UPGRADES = {..., 3: {"ledger.csv": _tables_since_4}}
 
 What each format is:
 
 1   No number. Pictures are named by :func:`slug`, so that those of several names may share a file.
 2   Pictures are named by :func:`benchmark.core.names.file_name`.
+3   Checkpoints hold the tables' rows and a checksum; a finished run has checksums.json.
 """
 
 import re
@@ -22,10 +23,10 @@ from typing import Any
 
 from benchmark.core.errors import UserError
 
-FORMAT = 2
+FORMAT = 3
 """What this version writes."""
 
-UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}}
+UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}, 2: {}}
 """Format → file → what brings its content to the next format: a mapping for YAML and JSON; for a table the cells of
 each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 

@@ -3,11 +3,17 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.tables import Schema
+
+
+def temporary_name(path: Path) -> Path:
+    """Where a file is written until it is whole: hidden beside it, under a name of this process."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def write_text(path: Path, content: str | bytes) -> None:
@@ -16,14 +22,15 @@ def write_text(path: Path, content: str | bytes) -> None:
     Text is written as UTF-8; what names of files hold that is none, as the bytes it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_name(path)
     try:
         temporary.write_bytes(
             content.encode("utf-8", errors="surrogateescape") if isinstance(content, str) else content
         )
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -1,0 +1,57 @@
+"""One writer for each run directory.
+
+The lock is the operating system's, on a file ``.lock`` in the directory: it ends with the process that holds it, however
+that ends, and works between machines where their shared disk passes locks on.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from benchmark.core.errors import UserError
+
+LOCK = ".lock"
+"""The file's name; it stays when the lock is given back, as taking it away could let in two."""
+
+
+class RunBusy(UserError):
+    """Another process writes the run directory."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Be the only one who writes a run directory, which is made if need be, inside of the block.
+
+    Raises:
+        RunBusy: another process does; it is told which.
+        UserError: nothing can be written there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunBusy(
+            f"'{path}' is being written by {_holder(path)}. Wait until it ends, or stop it; the same command then goes "
+            "on from what it left."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the run to '{path}': {error.strerror or error}. Choose another folder with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """Which process writes a directory, in words, as far as its status tells."""
+    try:
+        process = json.loads((path / "status.json").read_text("utf-8"))["process"]
+        return f"process {int(process['pid'])} on '{process['host']}'"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

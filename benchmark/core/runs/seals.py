@@ -1,0 +1,71 @@
+"""The seal of a finished run: a checksum of every file, by which damage is seen.
+
+``checksums.json`` is written last of all. What stands in a sealed directory is read only if it still has its checksum,
+and a run that says it is finished but has no seal was cut off in its last moment and goes on.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from benchmark.core.errors import UserError
+from benchmark.core.runs.writing import write_json
+
+SEAL = "checksums.json"
+
+
+def seal(path: Path) -> None:
+    """Write down the checksums of all files of a run directory, but for hidden ones.
+
+    Raises:
+        OSError: a file cannot be read, or the seal not be written.
+    """
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not _apart(file, path))
+    write_json(
+        path / SEAL, {"sha256": {file.relative_to(path).as_posix(): digest(file.read_bytes()) for file in files}}
+    )
+
+
+def checksums(path: Path) -> dict[str, str]:
+    """The checksums of a run directory's files by their names; none if it is not sealed.
+
+    Raises:
+        UserError: the seal itself is damaged.
+    """
+    try:
+        found = json.loads((path / SEAL).read_text("utf-8"))["sha256"]
+        return {str(name): str(found[name]) for name in found}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"'{path / SEAL}' cannot be read: {error}. Restore it, or repeat the run with --force."
+        ) from error
+
+
+def damage(path: Path) -> dict[str, str]:
+    """What is wrong with a sealed run directory: file → ``is missing``, ``has changed`` or why it cannot be read.
+
+    Raises:
+        UserError: the seal itself is damaged.
+    """
+    found = {}
+    for name, expected in checksums(path).items():
+        try:
+            if digest((path / name).read_bytes()) != expected:
+                found[name] = "has changed"
+        except FileNotFoundError:
+            found[name] = "is missing"
+        except OSError as error:
+            found[name] = f"cannot be read ({error.strerror or error})"
+    return found
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _apart(file: Path, path: Path) -> bool:
+    """Whether a file is no part of the record: the seal, locks, temporary files."""
+    return file.name == SEAL or any(part.startswith(".") for part in file.relative_to(path).parts)
