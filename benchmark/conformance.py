@@ -1,7 +1,7 @@
 """Is a strategy what it says it is? Checks for authors of strategies, run on a small stream.
 
-The strategy learns three tasks of ``four_tasks`` three times over: twice from the start, and once interrupted after the
-first training round and resumed. What is on disk afterwards has to bear out what the strategy
+The strategy learns three tasks of ``four_tasks`` three times over: twice from the start, and once interrupted within an
+epoch of its last training round, and resumed. What is on disk afterwards has to bear out what the strategy
 declares; three small tasks are evidence, not proof.
 """
 
@@ -93,13 +93,11 @@ def _learns(run: Run) -> Finding:
 
 
 def _resumes(config: RunConfig, whole: Run, place: Path) -> Finding:
-    question = "an interrupted run goes on from its checkpoint to the same bytes"
-    rounds = {int(after) for after in whole.metrics["after"] if after}
-    if len(rounds) == 1:
-        return Finding(question, True, "it learns in a single round, which has no inside to resume from")
-
+    question = "an interrupted run goes on within a task to the same bytes"
+    rounds = len({int(after) for after in whole.metrics["after"] if after})
+    stop = _Stop(rounds - 1, config.training.updates // 2 + 1)
     with suppress(KeyboardInterrupt):
-        _run(config, place, _Stop())
+        _run(config, place, stop)
     try:
         resumed = _run(config, place)
     except UserError as error:
@@ -108,7 +106,9 @@ def _resumes(config: RunConfig, whole: Run, place: Path) -> Finding:
     return Finding(
         question,
         not differing,
-        f"differing: {', '.join(differing)}; does state() hold all the next task needs?" if differing else "all equal",
+        f"differing: {', '.join(differing)}; do state() and progress() hold all that is needed?"
+        if differing
+        else "all equal",
     )
 
 
@@ -178,11 +178,20 @@ def _ledger(run: Run) -> Finding:
 
 
 class _Stop(SupervisedPlugin):
-    """Interrupts a run as its second training round begins."""
+    """Has everything saved after so many updates of a training round, counted from 0, and interrupts the next one."""
 
-    def before_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Interrupt, but not in the first round."""
-        if template.clock.train_exp_counter == 1:
+    def __init__(self, place: int, updates: int) -> None:
+        super().__init__()
+        self.moment = place, updates
+
+    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Have it saved; the clock counts the update after this."""
+        if (template.clock.train_exp_counter, template.clock.train_exp_iterations + 1) == self.moment:
+            template.last_save = float("-inf")
+
+    def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        """Interrupt."""
+        if (template.clock.train_exp_counter, template.clock.train_exp_iterations) == self.moment:
             raise KeyboardInterrupt
 
 

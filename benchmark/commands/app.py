@@ -56,6 +56,10 @@ data_app.command("check")(data.data_check)
 data_app.command("prepare")(data.data_prepare)
 app.add_typer(data_app, name="data")
 
+runs_app = typer.Typer(no_args_is_help=True, help="Look after run directories.")
+runs_app.command("check")(check.runs_check)
+app.add_typer(runs_app, name="runs")
+
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
 profile_app.command("data")(profile.profile_data)
 profile_app.command("layer")(profile.profile_layer)

@@ -1,10 +1,11 @@
-"""``check``: is a strategy what it declares?"""
+"""``check``: is a strategy what it declares? ``runs check``: are runs whole?"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Plugins, words
+from benchmark.commands.options import Plugins, place, words
 from benchmark.commands.output import console
 
 
@@ -43,4 +44,28 @@ def check(
                 console.print(Text.assemble("  ", mark, literal(f" {finding.question} ({finding.detail})")))
     if failed:
         console.print(f"{failed} check(s) failed.")
+        raise typer.Exit(1)
+
+
+def runs_check(
+    folder: Annotated[
+        Path, typer.Argument(parser=place("FOLDER"), help="A run, or a folder that holds some.", metavar="[FOLDER]")
+    ] = Path("runs"),
+) -> None:
+    """Look at every run below FOLDER: is it whole, unfinished or damaged, and what can be done? Nothing is changed."""
+    from rich.text import Text
+
+    from benchmark.core.printing import literal
+    from benchmark.core.runs.directory import find_runs
+    from benchmark.core.runs.wholeness import examine
+
+    found = [examine(run) for run in find_runs([folder])]
+    for one in found:
+        style = {"whole": "green", "damaged": "red"}.get(one.state, "yellow")
+        console.print(Text.assemble((f"{one.state:<10}", style), literal(one.name)))
+        for line in one.details:
+            console.print(literal(f"          {line}"))
+    damaged = sum(one.state == "damaged" for one in found)
+    console.print(f"{len(found)} runs, {damaged} of them damaged.")
+    if damaged:
         raise typer.Exit(1)

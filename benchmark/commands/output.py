@@ -74,7 +74,10 @@ class Reporter:
                 self._say(f"{run}: was begun in format {given} by an earlier version; it begins again")
             case events.RunResumed(run=run, finished=finished, tasks=tasks, updates=updates):
                 self._skip(run, updates)
-                self._say(f"{run}: goes on after {finished} of {tasks} tasks")
+                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all")
+            case events.RunDamaged(run=run, files=files):
+                told = "; ".join(f"{name}: {problem}" for name, problem in files.items())
+                self._say(f"{run}: goes back to before what is damaged ({told})")
             case events.RunFinished(run=run, seconds=seconds):
                 self._say(f"{run}: finished in {duration(seconds)}")
             case events.TaskBegun(strategy=strategy, task=task, place=place, tasks=tasks):

@@ -80,6 +80,25 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
 
 
 @contextmanager
+def reachable(path: Path) -> Iterator[None]:
+    """A file that cannot be read or written inside of the block is told as such.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        UserError: a file could not be used.
+    """
+    try:
+        yield
+    except OSError as error:
+        known = _shortage(error, path)
+        if known is None:
+            raise
+        raise known from error
+
+
+@contextmanager
 def told(run: Run, finished: Sequence[Run]) -> Iterator[None]:
     """Whatever ends the block takes notes along: what is kept of the run, and which runs before it are finished."""
     try:

@@ -24,7 +24,7 @@ from benchmark.core.runs.locks import LOCK, writing
 from benchmark.core.runs.schemas import TABLES
 from benchmark.engine import checkpoints, events, ledger
 from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
-from benchmark.engine.endings import recorded
+from benchmark.engine.endings import reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.setup import choose_algorithms, choose_device, environment, prepare, training_rounds
@@ -70,15 +70,14 @@ def run(
         config = checked(**config)
     path = Path(path)
     refuse_foreign(path)
-    if path.exists() and not force and Run(path).finished and not _damage(path, on_event):
-        on_event(events.RunKept(path.name))
-        return Run(path)
-    registry.recall(config)
-    with writing(path):
-        if path.exists() and not force and Run(path).finished and not seals.damage(path):
-            on_event(events.RunKept(path.name))  # by another process meanwhile
+    with reachable(path):
+        if _kept(path, force, on_event):
             return Run(path)
-        return _go_on(config, path, on_event, force, plugins)
+        registry.recall(config)
+        with writing(path):
+            if _kept(path, force, on_event):  # finished by another process meanwhile
+                return Run(path)
+            return _go_on(config, path, on_event, force, plugins)
 
 
 def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugins: Sequence[SupervisedPlugin]) -> Run:
@@ -170,23 +169,23 @@ def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugi
     return record
 
 
-def _damage(path: Path, on_event: Listener) -> dict[str, str]:
-    """What is wrong with a finished run, once that is told.
+def _kept(path: Path, force: bool, on_event: Listener) -> bool:
+    """Whether a run is finished and whole, which is told; so is what is wrong with one that is finished and damaged.
 
     Raises:
-        UserError: it is something that is kept nowhere else.
+        UserError: what is damaged is kept nowhere else.
     """
+    if force or not path.exists() or not Run(path).finished:
+        return False
     damaged = seals.damage(path)
     lost = [name for name in damaged if not name.startswith("checkpoints/") and name not in TABLES]
     if lost:
+        more = f", and {len(damaged) - 1} more of its files are damaged" if len(damaged) > 1 else ""
         raise UserError(
-            f"'{path / lost[0]}' {damaged[lost[0]]}"
-            + (f", and {len(damaged) - 1} more of its files are damaged" if len(damaged) > 1 else "")
-            + ". Restore the run's files, or repeat it with --force."
+            f"'{path / lost[0]}' {damaged[lost[0]]}{more}. Restore the run's files, or repeat it with --force."
         )
-    if damaged:
-        on_event(events.RunDamaged(path.name, damaged))
-    return damaged
+    on_event(events.RunDamaged(path.name, damaged) if damaged else events.RunKept(path.name))
+    return not damaged
 
 
 def _tidy(path: Path, found: Found) -> None:

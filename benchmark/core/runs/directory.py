@@ -121,7 +121,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """``state`` (running, finished, failed, diverged, interrupted), ``tasks_done``, ``tasks``, ``seconds`` and more.
+        """The ``state`` (running, finished, failed, diverged, interrupted), ``tasks_done`` of ``tasks``, and more.
 
         Also what reports tell of the strategy: its declared ``traits``, ``settings_from``, where its settings come from
         in words, and ``backbone_parameters``, the parameters of the plain backbone.
@@ -252,10 +252,8 @@ class Run:
         """Raise an error if a file of a sealed run is not what it was, or is missing."""
         expected = seals.checksums(self.path).get(name)
         if expected is not None and (content is None or seals.digest(content) != expected):
-            raise UserError(
-                f"'{self.path / name}' {'is missing' if content is None else 'has changed since the run was finished'}: "
-                "its checksum is another one. Restore the file, or repeat the run."
-            )
+            problem = "is missing" if content is None else "has changed since the run was finished"
+            raise UserError(f"'{self.path / name}' {problem}. Restore the file, or repeat the run.")
 
     def _frame(self, name: str) -> pd.DataFrame:
         return TABLES[name].frame(self._table(name))

@@ -1,7 +1,7 @@
 """One writer for each run directory.
 
-The lock is the operating system's, on a file ``.lock`` in the directory: it ends with the process that holds it, however
-that ends, and works between machines where their shared disk passes locks on.
+The lock is the operating system's, on a file ``.lock`` in the directory: it ends with the process that holds it,
+however that ends, and works between machines where their shared disk passes locks on.
 """
 
 import json

@@ -1,0 +1,50 @@
+"""Whether a run directory is whole, for people who look after many."""
+
+from dataclasses import dataclass, field
+
+from benchmark.core.errors import UserError
+from benchmark.core.runs import seals
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.schemas import TABLES
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out about a run.
+
+    Args:
+        name: of its directory, with the folders that lead to it.
+        state: ``whole``; ``unfinished``; ``unsealed``, which is finished and has no checksums, as formats before 3; or
+            ``damaged``.
+        details: what is wrong with which file, and what can be done.
+    """
+
+    name: str
+    state: str
+    details: list[str] = field(default_factory=list)
+
+
+def examine(run: Run) -> Examined:
+    """Read all files of a run, and compare those of a finished one with their checksums."""
+    name = str(run.path)
+    try:
+        damaged = seals.damage(run.path)
+        if damaged:
+            mends = all(file in TABLES or file.startswith("checkpoints/") for file in damaged)
+            mend = "The same command mends it." if mends else "Restore the files, or repeat the run with --force."
+            return Examined(name, "damaged", [*(f"{file} {problem}" for file, problem in damaged.items()), mend])
+        status = run.status
+        for table in TABLES:
+            run.rows(table)
+        if run.finished:
+            return Examined(name, "whole" if (run.path / seals.SEAL).exists() else "unsealed")
+        done = f"{run.tasks_done} of {len(run.config['order'])} tasks"
+        if run.updates_done:
+            done += f" and {run.updates_done:,} updates of the next"
+        return Examined(name, "unfinished", [f"{status['state']}; {done} are kept", *_why(status.get("error"))])
+    except UserError as error:
+        return Examined(name, "damaged", [str(error)])
+
+
+def _why(error: object) -> list[str]:
+    return [str(error)] if error else []

@@ -1,0 +1,108 @@
+"""Do one run over and over in child processes, each of which is killed or disturbed at a chosen moment.
+
+Called as ``python killing.py PLAN``, with a JSON file of ``configs`` (resolved), ``folder`` and ``moments``. Everything is
+imported once; each child is forked from a process that has computed nothing yet. A moment is counted in *ticks*: what a
+run does with files below its folder, and the updates it makes.
+
+``kill N``   SIGKILL at tick N
+``wait T``   SIGKILL after T seconds
+``fail N``   tick N, if it is about a file, raises an OSError once
+``stop N``   SIGINT at tick N
+``free``     nothing
+
+Prints a JSON line for every child: how it ended (``killed``, ``refused: MESSAGE``, ``finished``, ``stopped``, or a traceback) and
+how many ticks there were.
+"""
+
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "os.utime", "os.link")
+
+
+class Ticks:
+    """Counts what happens, and acts at a moment."""
+
+    def __init__(self, folder: str, kind: str, number: float) -> None:
+        self.folder, self.kind, self.number, self.count = folder, kind, number, 0
+        self.quiet = False
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in FILES and any(self.folder in str(one) for one in arguments[:2]):
+            self.tick(str(arguments[0]))
+
+    def tick(self, path: str | None = None) -> None:
+        if self.quiet:
+            return
+        self.count += 1
+        if self.count != self.number:
+            return
+        if self.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "stop":
+            os.kill(os.getpid(), signal.SIGINT)
+        if self.kind == "fail" and path is not None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+
+def child(config: dict[str, Any], out: Path, kind: str, number: float, report: int) -> None:
+    import torch
+
+    from benchmark.core.errors import UserError
+    from benchmark.core.process import endings
+    from benchmark.engine import checkpoints
+    from benchmark.engine.job import run
+
+    torch.set_num_threads(1)
+    endings.listen()
+    ticks = Ticks(str(out), kind, number)
+    save_file, safe_open = checkpoints.save_file, checkpoints.safe_open  # written in Rust, which no audit hook sees
+    checkpoints.save_file = lambda tensors, path, **more: (ticks.tick(str(path)), save_file(tensors, path, **more))  # type: ignore
+    checkpoints.safe_open = lambda path, *more: (ticks.tick(str(path)), safe_open(path, *more))[1]  # type: ignore
+    sys.addaudithook(ticks.audit)
+    if kind == "wait":
+        threading.Thread(
+            target=lambda: (time.sleep(number), os.kill(os.getpid(), signal.SIGKILL)), daemon=True
+        ).start()
+    try:
+        run(config, out / "run", lambda event: ticks.tick())
+        told = "finished"
+    except UserError as error:
+        told = f"refused: {error}"
+    except endings.Stopped:
+        told = "stopped"
+    except BaseException:
+        told = traceback.format_exc()
+    ticks.quiet = True
+    os.write(report, json.dumps({"ended": told, "ticks": ticks.count}).encode())
+    os._exit(0)
+
+
+def main(plan: Path) -> None:
+    import benchmark.engine.job  # noqa: F401  (so that no child has to)
+
+    told = json.loads(plan.read_text())
+    for name, (config, moments) in told["runs"].items():
+        for kind, number in moments:
+            read, write = os.pipe()
+            pid = os.fork()
+            if not pid:
+                child(config, Path(told["folder"]) / name, kind, number, write)
+            os.close(write)
+            with os.fdopen(read) as pipe:
+                text = pipe.read()
+            os.waitpid(pid, 0)
+            ended = json.loads(text) if text else {"ended": "killed", "ticks": 0}
+            print(json.dumps({"run": name, "moment": [kind, number], **ended}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
