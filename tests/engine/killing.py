@@ -1,17 +1,17 @@
 """Do one run over and over in child processes, each of which is killed or disturbed at a chosen moment.
 
-Called as ``python killing.py PLAN``, with a JSON file of ``configs`` (resolved), ``folder`` and ``moments``. Everything is
-imported once; each child is forked from a process that has computed nothing yet. A moment is counted in *ticks*: what a
-run does with files below its folder, and the updates it makes.
+Called as ``python killing.py PLAN``, with a JSON file of the ``folder`` and ``runs``: name → (configuration, moments).
+Everything is imported once; each child is forked from a process that has computed nothing yet. A moment is counted in
+*ticks*: what a run does with files below its folder, and what it tells of, such as updates.
 
 ``kill N``   SIGKILL at tick N
 ``wait T``   SIGKILL after T seconds
 ``fail N``   tick N, if it is about a file, raises an OSError once
-``stop N``   SIGINT at tick N
+``update N`` SIGINT after N updates
 ``free``     nothing
 
-Prints a JSON line for every child: how it ended (``killed``, ``refused: MESSAGE``, ``finished``, ``stopped``, or a traceback) and
-how many ticks there were.
+Prints a JSON line for every child: how it ended (``killed``, ``refused: MESSAGE``, ``finished``, ``stopped``, or a
+traceback) and how many ticks there were.
 """
 
 import errno
@@ -34,6 +34,14 @@ class Ticks:
     def __init__(self, folder: str, kind: str, number: float) -> None:
         self.folder, self.kind, self.number, self.count = folder, kind, number, 0
         self.quiet = False
+        self.updates = 0
+
+    def event(self, event: Any) -> None:
+        """What the run tells of."""
+        self.updates += type(event).__name__ == "Updated"
+        if self.kind == "update" and self.updates == self.number and type(event).__name__ == "Updated":
+            os.kill(os.getpid(), signal.SIGINT)
+        self.tick()
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in FILES and any(self.folder in str(one) for one in arguments[:2]):
@@ -47,8 +55,6 @@ class Ticks:
             return
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.kind == "stop":
-            os.kill(os.getpid(), signal.SIGINT)
         if self.kind == "fail" and path is not None:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
@@ -65,15 +71,21 @@ def child(config: dict[str, Any], out: Path, kind: str, number: float, report: i
     endings.listen()
     ticks = Ticks(str(out), kind, number)
     save_file, safe_open = checkpoints.save_file, checkpoints.safe_open  # written in Rust, which no audit hook sees
-    checkpoints.save_file = lambda tensors, path, **more: (ticks.tick(str(path)), save_file(tensors, path, **more))  # type: ignore
-    checkpoints.safe_open = lambda path, *more: (ticks.tick(str(path)), safe_open(path, *more))[1]  # type: ignore
+
+    def save(tensors: Any, path: Any, **more: Any) -> None:
+        ticks.tick(str(path))
+        save_file(tensors, path, **more)
+
+    def read(path: Any, *more: Any) -> Any:
+        ticks.tick(str(path))
+        return safe_open(path, *more)
+
+    checkpoints.save_file, checkpoints.safe_open = save, read
     sys.addaudithook(ticks.audit)
     if kind == "wait":
-        threading.Thread(
-            target=lambda: (time.sleep(number), os.kill(os.getpid(), signal.SIGKILL)), daemon=True
-        ).start()
+        threading.Thread(target=lambda: (time.sleep(number), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
     try:
-        run(config, out / "run", lambda event: ticks.tick())
+        run(config, out / "run", ticks.event)
         told = "finished"
     except UserError as error:
         told = f"refused: {error}"

@@ -1,0 +1,236 @@
+"""Runs that are stopped, killed or disturbed at any moment go on, and end as if nothing had happened."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.config import RunConfig
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.locks import RunBusy, writing
+from benchmark.core.runs.schemas import TABLES
+from benchmark.core.runs.wholeness import examine
+from benchmark.engine import checkpoints, events, job
+from benchmark.engine.setup import resolve
+from benchmark.planning import plan
+
+TINY = [
+    "training.epochs=2",
+    "training.updates_per_epoch=4",
+    "training.batch_size=2",
+    "training.patch_size=16",
+    "backbone.width=4",
+    "backbone.blocks=1",
+    "data.dead_leaves=0",
+    "data.validation_size=32",
+    "data.test_size=32",
+]
+KILLS = int(os.environ.get("KILLS", "5"))
+"""How often each run is killed; with KILLS=20 every strategy is, and not the four alone."""
+STRATEGIES = [
+    "agem",
+    "cmc",
+    "cumulative",
+    "deform",
+    "ewc",
+    "finetune",
+    "independent",
+    "lwf",
+    "mas",
+    "packnet",
+    "replay",
+    "si",
+    "together",
+    "together_task_id",
+]
+
+Moment = tuple[str, float]
+
+
+def tiny(strategy: str, order: str = "denoise,deblur", *more: str) -> RunConfig:
+    return resolve(plan(strategy, "four_tasks", "smoke", "0", order, None, None, [*TINY, *more])[0])
+
+
+def do(folder: Path, runs: dict[str, tuple[RunConfig, Sequence[Moment]]]) -> dict[str, list[dict[str, Any]]]:
+    """Do runs, each as often as there are moments, and tell how each attempt ended."""
+    told = {name: (config.model_dump(mode="json"), moments) for name, (config, moments) in runs.items()}
+    plan_file = folder / "plan.json"
+    plan_file.write_text(json.dumps({"folder": str(folder), "runs": told}))
+    command = [sys.executable, str(Path(__file__).with_name("killing.py")), str(plan_file)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+    for line in done.stdout.splitlines():
+        one = json.loads(line)
+        found[one["run"]].append(one)
+    return found
+
+
+def results(folder: Path, name: str) -> dict[str, bytes]:
+    """What must not depend on where a run was stopped: tables, weights, pictures."""
+    path = folder / name / "run"
+    kept = [*(path / table for table in TABLES), *path.glob("checkpoints/*"), *path.glob("images/*")]
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in kept}
+
+
+@pytest.mark.slow
+def test_a_run_of_any_strategy_that_is_stopped_within_a_task_resumes_and_ends_the_same(tmp_path: Path) -> None:
+    configs = {strategy: tiny(strategy) for strategy in STRATEGIES}
+    runs: dict[str, tuple[RunConfig, Sequence[Moment]]] = {}
+    for strategy, config in configs.items():
+        runs[f"{strategy}-whole"] = config, [("free", 0)]
+        runs[f"{strategy}-cut"] = config, [("update", 3), ("update", 6), ("update", 3), ("free", 0)]
+    ends = do(tmp_path, runs)
+    for strategy in STRATEGIES:
+        assert [one["ended"] for one in ends[f"{strategy}-cut"]] == ["stopped"] * 3 + ["finished"], strategy
+        assert results(tmp_path, f"{strategy}-cut") == results(tmp_path, f"{strategy}-whole"), strategy
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_random_moments_resumes_and_ends_the_same(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    names = STRATEGIES if KILLS >= 20 else ["cmc", "packnet", "replay", "ewc"]
+    configs = {strategy: tiny(strategy) for strategy in names}
+    whole = do(tmp_path, {f"{name}-whole": (config, [("free", 0)]) for name, config in configs.items()})
+    runs: dict[str, tuple[RunConfig, Sequence[Moment]]] = {}
+    for name, config in configs.items():
+        ticks = whole[f"{name}-whole"][0]["ticks"]
+        moments = [("kill", draw.randrange(1, ticks)) for _ in range(KILLS)]
+        runs[f"{name}-killed"] = config, [*moments, ("free", 0)]
+    ends = do(tmp_path, runs)
+    for name in names:
+        assert ends[f"{name}-killed"][-1]["ended"] == "finished"
+        assert any(one["ended"] == "killed" for one in ends[f"{name}-killed"])
+        assert results(tmp_path, f"{name}-killed") == results(tmp_path, f"{name}-whole"), name
+        assert examine(Run(tmp_path / f"{name}-killed" / "run")).state == "whole"
+
+
+@pytest.mark.slow
+def test_a_fault_of_any_file_operation_is_told_or_harmless(tmp_path: Path) -> None:
+    """Every opening, renaming, listing and removing of a file of the run fails once, one after another."""
+    config = tiny("cmc", "denoise", "training.epochs=1", "training.updates_per_epoch=2")
+    (whole,) = do(tmp_path, {"whole": (config, [("free", 0)])})["whole"]
+    runs: dict[str, tuple[RunConfig, Sequence[Moment]]] = {
+        f"fault-{tick}": (config, [("fail", tick), ("free", 0)]) for tick in range(1, whole["ticks"] + 1)
+    }
+    ends = do(tmp_path, runs)
+    refused = 0
+    for name, (disturbed, again) in ends.items():
+        assert disturbed["ended"] == "finished" or disturbed["ended"].startswith("refused: "), disturbed
+        refused += disturbed["ended"] != "finished"
+        assert again["ended"] == "finished", (name, disturbed, again)
+        assert results(tmp_path, name) == results(tmp_path, "whole"), (name, disturbed)
+    assert refused > len(ends) / 2
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run directory."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    job.run(tiny("cmc", "denoise,deblur", "training.epochs=1", "training.updates_per_epoch=2"), path)
+    return path
+
+
+def copied(path: Path, to: Path) -> Path:
+    shutil.copytree(path, to / "run")
+    return to / "run"
+
+
+def flip(file: Path, bit: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    file.write_bytes(bytes(content))
+
+
+@pytest.mark.slow
+def test_one_flipped_bit_in_any_file_of_a_finished_run_is_seen(finished: Path, tmp_path: Path) -> None:
+    draw = random.Random(3)
+    path = copied(finished, tmp_path)
+    names = [file.relative_to(path) for file in path.rglob("*") if file.is_file() and file.name != ".lock"]
+    assert len(names) > 20
+    for name in names:
+        whole = (path / name).read_bytes()
+        for _ in range(5):
+            bit = draw.randrange(8 * len(whole))
+            flip(path / name, bit)
+            assert examine(Run(path)).state == "damaged", (name, bit)
+            if name.name in TABLES:
+                with pytest.raises(UserError, match=name.name):
+                    Run(path).rows(name.name)
+            (path / name).write_bytes(whole)
+    assert examine(Run(path)).state == "whole"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["metrics.csv", "curves.csv", "checkpoints/task-2.safetensors"])
+def test_the_same_command_mends_a_finished_run(name: str, finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    before = {file: file.read_bytes() for file in path.rglob("*.csv")} | {path / name: (path / name).read_bytes()}
+    flip(path / name, 1000)
+    told: list[events.Event] = []
+    job.run(Run(path).config, path, told.append)
+    assert any(isinstance(event, events.RunDamaged) and name in event.files for event in told)
+    assert {file: file.read_bytes() for file in before} == before
+    assert examine(Run(path)).state == "whole"
+
+
+@pytest.mark.slow
+def test_what_is_kept_nowhere_else_is_refused_and_named(finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    config = Run(path).config
+    flip(next(path.glob("images/*")), 1000)
+    with pytest.raises(UserError, match=r"images.*has changed.*--force"):
+        job.run(config, path)
+
+
+@pytest.mark.slow
+def test_a_run_goes_back_over_damaged_checkpoints_to_the_last_good_one(finished: Path, tmp_path: Path) -> None:
+    config = tiny("cmc")
+    job.run(config, tmp_path / "whole")
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    do(folder, {"cut": (config, [("update", 14)])})
+    path = folder / "cut" / "run"
+    later, earlier = [file for _, _, file in Run(path).checkpoints_within()]
+    for damaged, goes_on in [([], (1, 6)), ([later], (1, 4)), ([later, earlier], (1, 0))]:
+        again = copied(path, tmp_path / str(len(damaged)))
+        for file in damaged:
+            flip(again / file.relative_to(path), 4000)
+        found = checkpoints.find(Run(again))
+        assert (found.after, found.within.note["updates"] if found.within else 0) == goes_on
+        assert {file.name for file in found.damaged} == {file.name for file in damaged}
+        job.run(config, again)
+        for table in TABLES:
+            assert (again / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_never_write_one_run_and_the_holder_is_named(finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    config = Run(path).config
+    with writing(path), pytest.raises(RunBusy, match=f"process {os.getpid()} on"):
+        job.run(config, path, force=True)
+    assert job.run(config, path, force=True).finished, "and the lock was given back"
+
+
+@pytest.mark.slow
+def test_a_run_whose_directory_is_taken_away_ends_with_an_error(tmp_path: Path) -> None:
+    def take_away(event: events.Event) -> None:
+        if isinstance(event, events.Updated):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    with pytest.raises(UserError, match="moved or deleted"):
+        job.run(tiny("finetune", "denoise"), tmp_path / "run", take_away)
+
+
+def test_how_often_training_is_saved_is_no_part_of_a_runs_identity() -> None:
+    assert tiny("finetune").identity == tiny("finetune", "denoise,deblur", "training.save_seconds=7").identity
