@@ -34,6 +34,9 @@ MOST_PATCHES = 4 * 2**30
 MOST_FEATURES = 64 * 2**30
 """Bytes of the features that a training step keeps, at most, as estimated for residual blocks; the paper's: 0.9 GiB."""
 
+NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
+"""Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
+
 _NO_NAME = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]+')
 """What no folder's name may hold, on one file system or another."""
 
@@ -184,11 +187,9 @@ class RunConfig(Section):
         It is that of the resolved configuration, in which the images' content and the code's revisions stand.
         """
         content = self.model_dump(mode="json")
-        for place in ("workers", "root", "fallback", "cache"):  # what they lead to stands in sources
-            content["data"].pop(place)
-        content["training"].pop("save_seconds")
-        for place in ("preset", "imports"):
-            content.pop(place)
+        for section in (content, content["training"], content["data"]):
+            for place in NO_PART & section.keys():
+                section.pop(place)
         if not content["backbone_plugin"]:  # as for runs from before backbones came from outside
             content.pop("backbone_plugin")
             content["revisions"].pop("backbone")

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backbones, config, presets
-from benchmark.config import Assignment
+from benchmark.config import NO_PART, Assignment
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.runs.directory import Run, locate
 from benchmark.core.yaml_files import number
 from benchmark.streams.definition import load
 from strategies import registry
@@ -91,6 +92,37 @@ def leaks(configs: Sequence[config.RunConfig]) -> list[str]:
         for task, source in zip(planned.order, planned.sources, strict=True)
         if source["leaks"]
     ]
+
+
+def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
+    """Which unfinished runs below a folder differ from the planned ones in settings alone, and in which, in words.
+
+    A changed setting makes another run, so such a one is not gone on with.
+
+    Args:
+        configs: resolved.
+        out: folder of the run directories.
+    """
+    places = locate(out) if out.is_dir() else {}
+    notes = []
+    for planned in configs:
+        begun = planned.run_name.removesuffix(planned.identity)
+        for identity, path in places.items():
+            if path.name == f"{begun}{identity}" and planned.identity not in places and not Run(path).finished:
+                differing = _differences(Run(path).config, planned.model_dump(mode="json"))
+                told = "; ".join(f"{name} is {there} there and {here} here" for name, there, here in differing[:5])
+                more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+                notes.append(f"Note: unfinished run {path.name} is another one and stays as it is: {told}{more}.")
+    return notes
+
+
+def _differences(there: Any, here: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two configurations differ: the setting's name, and its values."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = {key: None for key in (*there, *here) if key not in NO_PART}
+        pairs = ((f"{name}.{key}" if name else key, there.get(key), here.get(key)) for key in keys)
+        return [found for place, old, new in pairs for found in _differences(old, new, place)]
+    return [] if there == here else [(name, there, here)]
 
 
 def usual_settings(planned: config.RunConfig) -> Any:

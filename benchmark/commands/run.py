@@ -46,7 +46,7 @@ def run(
     A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
     preset, then --config, then --set.
     """
-    from benchmark.planning import leaks, plan, root_assignments
+    from benchmark.planning import leaks, others_begun, plan, root_assignments
     from strategies import registry
 
     registry.add_plugins(plugin or [])
@@ -56,7 +56,7 @@ def run(
     from benchmark.engine.setup import resolve
 
     configs = [resolve(one, console) for one in planned]
-    for note in leaks(configs):
+    for note in [*leaks(configs), *others_begun(configs, out)]:
         console.print(note)
     with Reporter(console) as reporter:
         done = execute(configs, out, reporter, force=force)

@@ -154,7 +154,7 @@ def find(run: Run) -> Found:
     begun = all((run.path / name).exists() for name in ("config.yaml", "environment.json"))
     if not begun or run.format != FORMAT:
         return NOTHING
-    places = (run.checkpoint(after) for after in range(len(run.config["order"]), 0, -1))
+    places = (run.checkpoint(after) for after in range(int(run.status.get("tasks_done", 0)), 0, -1))
     after, task = 0, None
     for path in filter(Path.exists, places):
         task = _attempt(path, damaged)

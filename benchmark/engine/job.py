@@ -74,39 +74,40 @@ def run(
         if _kept(path, force, on_event):
             return Run(path)
         registry.recall(config)
+        on_event(events.RunBegun(path.name))
+        arrived = time.monotonic()
+        device = choose_device(config.training.device)
+        choose_algorithms(device, config.training.deterministic)
+        strategy, model = prepare(config)
+        benchmark = build(config)
+        if config.sources:
+            refuse_changed(benchmark.tasks, config.data, config.sources)
+        recorder = Recorder(Run(path), benchmark, on_event)
+        template = RestorationTemplate(
+            model=model,
+            strategy=strategy,
+            training=config.training,
+            device=device,
+            workers=config.data.workers,
+            tile=config.data.tile,
+            plugins=(recorder, *plugins),
+        )
         with writing(path):
-            if _kept(path, force, on_event):  # finished by another process meanwhile
-                return Run(path)
-            return _go_on(config, path, on_event, force, plugins)
+            if not _kept(path, force, on_event):  # finished by another process meanwhile
+                found = NOTHING if force else checkpoints.find(Run(path))
+                _go_on(config, template, recorder, found, arrived)
+    return Run(path)
 
 
-def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugins: Sequence[SupervisedPlugin]) -> Run:
-    """Do what is left of a run, as the only one who writes its directory."""
-    on_event(events.RunBegun(path.name))
-    arrived = time.monotonic()
-    device = choose_device(config.training.device)
-    choose_algorithms(device, config.training.deterministic)
-    strategy, model = prepare(config)
-    benchmark = build(config)
-    if config.sources:
-        refuse_changed(benchmark.tasks, config.data, config.sources)
-    found = NOTHING if force else checkpoints.find(Run(path))
+def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder, found: Found, arrived: float) -> None:
+    """Do what is left of a run, as the only one who writes its directory; ``arrived`` is when it was begun."""
+    path, strategy, benchmark, on_event = recorder.run.path, template.strategy, recorder.benchmark, recorder.on_event
     if found.damaged:
         on_event(events.RunDamaged(path.name, {file.name: problem for file, problem in found.damaged.items()}))
     if found.nothing:
         _tell_older(Run(path), on_event)
     _tidy(path, found)
-    record = Run.create(path, config.model_dump(mode="json"), environment(device))
-    recorder = Recorder(record, benchmark, on_event)
-    template = RestorationTemplate(
-        model=model,
-        strategy=strategy,
-        training=config.training,
-        device=device,
-        workers=config.data.workers,
-        tile=config.data.tile,
-        plugins=(recorder, *plugins),
-    )
+    record = Run.create(path, config.model_dump(mode="json"), environment(template.device))
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
     finished = found.after
@@ -143,7 +144,7 @@ def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugi
                 continue
             within = found.within if finished == found.after else None
             began = time.monotonic() - (within.note["seconds"] if within else 0)
-            ledger.reset_peak_memory(device)
+            ledger.reset_peak_memory(template.device)
             names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
             on_event(events.TaskBegun(record.name, config.strategy, names, after, tasks))
             torch.manual_seed(torch_seed("task", config.seed, after))
@@ -156,7 +157,7 @@ def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugi
             recorder.measure_outputs(template, after)
             recorder.measure_cost(template, strategy, after)
             seconds.append(round(time.monotonic() - began, 3))
-            peaks[str(after)] = ledger.peak_memory(device)
+            peaks[str(after)] = ledger.peak_memory(template.device)
             record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
             checkpoints.save_checkpoint(
                 record.checkpoint(after), template.model, strategy, {"after": after, **recorder.note()}
@@ -164,9 +165,7 @@ def _go_on(config: RunConfig, path: Path, on_event: Listener, force: bool, plugi
             checkpoints.forget_within(record)
             finished = after
         record.update_status(state="finished", seconds=round(sum(seconds), 3))
-        seals.seal(record.path)
     on_event(events.RunFinished(record.name, sum(seconds)))
-    return record
 
 
 def _kept(path: Path, force: bool, on_event: Listener) -> bool:

@@ -245,7 +245,7 @@ class RestorationTemplate(SupervisedTemplate):
                 self._before_training_epoch(**kwargs)
             begun = False
             if self._stop_training:  # as a plugin may ask
-                self._stop_training = False
+                self._stop_training: bool = False
                 break
             self.training_epoch(**kwargs)
             self._after_training_epoch(**kwargs)

@@ -20,7 +20,7 @@ from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.wholeness import examine
 from benchmark.engine import checkpoints, events, job
 from benchmark.engine.setup import resolve
-from benchmark.planning import plan
+from benchmark.planning import others_begun, plan
 
 TINY = [
     "training.epochs=2",
@@ -234,3 +234,21 @@ def test_a_run_whose_directory_is_taken_away_ends_with_an_error(tmp_path: Path) 
 
 def test_how_often_training_is_saved_is_no_part_of_a_runs_identity() -> None:
     assert tiny("finetune").identity == tiny("finetune", "denoise,deblur", "training.save_seconds=7").identity
+
+
+@pytest.mark.slow
+def test_an_unfinished_run_with_other_settings_is_told_with_the_difference(tmp_path: Path) -> None:
+    begun = tiny("finetune")
+    path = tmp_path / begun.run_name
+    do(tmp_path, {begun.run_name: (begun, [("update", 3)])})
+    (path / "run").rename(tmp_path / "moved")
+    path.rmdir()
+    (tmp_path / "moved").rename(path)
+    (note,) = others_begun(
+        [tiny("finetune", "denoise,deblur", "training.epochs=3", "training.save_seconds=9")], tmp_path
+    )
+    assert path.name in note
+    assert "training.epochs is 2 there and 3 here" in note
+    assert "save_seconds" not in note
+    assert not others_begun([begun], tmp_path)
+    assert not others_begun([tiny("cmc")], tmp_path)

@@ -30,7 +30,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -86,7 +85,7 @@ class Run:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / seals.SEAL).unlink(missing_ok=True)
+            seals.open_again(path)
             write_json(path / "environment.json", {"format": formats.FORMAT, **environment})
             write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         except OSError as error:
@@ -222,14 +221,18 @@ class Run:
         return sorted(((int(match[1]), int(match[2]), path) for match, path in matches if match), reverse=True)
 
     def update_status(self, **changes: Any) -> None:
-        """Merge changes into ``status.json``.
+        """Merge changes into ``status.json``; a run that is finished by this is sealed, and any other is not.
 
         Raises:
             UserError: the directory was taken away meanwhile.
         """
         if not (self.path / "config.yaml").exists():
             raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
-        write_json(self.path / "status.json", {**self.status, **changes, "updated": now()})
+        status = {**self.status, **changes, "updated": now()}
+        seals.open_again(self.path)
+        write_json(self.path / "status.json", status)
+        if status.get("state") == "finished":
+            seals.seal(self.path)
 
     def _read(self, name: str, parse: Any) -> dict[str, Any]:
         return formats.upgrade(self.format, name, self._parsed(name, parse))
@@ -238,7 +241,6 @@ class Run:
         path = self.path / name
         try:
             content = path.read_bytes()
-            self._refuse_changed(name, content)
             data = parse(content.decode("utf-8", errors="surrogateescape"))
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
@@ -246,6 +248,9 @@ class Run:
             raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
         if not isinstance(data, dict):
             raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
+        if name == "environment.json":
+            formats.number(data, str(self.path))
+        self._refuse_changed(name, content)
         return data
 
     def _refuse_changed(self, name: str, content: bytes | None) -> None:
@@ -263,13 +268,13 @@ class Run:
         if not path.exists():
             self._refuse_changed(name, None)
             return {column: [] for column in schema.names}
-        with suppress(OSError):  # told by what reads it
-            self._refuse_changed(name, path.read_bytes())
-        return schema.read(
+        values = schema.read(
             path,
             mend="Restore the file, or delete the run and repeat it.",
             upgrade=partial(formats.upgrade, self.format, name),
         )
+        self._refuse_changed(name, path.read_bytes())
+        return values
 
 
 def find_runs(paths: Sequence[Path]) -> list[Run]:

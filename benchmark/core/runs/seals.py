@@ -26,6 +26,11 @@ def seal(path: Path) -> None:
     )
 
 
+def open_again(path: Path) -> None:
+    """Take the seal away, before something is changed."""
+    (path / SEAL).unlink(missing_ok=True)
+
+
 def checksums(path: Path) -> dict[str, str]:
     """The checksums of a run directory's files by their names; none if it is not sealed.
 
