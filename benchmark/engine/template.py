@@ -233,9 +233,10 @@ class RestorationTemplate(SupervisedTemplate):
                 torch.cuda.set_rng_state(random["cuda"], self.device)
         except (RuntimeError, KeyError, ValueError) as error:
             raise UserError(f"A state within a task does not fit: {error}") from error
-        per_epoch = self.training_settings.updates_per_epoch
-        self.clock.train_exp_epochs, self.clock.train_exp_iterations = saved.note["epochs"], saved.note["updates"]
-        self.clock.train_epoch_iterations = self.clock.train_exp_iterations - self.clock.train_exp_epochs * per_epoch
+        epochs, updates = saved.note["epochs"], saved.note["updates"]
+        self.clock.train_exp_epochs, self.clock.train_exp_iterations = epochs, updates
+        self.clock.train_epoch_iterations = updates - epochs * self.training_settings.updates_per_epoch
+        self._set_rate(max(0, updates - 1))
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         """Avalanche's loop over epochs, from where the training goes on; an epoch that was begun is not begun again."""
@@ -266,10 +267,13 @@ class RestorationTemplate(SupervisedTemplate):
         endings.check()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
-        rate = learning_rate(self.training_settings, self.clock.train_exp_iterations, self.budget)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self._set_rate(self.clock.train_exp_iterations)
         super()._before_training_iteration(**kwargs)
+
+    def _set_rate(self, update: int) -> None:
+        """Let the optimizer have the learning rate of an update, counted from 0."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.training_settings, update, self.budget)
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         super()._after_training_exp(**kwargs)

@@ -14,7 +14,7 @@ from rich.console import Console
 import reports
 from benchmark.commands.output import Reporter
 from benchmark.core.errors import UserError
-from benchmark.core.runs import formats, schemas
+from benchmark.core.runs import formats, schemas, seals
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.core.runs.schemas import LEDGER
 from benchmark.core.tables import TEXT, Column, Schema
@@ -134,12 +134,13 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
         return {**cells, "counted_by": ["hand"] * len(cells["value"])}
 
     upgrades: dict[int, dict[str, Callable]] = {
+        **{format: {} for format in formats.UPGRADES},
         1: {"ledger.csv": ledger},
-        2: {"config.yaml": lambda config: {"origin": "unknown", **config}},
+        formats.FORMAT: {"config.yaml": lambda config: {"origin": "unknown", **config}},
     }
     schema = Schema((*LEDGER.columns, Column("counted_by", TEXT, "who counted")), LEDGER.key)
     recent = made_run(tmp_path / "recent")
-    monkeypatch.setattr(formats, "FORMAT", 3)
+    monkeypatch.setattr(formats, "FORMAT", formats.FORMAT + 1)
     monkeypatch.setattr(formats, "UPGRADES", upgrades)
     monkeypatch.setitem(schemas.TABLES, "ledger.csv", schema)
     assert set(old.ledger["counted_by"]) == {"hand"}
@@ -154,6 +155,7 @@ def test_a_column_that_came_later_is_filled_for_older_runs(
 def test_an_unfinished_run_of_an_earlier_format_begins_again_and_is_told(tmp_path: Path) -> None:
     whole, _ = smoke(tmp_path)
     kept = {name: (whole.path / name).read_bytes() for name in ("metrics.csv", "outputs.csv", "ledger.csv")}
+    seals.open_again(whole.path)
     claim(whole, formats.FORMAT - 1)
     (whole.path / "images" / "derain--IMG-1--clean.png").write_bytes(b"of the earlier rule")
     Run(whole.path).update_status(state="interrupted", tasks_done=1)

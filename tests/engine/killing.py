@@ -11,7 +11,7 @@ Everything is imported once; each child is forked from a process that has comput
 ``free``     nothing
 
 Prints a JSON line for every child: how it ended (``killed``, ``refused: MESSAGE``, ``finished``, ``stopped``, or a
-traceback) and how many ticks there were.
+traceback), how many ticks there were, and which of them were about files. A run that a fault did no harm is not repeated.
 """
 
 import errno
@@ -35,6 +35,7 @@ class Ticks:
         self.folder, self.kind, self.number, self.count = folder, kind, number, 0
         self.quiet = False
         self.updates = 0
+        self.files: list[int] = []
 
     def event(self, event: Any) -> None:
         """What the run tells of."""
@@ -51,6 +52,8 @@ class Ticks:
         if self.quiet:
             return
         self.count += 1
+        if path is not None:
+            self.files.append(self.count)
         if self.count != self.number:
             return
         if self.kind == "kill":
@@ -94,7 +97,7 @@ def child(config: dict[str, Any], out: Path, kind: str, number: float, report: i
     except BaseException:
         told = traceback.format_exc()
     ticks.quiet = True
-    os.write(report, json.dumps({"ended": told, "ticks": ticks.count}).encode())
+    os.write(report, json.dumps({"ended": told, "ticks": ticks.count, "files": ticks.files}).encode())
     os._exit(0)
 
 
@@ -114,6 +117,8 @@ def main(plan: Path) -> None:
             os.waitpid(pid, 0)
             ended = json.loads(text) if text else {"ended": "killed", "ticks": 0}
             print(json.dumps({"run": name, "moment": [kind, number], **ended}), flush=True)
+            if ended["ended"] == "finished" and kind == "fail":
+                break
 
 
 if __name__ == "__main__":
