@@ -11,7 +11,8 @@ Everything is imported once; each child is forked from a process that has comput
 ``free``     nothing
 
 Prints a JSON line for every child: how it ended (``killed``, ``refused: MESSAGE``, ``finished``, ``stopped``, or a
-traceback), how many ticks there were, and which of them were about files. A run that a fault did no harm is not repeated.
+traceback), how many ticks there were, and which of them were about files. A run that a fault did no harm is not
+repeated.
 """
 
 import errno
