@@ -65,7 +65,7 @@ class Training(Section):
     )
 
     save_seconds: int = Field(
-        120, ge=1, description="the longest time in seconds after which training is saved, beside at every epoch's end"
+        5, ge=1, description="seconds after which training is saved within an epoch; longer if that took over 1 % of it"
     )
 
     @field_validator("updates_per_epoch")

@@ -21,6 +21,10 @@ from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 
 
+MOST_SAVING = 0.01
+"""Share of the time, at most, in which states within an epoch are saved."""
+
+
 def learning_rate(training: Training, update: int, budget: int = 1) -> float:
     """Learning rate of one batch update, counted from 0; with ``budget`` tasks' worth of updates it falls slower."""
     update //= budget
@@ -98,6 +102,7 @@ class RestorationTemplate(SupervisedTemplate):
         self.saved: State | None = None
         self.save: Callable[[], None] = nothing
         self.last_save = time.monotonic()
+        self.save_took = 0.0
         with warnings.catch_warnings():  # Avalanche's own metrics are for classes; benchmark.engine.recorder has ours
             warnings.filterwarnings("ignore", message="No loggers specified")
             no_metrics = EvaluationPlugin()
@@ -128,8 +133,8 @@ class RestorationTemplate(SupervisedTemplate):
             experience: what to learn.
             budget: how many tasks' worth.
             saved: a state within this training from which it goes on, as :meth:`progress` and its callers gave it.
-            save: called after every epoch, every ``training.save_seconds``, and before the training is stopped; it may
-                ask for :meth:`progress`.
+            save: called after every epoch, every ``training.save_seconds`` or as seldom as MOST_SAVING allows, and
+                before the training is stopped; it may ask for :meth:`progress`.
 
         Raises:
             UserError: ``saved`` does not fit the network or its optimizer.
@@ -253,7 +258,8 @@ class RestorationTemplate(SupervisedTemplate):
 
     def _after_training_iteration(self, **kwargs: Any) -> None:
         super()._after_training_iteration(**kwargs)
-        if endings.pending() or time.monotonic() - self.last_save >= self.training_settings.save_seconds:
+        pause = max(self.training_settings.save_seconds, self.save_took / MOST_SAVING)
+        if endings.pending() or time.monotonic() - self.last_save >= pause:
             self._save()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
@@ -262,8 +268,10 @@ class RestorationTemplate(SupervisedTemplate):
 
     def _save(self) -> None:
         """Save, then stop if that was asked for."""
+        began = time.monotonic()
         self.save()
         self.last_save = time.monotonic()
+        self.save_took = self.last_save - began
         endings.check()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
