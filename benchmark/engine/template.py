@@ -20,7 +20,6 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 
-
 MOST_SAVING = 0.01
 """Share of the time, at most, in which states within an epoch are saved."""
 
