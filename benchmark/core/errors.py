@@ -8,8 +8,10 @@ class UserError(Exception):
     """Something the user gave cannot be used.
 
     The message names what was given, what is accepted and how to mend it. The command line prints it
-    without a traceback and exits with code 2.
+    without a traceback and exits with ``exit_code``.
     """
+
+    exit_code = 2
 
 
 def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:

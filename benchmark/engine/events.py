@@ -38,9 +38,17 @@ class Share:
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """These runs are to be done now, by name and in this order; told before the first."""
+    """These runs are to be done now, by name and in this order; told before the first.
+
+    Args:
+        shares: what each contributes to the work of all.
+        jobs: how many of them at once.
+        threads: of each; 0 where that is not known.
+    """
 
     shares: Mapping[str, Share]
+    jobs: int = 1
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class RunKept(Event):
 
 @dataclass(frozen=True)
 class RunBegun(Event):
-    """A run begins, or goes on."""
+    """A run begins, or goes on; also once more, after its process was lost."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,27 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True)
+class RunFailed(Event):
+    """The run failed, and ``message`` says why; the others go on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunLost(Event):
+    """The process that made the run is gone, as ``message`` says; the run is tried again."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunWaits(Event):
+    """Another process writes the run, as ``message`` says; it is come back to after all others."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class TaskBegun(Event):
     """A strategy begins a task, or several at once (``denoise+derain``): number ``place``, from 1, of ``tasks``."""
 
@@ -95,9 +124,10 @@ class TaskBegun(Event):
 
 @dataclass(frozen=True)
 class Updated(Event):
-    """One batch update was made; ``loss`` is that of its batch."""
+    """``count`` batch updates were made, one unless they were held back; ``loss`` is that of the last one's batch."""
 
     loss: float
+    count: int = 1
 
 
 @dataclass(frozen=True)
