@@ -97,6 +97,11 @@ def recall(config: RunConfig) -> None:
         )
 
 
+def known(config: RunConfig) -> bool:
+    """Whether a configuration's strategy and backbone are here as the code that it was made with."""
+    return not _strangers(config)
+
+
 def _strangers(config: RunConfig) -> list[tuple[str, str, str]]:
     """What is not here as a configuration says: which, the origin it had, and the one it has."""
     name, network = config.strategy, config.backbone.name

@@ -79,7 +79,8 @@ def run(
     for note in [*leaks(configs), *others_begun(configs, out)]:
         console.print(note)
     with Reporter(console) as reporter:
-        results = execute(configs, out, reporter, asked, force=force)
+        weights = [registry.load(one.strategy).relative_cost for one in configs]
+        results = execute(configs, out, reporter, asked, force=force, weights=weights)
     from benchmark.core.yaml_files import command
     from reports.terminal import show as show_run
 

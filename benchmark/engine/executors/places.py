@@ -9,15 +9,16 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Protocol
-
-from avalanche.core import SupervisedPlugin
+from typing import TYPE_CHECKING, Protocol
 
 from benchmark.config import RunConfig
 from benchmark.core.process import endings
 from benchmark.engine.events import Event, Listener
 from benchmark.engine.executors import child
 from benchmark.engine.executors.attempt import Ended, attempt
+
+if TYPE_CHECKING:
+    from avalanche.core import SupervisedPlugin
 
 PATIENCE = 60.0
 """Seconds in which a process has to end that was asked to; it does so after its current step."""
@@ -41,7 +42,7 @@ class Work:
     config: RunConfig
     path: Path
     force: bool = False
-    plugins: Sequence[SupervisedPlugin] = ()
+    plugins: "Sequence[SupervisedPlugin]" = ()
     lost: int = 0
     not_before: float = 0.0
 
