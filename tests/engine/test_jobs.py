@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from benchmark.commands import app
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
@@ -149,6 +150,34 @@ def test_a_signal_stops_all_jobs_and_each_says_so(tmp_path: Path) -> None:
         status = Run(path).status
         assert (status["state"], status["tasks_done"]) == ("interrupted", 1)
         assert "Ctrl-C" in status["error"]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_which_a_run_fails_reports_the_others_and_says_so(
+    tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (plugin / "break").touch()
+    Path("mine.yaml").write_text("strategies: [broken, finetune]\n")
+    words = ["sweep", "mine.yaml", "--preset", "smoke", "--plugin", str(plugin / "odd.py"), "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert "one run at a time" in said.out
+    assert "Report: " in said.out
+    assert "1 of 2 runs failed; the others are finished.\n  broken-" in said.err
+    assert "error.txt" in said.err
+    assert "Traceback" not in said.err
+    page = Path("report/index.html").read_text(encoding="utf-8")
+    assert "Runs that did not finish" in page
+    assert "ZeroDivisionError: odd" in page
+
+
+def test_an_address_goes_with_ray_alone() -> None:
+    with pytest.raises(UserError, match="--engine ray"):
+        app.app(["run", "--strategy", "finetune", "--address", "auto"], standalone_mode=False)
 
 
 class Made:

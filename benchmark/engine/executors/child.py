@@ -4,6 +4,8 @@ It says nothing of its own on the terminal, also when it is stopped. The pipe en
 it this one.
 """
 
+import os
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -53,6 +55,10 @@ def main(pipe: Connection, reason: Any, threads: int) -> None:
         except Exception as error:  # no run's, such as one of an import
             trace = "".join(traceback.format_exception(error))
             pipe.send(Ended("failed", f"{type(error).__name__}: {error}", (trace,), bug=True))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)  # nothing is left to be saved, and it takes seconds to take torch down in order
 
 
 def _serve(pipe: Connection, threads: int) -> None:
