@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +60,8 @@ class Post:
 
 def remote_work(parcel: Parcel, post: Any) -> Ended:
     """What Ray calls on a machine of the cluster."""
-    ray: Any = import_module("ray")
+    import ray
+
     return work(parcel, lambda letter: ray.get(post.put.remote(str(parcel.path), letter)))
 
 
@@ -218,7 +218,9 @@ class Cluster:
 
 def _ray() -> Any:
     try:
-        return import_module("ray")
+        import ray
+
+        return ray
     except ImportError as error:
         raise UserError(
             "--engine ray: Ray is not installed. Install it with: pip install 'continual-restoration[ray]'; "
