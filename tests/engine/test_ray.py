@@ -54,6 +54,36 @@ def test_ray_gives_what_one_process_gives_though_a_worker_is_killed_midway(
         assert one.environment == other.environment
 
 
+@pytest.mark.slow
+def test_a_node_of_a_ray_cluster_is_lost_midway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    configs = planned("finetune")
+    alone = execute(configs, tmp_path / "alone", workers=Workers(jobs=1, threads=1))
+    small = {"object_store_memory": 10**8, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    nodes = [cluster.add_node(num_cpus=1, **small)]
+    told: list[Event] = []
+
+    def listener(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, events.TaskBegun) and event.place == 2 and len(nodes) == 1:
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1, **small))
+
+    try:
+        on_ray = execute(configs, tmp_path / "ray", listener, Workers(threads=1, engine="ray", address=cluster.address))
+    finally:
+        cluster.shutdown()
+    on_ray.check()
+    assert len(nodes) == 2
+    same(alone, on_ray)
+    assert any(isinstance(event, events.RunLost) for event in told)
+
+
 def names(path: Path) -> list[str]:
     return [*remote.read(path)]
 

@@ -82,7 +82,7 @@ class Cluster:
     def __init__(
         self, configs: Sequence[RunConfig], threads: int, workers: Workers, machine: Machine, out: Path
     ) -> None:
-        self.ray = _ray()
+        self.ray = _ray(own=workers.address is None)
         self.threads, self.elsewhere = threads, workers.address is not None
         if workers.address is None:
             self.jobs = sharing.choose_jobs(configs, threads, workers, machine)
@@ -149,7 +149,6 @@ class Cluster:
             self.ray.shutdown()
 
     def _connect(self, address: str, threads: int, **more: Any) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         words = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "MPLBACKEND": "agg"}
         words[TOLD] = json.dumps(suite())
         environment: dict[str, Any] = {"env_vars": words}
@@ -165,7 +164,8 @@ class Cluster:
         except Exception as error:
             raise UserError(
                 f"--address {address}: there is no Ray cluster that can be joined: {error}\nStart one with "
-                "'ray start --head' on one machine, and 'ray start --address=HOST:PORT' on the others."
+                "'ray start --head' on one machine, and 'ray start --address=HOST:PORT' on the others. If it asks for "
+                "a token, set RAY_AUTH_MODE=token, too; docs/cluster.md has more."
             ) from error
 
     def _machine(self, threads: int) -> Machine:
@@ -216,7 +216,16 @@ class Cluster:
         return self.thread.submit(function, *arguments, **options).result()
 
 
-def _ray() -> Any:
+def _ray(own: bool) -> Any:
+    """Ray, which reads some of its settings when it is imported.
+
+    Args:
+        own: whether one of this machine's own is to be started, with a token that nobody else has.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if own:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray
 
