@@ -30,7 +30,7 @@ from strategies import registry
 
 RESULTS = ("metrics.csv", "outputs.csv", "curves.csv", "ledger.csv", "owned.csv")
 PLUGIN = '''
-import os, signal
+import os, signal, time
 from pathlib import Path
 from strategies.base import Strategy
 
@@ -47,6 +47,16 @@ class Killed(Strategy):
         if left and template.experience.current_experience == 1:
             left[0].unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Held(Strategy):
+    """Waits in its second task for as long as there is a file that says so."""
+
+    name = "held"
+
+    def before_training_iteration(self, template, **kwargs):
+        while template.experience.current_experience == 1 and (HERE / "hold").exists():
+            time.sleep(0.05)
 
 
 class Broken(Strategy):

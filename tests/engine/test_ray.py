@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,23 +12,24 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.engine import events
 from benchmark.engine.events import Event
-from benchmark.engine.executors import remote
+from benchmark.engine.executors import cluster, remote
+from benchmark.engine.executors.cluster import _ray
 from benchmark.engine.executors.execute import execute
 from benchmark.engine.executors.remote import Code, Files, Letter, Parcel, Token
 from benchmark.engine.executors.workers import Workers
 from strategies import registry
 
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
+
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_ray_gives_what_one_process_gives_though_a_worker_is_killed_midway(
     shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
     monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
     if not shared:  # then the machines of the cluster find no token, as if they did not see the folder
-        from benchmark.engine.executors import cluster
-
         monkeypatch.setattr(Token, "put", lambda token: token.path.write_text("of another"))
         connect = cluster.Cluster._connect
         monkeypatch.setattr(
@@ -54,30 +56,36 @@ def test_ray_gives_what_one_process_gives_though_a_worker_is_killed_midway(
         assert one.environment == other.environment
 
 
+@needs_ray
 @pytest.mark.slow
 def test_a_node_of_a_ray_cluster_is_lost_midway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
+    _ray(own=True)
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    configs = planned("finetune")
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
+    (tmp_path / "odd.py").write_text(PLUGIN)
+    registry.add_plugin(str(tmp_path / "odd.py"))
+    configs = planned("held")
     alone = execute(configs, tmp_path / "alone", workers=Workers(jobs=1, threads=1))
+    (tmp_path / "hold").touch()
     small = {"object_store_memory": 10**8, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-    nodes = [cluster.add_node(num_cpus=1, **small)]
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    nodes = [machines.add_node(num_cpus=1, **small)]
     told: list[Event] = []
 
     def listener(event: Event) -> None:
         told.append(event)
         if isinstance(event, events.TaskBegun) and event.place == 2 and len(nodes) == 1:
-            cluster.remove_node(nodes[0], allow_graceful=False)
-            nodes.append(cluster.add_node(num_cpus=1, **small))
+            machines.remove_node(nodes[0], allow_graceful=False)
+            (tmp_path / "hold").unlink()
+            nodes.append(machines.add_node(num_cpus=1, **small))
 
     try:
-        on_ray = execute(configs, tmp_path / "ray", listener, Workers(threads=1, engine="ray", address=cluster.address))
+        on_ray = execute(
+            configs, tmp_path / "ray", listener, Workers(threads=1, engine="ray", address=machines.address)
+        )
     finally:
-        cluster.shutdown()
+        machines.shutdown()
     on_ray.check()
     assert len(nodes) == 2
     same(alone, on_ray)

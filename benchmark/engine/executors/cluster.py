@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -223,7 +224,7 @@ def _ray(own: bool) -> Any:
         own: whether one of this machine's own is to be started, with a token that nobody else has.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if own:
+    if own and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
