@@ -21,6 +21,7 @@ from avalanche.core import SupervisedPlugin
 
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
 from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run, locate
 from benchmark.engine import events, job
@@ -172,6 +173,7 @@ def _drive(work: Iterable[Work], places: Places, on_event: Listener, failures: l
     told: set[Path] = set()
     try:
         while waiting or running:
+            endings.check()
             for one in [one for one in waiting if one.not_before <= time.monotonic()][: places.jobs - len(running)]:
                 waiting.remove(one)
                 running.append(one)
@@ -199,7 +201,8 @@ def _drive(work: Iterable[Work], places: Places, on_event: Listener, failures: l
                     failures.append(_failed(run, ended, one.lost))
                     on_event(events.RunFailed(run.name, _line(failures[-1])))
     except BaseException as stop:
-        places.stop(stop.signal if isinstance(stop, Stopped) else "SIGINT")
+        usual = "SIGINT" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"
+        places.stop(stop.signal if isinstance(stop, Stopped) else usual)
         _note(stop, [Run(one.path) for one in running], finished)
         raise
 
