@@ -9,6 +9,7 @@ import pytest
 from test_jobs import PLUGIN, RESULTS, planned, same
 
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run
 from benchmark.engine import events
 from benchmark.engine.events import Event
@@ -140,7 +141,8 @@ def test_a_run_on_another_disk_comes_back_after_each_task_and_goes_on_elsewhere(
     assert [*home.parent.iterdir()] == [home]
 
 
-def test_a_run_that_is_to_stop_on_ray_says_what_stopped_it(tmp_path: Path) -> None:
+def test_a_run_that_is_to_stop_on_ray_says_what_stopped_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "_received", [])
     config = planned("finetune")[0]
     home = tmp_path / config.run_name
 

@@ -226,7 +226,9 @@ def _note(error: BaseException, unfinished: Sequence[Run], finished: Sequence[Ru
         with suppress(UserError):
             status = run.status if run.path.is_dir() else {}
             if "tasks" in status:
-                kept = f"{status.get('tasks_done', 0)} of {status['tasks']} tasks are finished and kept"
+                kept = f"{run.tasks_done} of {status['tasks']} tasks are finished and kept"
+                if run.updates_done:
+                    kept += f", and {run.updates_done:,} updates of the next one,"
                 error.add_note(f"{run.name}: {kept} in '{run.path}'; the same command goes on from there.")
     if finished:
         error.add_note(f"Finished before it, and kept: {', '.join(one.name for one in finished)}.")

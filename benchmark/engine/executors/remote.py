@@ -19,7 +19,9 @@ from benchmark import backbones
 from benchmark.config import RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.content import sources
+from benchmark.core.process import endings
 from benchmark.core.process.endings import Stopped
+from benchmark.core.runs.seals import SEAL
 from benchmark.core.runs.writing import write_text
 from benchmark.engine import events
 from benchmark.engine.events import Event
@@ -29,8 +31,8 @@ from strategies import registry
 if TYPE_CHECKING:
     from avalanche.core import SupervisedPlugin
 
-LAST = "status.json"
-"""The file that says how far a run is; it is written after what it speaks of."""
+LAST = ("status.json", SEAL)
+"""What says how far a run is, and that it is whole; both are written after what they speak of."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,8 @@ def work(parcel: Parcel, send: Callable[[Letter], str]) -> Ended:
     torch.set_num_threads(parcel.threads)
 
     def tell(event: Event) -> None:
-        if reason := send(event):
-            raise Stopped(reason)
+        if (reason := send(event)) and not endings.pending():
+            endings.stop_for(reason)
 
     try:
         _learn(parcel)
@@ -175,7 +177,7 @@ def pack(config: RunConfig) -> list[Code]:
 
 
 def read(path: Path) -> dict[str, bytes]:
-    """The files of a run directory but hidden ones and locks, by name; the one that says how far it is comes last."""
+    """The files of a run directory but hidden ones and locks, by name; what says how far it is comes last."""
     return {name: (path / name).read_bytes() for name in _names(path)}
 
 
@@ -242,7 +244,7 @@ def _names(path: Path) -> list[str]:
         for file in sorted(path.rglob("*"))
         if file.is_file() and not file.name.startswith(".") and file.suffix != ".lock"
     ]
-    return sorted(found, key=lambda name: name == LAST)
+    return sorted(found, key=lambda name: LAST.index(name) if name in LAST else -1)
 
 
 def _stamps(path: Path) -> dict[str, tuple[int, int, int]]:
