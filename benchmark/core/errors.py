@@ -14,9 +14,15 @@ class UserError(Exception):
     exit_code = 2
 
 
+def shortened(given: str, longest: int = 200) -> str:
+    """What was given, as an error repeats it: cut where it grows too long to be read."""
+    return given if len(given) <= longest else f"{given[:longest]}…"
+
+
 def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:
     """The error for a name that is not among the choices, with the nearest choice pointed out."""
     names = sorted(choices)
+    given = shortened(given)
     near = get_close_matches(given, names, n=1)
     suggestion = f" Did you mean '{near[0]}'?" if near else ""
     accepted = ", ".join(names) if names else "none available"
