@@ -19,6 +19,15 @@ def shortened(given: str, longest: int = 200) -> str:
     return given if len(given) <= longest else f"{given[:longest]}…"
 
 
+def told(error: BaseException) -> str:
+    """The type and the message of an error that code from outside raised, whatever its own methods do."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be read"
+    return f"{type(error).__name__}: {message}"
+
+
 def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:
     """The error for a name that is not among the choices, with the nearest choice pointed out."""
     names = sorted(choices)

@@ -149,7 +149,10 @@ def load(name: str) -> Stream:
     """
     path = shipped().get(name)
     if path is None and name.endswith((".yaml", ".yml")):
-        path = as_path(name)
+        try:
+            path = as_path(name)
+        except ValueError as error:
+            raise UserError(f"Stream {name!r} is no path: {error}.") from error
     if path is None:
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
     file = YamlFile(path, "stream file", "a list 'tasks'", MEANT)

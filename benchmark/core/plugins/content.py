@@ -68,7 +68,7 @@ def _imports(name: str, path: Path, source: bytes) -> Iterator[str]:
         return
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
