@@ -24,6 +24,7 @@ Avalanche benchmark.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -147,14 +148,23 @@ def load(name: str) -> Stream:
     Raises:
         UserError: there is no such stream, or its file is wrong; the line is told.
     """
-    path = shipped().get(name)
-    if path is None and name.endswith((".yaml", ".yml")):
-        try:
-            path = as_path(name)
-        except ValueError as error:
-            raise UserError(f"Stream {name!r} is no path: {error}.") from error
-    if path is None:
+    if name in shipped():
+        return _shipped(name)
+    if not name.endswith((".yaml", ".yml")):
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
+    try:
+        return _read(as_path(name))
+    except ValueError as error:
+        raise UserError(f"Stream {name!r} is no path: {error}.") from error
+
+
+@cache
+def _shipped(name: str) -> Stream:
+    """A shipped stream; it is read once, as it cannot change."""
+    return _read(shipped()[name])
+
+
+def _read(path: Path) -> Stream:
     file = YamlFile(path, "stream file", "a list 'tasks'", MEANT)
     if "stream" not in file.data:
         stream = _stream(file)
