@@ -34,8 +34,9 @@ def content(path: Path, largest: int) -> bytes:
         OSError: it cannot be opened or read.
     """
     with regular(path) as file:
-        found = file.read(largest + 1)
-    if len(found) > largest:
+        small = os.fstat(file.fileno()).st_size <= largest
+        found = file.read(largest + 1) if small else b""
+    if not small or len(found) > largest:
         raise UserError(f"{str(path)!r} has more than {largest:,} bytes and is not read.")
     return found
 
