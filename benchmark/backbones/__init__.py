@@ -68,6 +68,8 @@ def _checked(kind: Any) -> Any:
     if not issubclass(kind, nn.Module):
         raise UserError(f"{kind.__name__} is registered as a backbone and is no subclass of torch.nn.Module.")
     try:
+        if kind.__init__ is nn.Module.__init__:  # which takes any words, and then refuses them
+            raise TypeError("it has no __init__ of its own")
         inspect.signature(kind).bind(width=1, blocks=1, image_skip=False)
     except (TypeError, ValueError) as error:
         raise UserError(f"{kind.__name__} does not take width, blocks and image_skip: {error}.") from error

@@ -44,5 +44,10 @@ def _refuses(browser: Browser, index: Path) -> None:
         "new Image().src = 'http://127.0.0.1:9/'; fetch('http://127.0.0.1:9/').catch(() => 0)"
     )
     assert browser.run("window.ran") is None
-    assert browser.requests() == [index.resolve().as_uri()]
     assert any("Content Security Policy" in said for said in browser.complaints())
+    failed = [event["params"] for event in browser.events if event["method"] == "Network.loadingFailed"]
+    refused = {failure["requestId"] for failure in failed if failure.get("blockedReason") == "csp"}
+    sent = [event["params"] for event in browser.events if event["method"] == "Network.requestWillBeSent"]
+    reached = [one["request"]["url"] for one in sent if one["requestId"] not in refused]
+    assert len(refused) >= 2  # the pictures; what a script fetches is not even asked for
+    assert [url for url in reached if not url.startswith("data:")] == [index.resolve().as_uri()]
