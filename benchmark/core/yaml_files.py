@@ -20,9 +20,9 @@ from pydantic import BaseModel
 from benchmark.core.errors import UserError
 
 try:
-    from yaml import CSafeLoader as _YamlLoader  # ten times as fast, where PyYAML was built with it
+    from yaml import CSafeLoader as YamlLoader  # ten times as fast, where PyYAML was built with it
 except ImportError:
-    from yaml import SafeLoader as _YamlLoader  # type: ignore[assignment]
+    from yaml import SafeLoader as YamlLoader  # type: ignore[assignment]
 
 NUMBER = re.compile(r"[-+]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 WORDS = {"true": True, "false": False, "null": None, "": None}
@@ -153,7 +153,7 @@ class YamlFile:
         return line + 1
 
 
-class _Loader(_YamlLoader):
+class _Loader(YamlLoader):
     """Composes nodes and gives no plain scalar a type; that is left to :class:`_Builder`."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way)
@@ -169,22 +169,25 @@ def _composed(text: str) -> yaml.Node | None:
         yaml.YAMLError: it is not valid, or has more than LARGEST or DEPTH allow.
         UnicodeError: it holds what is no text.
     """
+    deep = f"lists and mappings are nested more than {DEPTH} deep"
     depth = nodes = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             nodes += isinstance(event, yaml.NodeEvent)
             if depth > DEPTH:
-                raise _too_deep(event.start_mark)
+                raise _refused(deep, event.start_mark)
             if nodes > 2 * LARGEST:  # keys count here, too
-                raise yaml.MarkedYAMLError(problem=f"more than {LARGEST:,} values", problem_mark=event.start_mark)
+                raise _refused(f"more than {LARGEST:,} values", event.start_mark)
     except yaml.MarkedYAMLError as error:
-        raise _too_deep(error.problem_mark) if "nesting depth" in str(error.problem) else error from error
+        if "nesting depth" in str(error.problem):  # the parser has a bound of its own, and looks ahead
+            raise _refused(deep, error.problem_mark) from error
+        raise
     return yaml.compose(text, Loader=_Loader)
 
 
-def _too_deep(mark: Any) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=f"lists and mappings are nested more than {DEPTH} deep", problem_mark=mark)
+def _refused(problem: str, mark: Any) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 class _Builder:

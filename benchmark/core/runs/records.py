@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads YAML in C where PyYAML was built with it: ten times as fast, which a report on many runs needs."""
+from benchmark.core.yaml_files import YamlLoader
 
 SIZE = 2**22
 """Bytes that a record may have."""
@@ -76,7 +75,7 @@ def check(name: str, data: Mapping[str, Any]) -> None:
         raise ValueError(f"it names {len(order):,} tasks; at most {MOST_TASKS:,} are read")
 
 
-class _Loader(LOADER):
+class _Loader(YamlLoader):
     """Reads YAML as it is written here: without merged mappings, which old versions of PyYAML multiply without end."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
