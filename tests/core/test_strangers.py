@@ -1,6 +1,7 @@
 """Run directories made by a stranger: whatever stands in them, a report is made of the others, or an error is told."""
 
 import base64
+import json
 import os
 import pickle
 import re
@@ -15,7 +16,7 @@ from PIL import Image
 
 import reports
 from benchmark.core.errors import UserError
-from benchmark.core.runs import records
+from benchmark.core.runs import records, seals
 from benchmark.core.runs.directory import Run
 from reports.groups import collect
 from reports.pictures import open_picture
@@ -91,6 +92,7 @@ def test_a_run_that_cannot_be_trusted_is_told_and_the_others_are_read(kind: str,
     damage, reason = DAMAGES[kind]
     good, bad = made_run(tmp_path, "cmc"), made_run(tmp_path, "finetune", keeps=False)
     damage(bad.path)
+    (bad.path / seals.SEAL).write_text('{"sha256": {}}')  # a stranger's own
     found = collect([tmp_path])
     if kind != "a link to itself":  # as if it were not there
         assert [one.run.name for one in found.unreadable] == [bad.name]
@@ -164,6 +166,7 @@ def test_a_pickle_in_a_run_is_not_opened(name: str, tmp_path: Path) -> None:
     run, made = made_run(tmp_path / "runs", "cmc"), tmp_path / "made"
     file = run.path / name if name.endswith(("yaml", "json", "csv")) else run.image(ORDER[0], "chelsea", "clean")
     file.write_bytes(pickle.dumps(Deed(made)))
+    (run.path / seals.SEAL).write_text('{"sha256": {}}')
     found = collect([tmp_path / "runs"])
     assert open_picture(run.image(ORDER[0], "chelsea", "clean")) is None or len(found.unreadable) == 1
     assert not made.exists()
@@ -199,6 +202,19 @@ def test_a_page_holds_hostile_downloads_as_data(tmp_path: Path) -> None:
     link = links({"tables/x.csv": hostile})["x"][0]
     assert base64.b64decode(link.inside.partition("base64,")[2]).decode() == hostile
     assert "<" not in link.inside
+
+
+def test_a_seal_reads_nothing_outside_of_its_run(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "runs", "cmc")
+    os.mkfifo(run.path / "pipe")
+    names = ["../../secret", "/dev/zero", "pipe", "metrics.csv"]
+    (tmp_path / "secret").write_text("x")
+    (run.path / seals.SEAL).write_text(json.dumps({"sha256": dict.fromkeys(names, seals.digest(b"x"))}))
+    damage = seals.damage(run.path)
+    assert damage["metrics.csv"] == "has changed"
+    assert "leads out of" in damage["../../secret"]
+    assert "leads out of" in damage["/dev/zero"]
+    assert "not a regular file" in damage["pipe"]
 
 
 def test_a_missing_run_is_an_error_of_the_users(tmp_path: Path) -> None:

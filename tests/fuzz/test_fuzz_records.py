@@ -15,6 +15,7 @@ from made_runs import ORDER, made_run
 
 from benchmark.core.errors import UserError
 from benchmark.core.printing import Plain
+from benchmark.core.runs import seals
 from benchmark.core.runs.directory import find_runs
 from reports import report, terminal
 from reports.groups import collect
@@ -76,6 +77,7 @@ def test_fuzz_records_of_runs(tmp_path: Path, examples: int) -> None:
     other = made_run(runs, "finetune", keeps=False)
     for one in (run, other):
         shutil.rmtree(one.path / "images")
+        (one.path / seals.SEAL).write_text('{"sha256": {}}')  # a stranger's own
     original = {path.name: path.read_bytes() for path in run.path.iterdir()}
 
     def read(changes: dict[str, Any]) -> None:
