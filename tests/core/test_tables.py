@@ -13,6 +13,7 @@ import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.core.runs.schemas import METRICS, OUTPUTS
+from benchmark.core.runs.seals import seal
 from benchmark.core.runs.writing import write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
 from benchmark.engine.local import execute
@@ -247,6 +248,7 @@ def made_tuned(folder: Path, order: list[str] | None = None) -> Run:
         for j, task in enumerate(order)
     ]
     write_table(run.path / "metrics.csv", [*run.rows("metrics.csv"), *rows], METRICS)
+    seal(run.path)
     return run
 
 
