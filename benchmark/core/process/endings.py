@@ -21,6 +21,8 @@ _received: list["Stopped"] = []
 _waiting = 0
 """How many blocks of :func:`deferred` are open."""
 
+_launcher = ["python", "-m", "benchmark"]
+
 
 class Stopped(BaseException):
     """The command is to end now.
@@ -113,4 +115,9 @@ def tell(stop: BaseException) -> int:
 
 def command(words: Iterable[str]) -> str:
     """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
-    return shlex.join(["python", "-m", "benchmark", *(word for word in words if word != "--force")])
+    return shlex.join([*_launcher, *(word for word in words if word != "--force")])
+
+
+def launched_by(*words: str) -> None:
+    """Say how this command was started, for :func:`command`, if not by ``python -m benchmark``."""
+    _launcher[:] = words
