@@ -84,6 +84,9 @@ class RestorationTemplate(SupervisedTemplate):
         plugins: further Avalanche plugins, called after the strategy.
     """
 
+    mbatch: list[Tensor]
+    loss: Tensor
+
     def __init__(
         self,
         *,

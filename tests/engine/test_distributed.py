@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from avalanche.core import SupervisedPlugin
 from conftest import ROOT
 from safetensors.torch import load_file
 from torch import nn
@@ -48,7 +49,7 @@ class Faulty(Strategy):
 
     def before_training_iteration(self, trainer):
         if self.settings.fault == "slow":
-            time.sleep(0.5)
+            time.sleep(0.3)
         if group.rank() == 1 and trainer.clock.train_exp_iterations == 3:
             if self.settings.fault == "raises":
                 raise RuntimeError("out of luck")
@@ -117,7 +118,7 @@ def test_distributed_training_learns_what_one_process_learns(shared: Path, strat
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("draws", "'batch[0]' is not the same in processes 0 and 1 after 0 updates"),
+        ("draws", "'batch[0]' is not the same in processes 0 and 1 in the first batch of an epoch"),
         ("drifts", "'head.weight' is not the same in processes 0 and 1 after an epoch, after 5 updates"),
         ("hides", "'strategy.hidden' is not the same in processes 0 and 1 before the task"),
     ],
@@ -220,6 +221,8 @@ def test_distributed_batches_that_cannot_be_shared_are_refused(pair: Group) -> N
         sharing.share([torch.zeros(3)])
     with pytest.raises(UserError, match="2 processes on this machine cannot each have one of its 0 GPUs"):
         group.require(Training(batch_size=16), torch.device("cuda"))
+    with pytest.raises(UserError, match="cannot be given to 2 processes: SupervisedPlugin"):
+        group.require(Training(batch_size=16), cpu, [SupervisedPlugin()])
 
 
 def test_distributed_layers_that_mix_a_batch_are_refused() -> None:

@@ -9,7 +9,7 @@ tells it. Alone, which is the rule, a process leads a group of one, and nothing 
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,7 +40,7 @@ class Group:
         size: how many there are.
         here: how many of them are on this machine.
         on_gpus: whether each has a GPU of its own.
-        works: how many runs were announced.
+        works, exchanges: how many runs were announced, and texts exchanged.
     """
 
     store: dist.Store
@@ -49,6 +49,7 @@ class Group:
     here: int
     on_gpus: bool
     works: int = 0
+    exchanges: int = 0
 
 
 _group: Group | None = None
@@ -108,11 +109,12 @@ def leads() -> bool:
     return rank() == 0
 
 
-def require(training: Training, device: torch.device) -> None:
+def require(training: Training, device: torch.device, plugins: Sequence[Any] = ()) -> None:
     """Refuse settings that several processes cannot train with.
 
     Raises:
-        UserError: a batch cannot be shared equally, or there are fewer GPUs than processes.
+        UserError: a batch cannot be shared equally, there are fewer GPUs than processes, or the other processes would
+            not have the plugins.
     """
     if _group is None:
         return
@@ -126,6 +128,9 @@ def require(training: Training, device: torch.device) -> None:
             f"{_group.here} processes on this machine cannot each have one of its {torch.cuda.device_count()} GPUs. "
             "Start fewer processes, or use training.device=cpu."
         )
+    if plugins:
+        names = ", ".join(type(plugin).__name__ for plugin in plugins)
+        raise UserError(f"Avalanche plugins cannot be given to {_group.size} processes: {names}. Train in one process.")
 
 
 def announce(work: Mapping[str, Any]) -> None:
@@ -196,8 +201,10 @@ def together() -> Iterator[None]:
 def exchange(text: str) -> list[str]:
     """A text from each process, in their order; all call this together."""
     assert _group is not None
-    _group.store.set(f"text {_group.rank}", text)
-    return [_group.store.get(f"text {rank}").decode() for rank in range(_group.size)]
+    _group.exchanges += 1
+    keys = [f"text {_group.exchanges} {rank}" for rank in range(_group.size)]
+    _group.store.set(keys[_group.rank], text)
+    return [_group.store.get(key).decode() for key in keys]
 
 
 def _told(error: BaseException, rank: int) -> dict[str, Any]:
