@@ -17,6 +17,7 @@ from benchmark.commands.options import (
     Preset,
     Root,
     Seeds,
+    Track,
     place,
     words,
 )
@@ -41,6 +42,7 @@ def reproduce(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    track: Track = None,
 ) -> None:
     """Make tables and figures of the paper: do the runs that are missing, then report ours beside the published ones.
 
@@ -56,7 +58,7 @@ def reproduce(
     asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
     experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do(experiments, choices, out, report, overwrite, dry_run)
+    _do(experiments, choices, out, report, overwrite, dry_run, track)
 
 
 def sweep(
@@ -71,6 +73,7 @@ def sweep(
     plugin: Plugins = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    track: Track = None,
 ) -> None:
     """Do the runs of an experiment of your own, a YAML matrix of strategies, streams, settings and seeds, and report.
 
@@ -81,14 +84,21 @@ def sweep(
 
     registry.add_plugins(plugin or [])
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do([matrix.load(file) for file in files], choices, out, report, overwrite, dry_run)
+    _do([matrix.load(file) for file in files], choices, out, report, overwrite, dry_run, track)
 
 
 def _do(
-    experiments: "Sequence[Experiment]", choices: "Choices", out: Path, page: Path, overwrite: bool, dry_run: bool
+    experiments: "Sequence[Experiment]",
+    choices: "Choices",
+    out: Path,
+    page: Path,
+    overwrite: bool,
+    dry_run: bool,
+    track: Track,
 ) -> None:
     """Do what is missing of some experiments, and report their runs."""
     from benchmark.experiments import agenda, schedule
+    from benchmark.tracking.trackers import tracked
     from reports import build, folder
     from reports.terminal import show_scorecard
 
@@ -106,8 +116,8 @@ def _do(
         console.print(schedule.summary(wanted.planned))
     for note in wanted.notes:
         console.print(note)
-    with Reporter(console) as reporter:
-        done = agenda.perform(wanted, out, reporter)
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        done = agenda.perform(wanted, out, listener)
     measured = [one.of(out, console) for one in wanted.measurements.values()]
     made = build([*(run.path for run in done), *measured], page, overwrite=overwrite)
     show_scorecard(made.scorecard, console)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Assignments, Fallback, Out, Plugins, Preset, Root, place, words
+from benchmark.commands.options import Assignments, Fallback, Out, Plugins, Preset, Root, Track, place, words
 from benchmark.commands.output import Reporter, console
 
 
@@ -40,6 +40,7 @@ def run(
     assignments: Assignments = None,
     plugin: Plugins = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are finished.")] = False,
+    track: Track = None,
 ) -> None:
     """Train strategies on a stream, one run after another, and measure them after every task.
 
@@ -58,8 +59,10 @@ def run(
     configs = [resolve(one, console) for one in planned]
     for note in [*leaks(configs), *others_begun(configs, out)]:
         console.print(note)
-    with Reporter(console) as reporter:
-        done = execute(configs, out, reporter, force=force)
+    from benchmark.tracking.trackers import tracked
+
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        done = execute(configs, out, listener, force=force)
     from benchmark.core.yaml_files import command
     from reports.terminal import show as show_run
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import place, words
+from benchmark.commands.options import Track, place, words
 from benchmark.commands.output import Reporter, console
 
 
@@ -33,6 +33,7 @@ def tune(
     table: Annotated[
         Path, typer.Option(parser=place("--table", made="file"), help="CSV of what was tried, extended.")
     ] = Path("tuning.csv"),
+    track: Track = None,
 ) -> None:
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
 
@@ -43,10 +44,11 @@ def tune(
 
     from benchmark.experiments import tuning
     from benchmark.planning import seeds, split_names
+    from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
-    with Reporter(console) as reporter:
-        tried = tuning.search(names, seeds(seed), preset, stream, out, table, reporter)
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener)
     chosen = tuning.choices(tried)
     shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
     for one in chosen:

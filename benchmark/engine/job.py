@@ -144,9 +144,11 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
             learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
             checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(finished))
         last = found.within or found.task
+        updates = config.training.updates * finished + (last.note.get("updates", 0) if last else 0)
+        resolved = config.model_dump(mode="json")
+        on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
         if last is not None:
             recorder.restore(last.note)
-            updates = config.training.updates * finished + last.note.get("updates", 0)
             on_event(events.RunResumed(record.name, finished, tasks, updates))
         else:
             recorder.measure_inputs()

@@ -119,7 +119,7 @@ def test_distributed_training_learns_what_one_process_learns(shared: Path, strat
     ("fault", "told"),
     [
         ("draws", "'batch[0]' is not the same in processes 0 and 1 in the first batch of an epoch"),
-        ("drifts", "'head.weight' is not the same in processes 0 and 1 after an epoch, after 5 updates"),
+        ("drifts", "'head.weight' is not the same in processes 0 and 1 after 5 updates of a task"),
         ("hides", "'strategy.hidden' is not the same in processes 0 and 1 before the task"),
     ],
 )

@@ -41,6 +41,7 @@ class Group:
         here: how many of them are on this machine.
         on_gpus: whether each has a GPU of its own.
         works, exchanges: how many runs were announced, and texts exchanged.
+        broken: whether a run has failed.
     """
 
     store: dist.Store
@@ -50,6 +51,7 @@ class Group:
     on_gpus: bool
     works: int = 0
     exchanges: int = 0
+    broken: bool = False
 
 
 _group: Group | None = None
@@ -118,6 +120,8 @@ def require(training: Training, device: torch.device, plugins: Sequence[Any] = (
     """
     if _group is None:
         return
+    if _group.broken:
+        raise UserError(f"The {_group.size} processes ended with the run before. The same command goes on from here.")
     if training.batch_size % _group.size:
         raise UserError(
             f"training.batch_size = {training.batch_size} patches cannot be shared equally by {_group.size} processes. "
@@ -183,7 +187,9 @@ def wait(work: dist.Work) -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What ends the block because another process has failed is told as that process's failure.
+    """A run: what ends it here ends it in all processes; what another process has failed of is told as its failure.
+
+    Processes whose run has failed do no further one, as they no longer wait for each other at the same place.
 
     Raises:
         UserError: another process has failed.
@@ -191,10 +197,13 @@ def together() -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
-    except BaseException:
-        _raise_failure()
+    except BaseException as error:
+        if _group is not None:
+            _group.broken = True
+            with suppress(RuntimeError):
+                _group.store.compare_set("failure", "", json.dumps(_told(error, _group.rank)))
+        if not isinstance(error, UserError):
+            _raise_failure()
         raise
 
 

@@ -41,7 +41,7 @@ class Meeting(SupervisedPlugin):
             UserError: the network cannot be trained in shares, or differs between processes.
         """
         refuse_mixing(template.model)
-        self._meet(template, "before the task", self._state(template))
+        self._meet("before the task", self._state(template))
 
     def before_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Compare the first batch of an epoch, which every process has drawn whole.
@@ -61,14 +61,14 @@ class Meeting(SupervisedPlugin):
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Meet after an epoch."""
-        self._meet(template, "after an epoch", template.model.state_dict())
+        self._meet(f"after {template.clock.train_exp_iterations} updates of a task", template.model.state_dict())
 
     def after_training_exp(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Meet after a task."""
-        self._meet(template, "after the task", self._state(template))
+        self._meet("after the task", self._state(template))
 
-    def _meet(self, template: Any, moment: str, tensors: Tensors) -> None:
-        agree(tensors, f"{moment}, after {template.clock.train_exp_iterations} updates")
+    def _meet(self, moment: str, tensors: Tensors) -> None:
+        agree(tensors, moment)
         state = torch.get_rng_state()
         work = dist.broadcast(state, src=0, async_op=True)
         assert work is not None
