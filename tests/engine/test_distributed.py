@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,7 +95,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Group:
     """This process as the second of two that are not there."""
-    made = Group(store=SimpleNamespace(), rank=1, size=2, here=2, on_gpus=False)  # type: ignore[arg-type]
+    made = Group(store=torch.distributed.HashStore(), rank=1, size=2, here=2, on_gpus=False)
     monkeypatch.setattr(group, "_group", made)
     return made
 
@@ -223,6 +222,20 @@ def test_distributed_batches_that_cannot_be_shared_are_refused(pair: Group) -> N
         group.require(Training(batch_size=16), torch.device("cuda"))
     with pytest.raises(UserError, match="cannot be given to 2 processes: SupervisedPlugin"):
         group.require(Training(batch_size=16), cpu, [SupervisedPlugin()])
+
+
+def test_distributed_processes_do_no_run_after_one_that_failed(pair: Group) -> None:
+    settings, cpu = Training(batch_size=16), torch.device("cpu")
+    with group.together():
+        pass
+    group.require(settings, cpu)
+    with pytest.raises(UserError, match="it diverged"), group.together():
+        raise UserError("it diverged")
+    with pytest.raises(UserError, match="The 2 processes ended with the run before"):
+        group.require(settings, cpu)
+    pair.rank = 0
+    with pytest.raises(UserError, match="Process 1 of 2, counted from 0, has failed: it diverged"), group.together():
+        raise RuntimeError("Connection closed by peer")
 
 
 def test_distributed_layers_that_mix_a_batch_are_refused() -> None:
