@@ -6,14 +6,13 @@ import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
-
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import
-
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING
 
 from benchmark.engine.events import RunDescribed
 from benchmark.tracking.sink import PROJECT, Sink, parameters, tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 LONGEST = 6000
 """Letters of a parameter, at most; what is longer is cut."""
@@ -30,6 +29,9 @@ class MLflow(Sink):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import
+        from mlflow.tracking import MlflowClient
+
         logging.getLogger("alembic").setLevel(logging.WARNING)  # which would tell of every table that it makes
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,8 @@ class MLflow(Sink):
 
     def open(self, run: RunDescribed) -> None:
         """Begin a run, or take it up."""
+        from mlflow.entities import Param, RunTag
+
         known = self._known(run.run) if run.updates else None
         if known is None:
             made = self.client.create_run(self.experiment, run_name=run.run, tags=tags(run))
@@ -63,6 +67,8 @@ class MLflow(Sink):
 
     def log(self, run: str, values: Mapping[str, float], update: int) -> None:
         """Gather metrics, and write them now and then."""
+        from mlflow.entities import Metric
+
         now = int(time.time() * 1000)
         self.gathered[run] += [Metric(name, value, now, update) for name, value in values.items()]
         if time.monotonic() > self.written + PAUSE or len(self.gathered[run]) > 500:

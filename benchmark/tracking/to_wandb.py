@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ["WANDB_ERROR_REPORTING"] = "false"  # before the import
-
-import wandb
-
 from benchmark.engine.events import RunDescribed
 from benchmark.tracking.sink import PROJECT, Sink, parameters, tags
 
@@ -31,6 +27,9 @@ class WeightsAndBiases(Sink):
 
     def open(self, run: RunDescribed) -> None:
         """Begin a run, or go on with it."""
+        os.environ["WANDB_ERROR_REPORTING"] = "false"  # before the import
+        import wandb
+
         settings = wandb.Settings(
             mode="offline", console="off", silent=True, disable_git=True, disable_code=True, x_disable_machine_info=True
         )
