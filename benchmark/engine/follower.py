@@ -16,7 +16,8 @@ from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run
-from benchmark.engine.checkpoints import resume, tasks_after
+from benchmark.engine import checkpoints
+from benchmark.engine.checkpoints import tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
 from benchmark.engine.setup import choose_algorithms, choose_device, prepare, training_rounds
@@ -52,13 +53,14 @@ def share_command(lead: Callable[[], None]) -> None:
     group.leave()
 
 
-def follow(config: Mapping[str, Any], path: str, finished: int) -> None:
+def follow(config: Mapping[str, Any], path: str, finished: int, within: int | None) -> None:
     """Train a run along.
 
     Args:
         config: of the run, resolved, as plain values.
         path: its directory, from which an interrupted run is taken up.
         finished: tasks that are learned already.
+        within: updates of the next one that are made already, if it goes on within that.
 
     Raises:
         UserError: it cannot be run in this process, or another process has ended.
@@ -81,9 +83,12 @@ def follow(config: Mapping[str, Any], path: str, finished: int) -> None:
     rounds = training_rounds(strategy, benchmark)
     if finished:
         learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
-        resume(template, strategy, learned, Run(Path(path)))
+        file = Run(Path(path)).checkpoint(finished)
+        checkpoints.resume(template, strategy, learned, checkpoints.read(file), file)
+    saved = None if within is None else checkpoints.read(Run(Path(path)).checkpoint(finished, within))
     for experience, budget in rounds:
         after = tasks_after(experience)
         if after > finished:
             torch.manual_seed(torch_seed("task", settings.seed, after))
-            template.learn(experience, budget)
+            template.learn(experience, budget, saved)
+            saved = None

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Sampler
 from benchmark.config import Training
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
-from benchmark.engine.distributed import group, sharing
+from benchmark.engine.distributed import sharing
+from benchmark.engine.distributed.group import stops
 from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
@@ -268,7 +269,7 @@ class RestorationTemplate(SupervisedTemplate):
     def _after_training_iteration(self, **kwargs: Any) -> None:
         super()._after_training_iteration(**kwargs)
         pause = max(self.training_settings.save_seconds, self.save_took / MOST_SAVING)
-        if group.stops() or time.monotonic() - self.last_save >= pause:
+        if stops() or time.monotonic() - self.last_save >= pause:
             self._save()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:

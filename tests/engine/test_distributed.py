@@ -22,6 +22,8 @@ from benchmark.core.runs.directory import Run, find_runs
 from benchmark.engine import job
 from benchmark.engine.distributed import group, meeting, sharing
 from benchmark.engine.distributed.group import Group
+from benchmark.engine.setup import resolve
+from benchmark.planning import plan
 from strategies.built_in import BUILT_IN
 
 ROUNDING = 1e-12
@@ -197,6 +199,12 @@ def test_distributed_run_is_stopped_by_a_signal_and_goes_on(faulty: list[str], t
     assert code == 0, said
     assert "goes on after 1 of 2 tasks" in said
     assert run.finished
+    (config,) = plan(
+        "finetune", "four_tasks", "smoke", "0", "denoise,deblock", None, None, []
+    )  # which it is but for time
+    alone = job.run(resolve(config), tmp_path / "alone")
+    assert list(run.curves["update"]) == list(alone.curves["update"])
+    assert (run.curves["psnr"] - alone.curves["psnr"]).abs().max() < PSNR
 
 
 @pytest.mark.parametrize("size", [2, 4])

@@ -42,6 +42,7 @@ class Group:
         on_gpus: whether each has a GPU of its own.
         works, exchanges: how many runs were announced, and texts exchanged.
         broken: whether a run has failed.
+        stopping: whether they have agreed to stop after the present update.
     """
 
     store: dist.Store
@@ -52,6 +53,7 @@ class Group:
     works: int = 0
     exchanges: int = 0
     broken: bool = False
+    stopping: bool = False
 
 
 _group: Group | None = None
@@ -205,6 +207,19 @@ def together() -> Iterator[None]:
         if not isinstance(error, UserError):
             _raise_failure()
         raise
+
+
+def stops() -> bool:
+    """Whether to stop after the present update: a signal came, to one of several processes before :func:`agree`."""
+    return _group.stopping if _group else endings.pending()
+
+
+def agree(some: bool) -> None:
+    """Note that some process was asked to stop; all do so after the same update, and the leader saves first."""
+    if _group is not None and some:
+        _group.stopping = True
+        if not endings.pending():
+            endings.ask("SIGTERM")
 
 
 def exchange(text: str) -> list[str]:

@@ -16,7 +16,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from benchmark.core.errors import UserError
-from benchmark.core.process import endings
 from benchmark.engine.distributed import group
 from strategies.base import Strategy
 
@@ -54,10 +53,6 @@ class Meeting(SupervisedPlugin):
                 {f"batch[{place}]": part for place, part in enumerate(template.mbatch)},
                 "in the first batch of an epoch",
             )
-
-    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
-        """Raise Stopped if a signal came."""
-        endings.check()
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Meet after an epoch."""

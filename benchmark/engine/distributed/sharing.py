@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
 from benchmark.engine.distributed import group
 
 
@@ -35,7 +36,7 @@ def average(model: nn.Module, loss: Tensor) -> Tensor:
     """Make the gradient of every trainable parameter the mean over all processes; alone, leave it as it is.
 
     A parameter that has no gradient in some processes, such as a bias of a task of which they have no patch, counts as
-    zero there; one that has none in any gets none.
+    zero there; one that has none in any gets none. A signal to one process is heard by all.
 
     Args:
         model: the network after its backward pass.
@@ -52,12 +53,14 @@ def average(model: nn.Module, loss: Tensor) -> Tensor:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = [torch.zeros_like(value) if value.grad is None else value.grad for value in trainable]
     has = torch.tensor([value.grad is not None for value in trainable], device=loss.device)
-    parts = [*(gradient.flatten() for gradient in gradients), has.float(), loss.detach().reshape(1)]
+    stop = loss.new_full((1,), float(endings.pending()), requires_grad=False)
+    parts = [*(gradient.flatten() for gradient in gradients), has.float(), stop, loss.detach().reshape(1)]
     total = torch.cat(parts)
     work = dist.all_reduce(total, async_op=True)
     assert work is not None
     group.wait(work)
-    *means, having, mean_loss = (total / group.size()).split([part.numel() for part in parts])
+    *means, having, stops, mean_loss = (total / group.size()).split([part.numel() for part in parts])
     for parameter, mean, some in zip(trainable, means, having.tolist(), strict=True):
         parameter.grad = mean.view_as(parameter).to(parameter.dtype) if some else None
+    group.agree(bool(stops))
     return mean_loss.view_as(loss).to(loss.dtype)
