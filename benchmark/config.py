@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -260,12 +261,12 @@ def meant(section: str, field: str) -> Any:
 
 def presets() -> dict[str, str]:
     """Every shipped preset with one line about it."""
-    return {path.stem: _read(path).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
+    return {path.stem: _preset(path.stem).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
 
 
 def sizes(preset: str) -> tuple[Training, Backbone]:
     """The training and the network of a shipped preset."""
-    values = _read(PRESETS / f"{preset}.yaml")
+    values = _preset(preset)
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
 
 
@@ -300,7 +301,7 @@ def gather(
         raise unknown("preset", preset, available)
     singles = [Assignment.read(one) if isinstance(one, str) else one for one in assignments]
     _refuse_contradictions(singles)
-    layers = [(f"preset '{preset}'", _read(PRESETS / f"{preset}.yaml"))]
+    layers = [(f"preset '{preset}'", _preset(preset))]
     if file is not None:
         layers.append((f"'{file}'", _read(file)))
     layers += [(one.said, {one.section: {one.field: one.value}}) for one in singles]
@@ -367,6 +368,12 @@ def checked(**fields: Any) -> RunConfig:
             f"{network.width}. At most {_gib(MOST_FEATURES)} are accepted; lower one of them."
         )
     return config
+
+
+@cache
+def _preset(name: str) -> dict[str, Any]:
+    """A shipped preset; it is read once, and nobody changes it."""
+    return _read(PRESETS / f"{name}.yaml")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def plan(
         assignments = [*assignments, Assignment("data", "source", data, f"--data {data}")]
     values = config.gather(preset, config_file, assignments, list(available), chosen)
     shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
-    network = backbones.entries().get(shared["backbone"].get("name", ""))
+    network = backbones.entries().get(str(shared["backbone"].get("name", "")))
     configs = []
     for name in chosen:
         for one in numbers:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from benchmark.core.errors import UserError
+from benchmark.core.files import refuse_leaving, regular
 from benchmark.core.runs.directory import Run
 
 Pixels = npt.NDArray[np.uint8]
@@ -49,13 +51,17 @@ class Scene:
 
 
 def open_picture(path: Path) -> Pixels | None:
-    """The pixels of a PNG file as uint8 (H, W, 3); None when it is absent, damaged, or larger than LARGEST."""
+    """The pixels of a run's PNG file as uint8 (H, W, 3).
+
+    None when it is absent, damaged, larger than LARGEST, or a link that leads out of the run's directory.
+    """
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        refuse_leaving(path, path.parents[1])
+        with regular(path) as file, Image.open(file, formats=["PNG"]) as picture:
             if max(picture.size) > LARGEST:
                 return None
             return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (UserError, OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 

@@ -5,17 +5,19 @@ Avalanche. How others come in is told in :mod:`benchmark.core.plugins.catalogue`
 """
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from benchmark import backbones
 from benchmark.config import SECTIONS, RunConfig
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, told
 from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.validation import explain
 from strategies.built_in import BUILT_IN, Entry
+from strategies.traits import Traits
 
 if TYPE_CHECKING:
     from strategies.base import Strategy
@@ -37,7 +39,7 @@ def load(name: str) -> "type[Strategy]":
     Raises:
         UserError: no strategy has this name, several packages announce it, or its package is broken.
     """
-    return CATALOGUE.load(name)
+    return _checked(CATALOGUE.load(name))
 
 
 def add_plugin(source: str) -> list[str]:
@@ -54,13 +56,18 @@ def add_plugin(source: str) -> list[str]:
     from strategies.base import Strategy
 
     plugin = plugins.read(source)
-    found = CATALOGUE.found(
-        plugin,
-        lambda kind: issubclass(kind, Strategy) and hasattr(kind, "name"),
-        lambda kind: kind.name,
-        traits=lambda kind: kind.traits,
-    )
-    networks = backbones.found(plugin)
+    try:
+        found = CATALOGUE.found(
+            plugin,
+            lambda kind: issubclass(kind, Strategy) and hasattr(kind, "name"),
+            lambda kind: kind.name,
+            traits=lambda kind: _checked(kind).traits,
+        )
+        networks = backbones.found(plugin)
+    except UserError as error:
+        raise error if str(error).startswith(plugin.said) else UserError(f"{plugin.said}: {error}") from error
+    except Exception as error:  # of a class that does what it likes when it is looked at
+        raise UserError(f"{plugin.said} cannot be used: {told(error)}") from error
     if not (found or networks):
         raise UserError(
             f"--plugin {source} defines no strategy, which is a subclass of strategies.base.Strategy with a name, and "
@@ -97,6 +104,11 @@ def recall(config: RunConfig) -> None:
         )
 
 
+def known(config: RunConfig) -> bool:
+    """Whether a configuration's strategy and backbone are here as the code that it was made with."""
+    return not _strangers(config)
+
+
 def _strangers(config: RunConfig) -> list[tuple[str, str, str]]:
     """What is not here as a configuration says: which, the origin it had, and the one it has."""
     name, network = config.strategy, config.backbone.name
@@ -106,6 +118,28 @@ def _strangers(config: RunConfig) -> list[tuple[str, str, str]]:
         (f"Backbone '{network}'", config.backbone_plugin, networks.origin if networks else "nowhere"),
     ]
     return [one for one in asked if one[1] != one[2]]
+
+
+def _checked(kind: Any) -> Any:
+    """A class, once it is known to be a strategy with declarations of the types that they have in the base class.
+
+    Raises:
+        UserError: it is not.
+    """
+    from strategies.base import Settings, Strategy
+
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise UserError(f"{kind!r} is no subclass of strategies.base.Strategy.")
+    traits, cost = kind.traits, kind.relative_cost
+    if not (isinstance(traits, Traits) and all(isinstance(answer, bool) for answer in vars(traits).values())):
+        raise UserError(f"{kind.__name__}.traits = {traits!r}: expected strategies.traits.Traits of True and False.")
+    if not (isinstance(kind.Settings, type) and issubclass(kind.Settings, Settings)):
+        raise UserError(
+            f"{kind.__name__}.Settings = {kind.Settings!r}: expected a subclass of strategies.base.Settings."
+        )
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 < cost < inf:
+        raise UserError(f"{kind.__name__}.relative_cost = {cost!r}: expected a number above 0.")
+    return kind
 
 
 def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:

@@ -5,9 +5,11 @@ of the suite stand in a table, which keeps ``list backbones`` free of torch. Oth
 from plugins, as strategies do (:mod:`benchmark.core.plugins.catalogue`); see docs/backbones.md.
 """
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import Catalogue, Entry
 from benchmark.core.plugins.plugin import Plugin
 
@@ -52,9 +54,26 @@ def found(plugin: Plugin) -> dict[str, Entry]:
     """The backbones that a plugin registers.
 
     Raises:
-        UserError: two classes are registered under one name.
+        UserError: two classes are registered under one name, or one cannot be built as a backbone is.
     """
-    return CATALOGUE.found(plugin, lambda kind: "backbone_name" in vars(kind), lambda kind: kind.backbone_name)
+    return CATALOGUE.found(
+        plugin, lambda kind: "backbone_name" in vars(kind), lambda kind: _checked(kind).backbone_name
+    )
+
+
+def _checked(kind: Any) -> Any:
+    """A class, once it is known to be a module that takes what :func:`build` gives."""
+    from torch import nn
+
+    if not issubclass(kind, nn.Module):
+        raise UserError(f"{kind.__name__} is registered as a backbone and is no subclass of torch.nn.Module.")
+    try:
+        if kind.__init__ is nn.Module.__init__:  # which takes any words, and then refuses them
+            raise TypeError("it has no __init__ of its own")
+        inspect.signature(kind).bind(width=1, blocks=1, image_skip=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{kind.__name__} does not take width, blocks and image_skip: {error}.") from error
+    return kind
 
 
 def build(name: str, width: int, blocks: int, image_skip: bool) -> "nn.Module":

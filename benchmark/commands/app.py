@@ -82,4 +82,4 @@ def main() -> None:
             app()
     except UserError as error:
         printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
-        sys.exit(2)
+        sys.exit(error.exit_code)

@@ -7,12 +7,23 @@ parser for one option, which is told its name; defaults go through it, too.
 
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from benchmark.core.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.engine.executors.workers import Workers
+
+
+class Engine(StrEnum):
+    """What makes runs."""
+
+    local = "local"
+    ray = "ray"
 
 
 def words(option: str) -> Callable[[str], str]:
@@ -136,3 +147,42 @@ Track = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        parser=number("--jobs", 1, 10_000),
+        help="Runs at once. By default one for each core where networks are small, one for each GPU, else one.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        parser=number("--threads", 1, 1024),
+        help="Threads of each run; results depend on them in the last bits. By default one where several runs of small "
+        "networks are asked for, else as torch has it.",
+    ),
+]
+EngineName = Annotated[
+    Engine, typer.Option("--engine", help="What makes the runs: processes of this machine, or Ray. See docs/cluster.md")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        parser=words("--address"),
+        help="With --engine ray: the cluster, as host:port, or auto for the one that this machine is in.",
+    ),
+]
+
+
+def workers(jobs: int | None, threads: int | None, engine: Engine, address: str | None) -> "Workers":
+    """What these four options ask for.
+
+    Raises:
+        UserError: an address is given without Ray.
+    """
+    from benchmark.engine.executors.workers import Workers
+
+    if address is not None and engine is not Engine.ray:
+        raise UserError(f"--address {address} is that of a Ray cluster; it goes with --engine ray.")
+    return Workers(jobs, threads, engine.value, address)

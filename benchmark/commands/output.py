@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 
@@ -11,31 +12,48 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from benchmark.core.clock import duration
 from benchmark.core.printing import Description, Plain
 from benchmark.engine import events
-from benchmark.engine.events import Event, Share
+from benchmark.engine.events import Event
+from benchmark.engine.executors.forecast import Forecast
 
 console = Plain()
 
 
 @dataclass
-class Reporter:
-    """Listens to the events of runs and shows them.
+class Line:
+    """What is shown of a run that is in progress.
 
-    The time still needed is an extrapolation from the updates made so far, each weighted as its run's share says.
+    Args:
+        label: the strategy and its task.
+        last: what the last epoch came to.
+        bar: its bar on a terminal.
+    """
+
+    label: str = ""
+    last: str = ""
+    bar: TaskID | None = None
+
+
+@dataclass
+class Reporter:
+    """Listens to the events of runs and shows them: a line for each that is in progress, and one for all of several.
 
     Args:
         console: where to write. Where that is no terminal but a log, every line is there as soon as it is printed.
+        now: the time in seconds.
     """
 
     console: Console
-    shares: dict[str, Share] = field(default_factory=dict)
-    total: float = 0.0
-    done: float = 0.0
-    updates: int = 0
-    began: float = field(default_factory=time.monotonic)
+    now: Callable[[], float] = time.monotonic
+    names: list[str] = field(default_factory=list)
+    jobs: int = 1
+    lines: dict[str, Line] = field(default_factory=dict)
+    ended: int = 0
     live: Progress | None = None
-    bar: TaskID | None = None
-    label: str = ""
-    last: str = ""
+    total: TaskID | None = None
+    shown: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.forecast = Forecast(self.now)
 
     def __enter__(self) -> "Reporter":
         if not self.console.is_terminal:
@@ -51,7 +69,6 @@ class Reporter:
             TextColumn("ETA {task.fields[eta]}"),
             console=self.console,
         )
-        self.bar = self.live.add_task("starting", total=None, detail="", eta="?")
         self.live.start()
         return self
 
@@ -61,71 +78,100 @@ class Reporter:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        self.forecast(event)
+        run = event.run
         match event:
             case events.Planned(shares=shares):
-                self.shares = dict(shares)
-                self.total += sum(share.updates * share.weight for share in shares.values())
-            case events.RunKept(run=run):
-                self._skip(run, self._share(run).updates)
-                self._say(f"{run}: finished before; kept (--force repeats it)")
-            case events.RunBegun(run=run) if len(self.shares) > 1 and run in self.shares:
-                self._say(f"{run}: run {[*self.shares].index(run) + 1} of {len(self.shares)}")
-            case events.RunRestarted(run=run, format=given):
+                self._plan(event, list(shares))
+            case events.RunKept():
+                self._end(run, "finished before; kept (--force repeats it)")
+            case events.RunBegun():
+                self.lines[run] = self._line(run)
+                if len(self.names) > 1 and run in self.names:
+                    self._say(f"{run}: run {self.names.index(run) + 1} of {len(self.names)}")
+            case events.RunRestarted(format=given):
                 self._say(f"{run}: was begun in format {given} by an earlier version; it begins again")
-            case events.RunResumed(run=run, finished=finished, tasks=tasks, updates=updates):
-                self._skip(run, updates)
+            case events.RunResumed(finished=finished, tasks=tasks, updates=updates):
                 self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all")
-            case events.RunDamaged(run=run, files=files):
+            case events.RunDamaged(files=files):
                 told = "; ".join(f"{name}: {problem}" for name, problem in files.items())
                 self._say(f"{run}: goes back to before what is damaged ({told})")
-            case events.RunFinished(run=run, seconds=seconds):
-                self._say(f"{run}: finished in {duration(seconds)}")
+            case events.RunLost(message=message):
+                self._say(f"{run}: {message}; it is tried again")
+            case events.RunWaits(message=message):
+                self._say(f"{run}: {message} It is come back to after the others.")
+            case events.RunFailed(message=message):
+                self._end(run, f"failed: {message}" if len(self.names) > 1 else "")
+            case events.RunFinished(seconds=seconds):
+                self._end(run, f"finished in {duration(seconds)}")
             case events.TaskBegun(strategy=strategy, task=task, place=place, tasks=tasks):
-                self.label = f"{strategy}  {task} ({place}/{tasks})"
-                self._show("")
-            case events.Updated(run=run, loss=loss):
-                self.done += self._share(run).weight
-                self.updates += 1
-                if self.updates % 5 == 0:
-                    self._show(f"loss {loss:.5f}  {self.last}")
+                number = f"{self.names.index(run) + 1}  " if self.jobs > 1 and run in self.names else ""
+                self._line(run).label = f"{number}{strategy}  {task} ({place}/{tasks})"
+                self._show(run, "")
+            case events.Updated(loss=loss) if self.now() >= self.shown + 0.1:
+                self._show(run, f"loss {loss:.5f}  {self._line(run).last}")
             case events.EpochEnded():
                 self._epoch(event)
 
     def remaining(self) -> str:
         """The time still needed for all runs, in words."""
-        if self.done == 0:
-            return "?"
-        return duration((time.monotonic() - self.began) / self.done * max(0, self.total - self.done))
+        return _words(self.forecast.seconds_left())
+
+    def _plan(self, event: events.Planned, names: list[str]) -> None:
+        self.names, self.jobs, self.ended = names, event.jobs, 0
+        if len(names) > 1 and event.threads:
+            beside = f"{event.jobs} runs at once" if event.jobs > 1 else "one run at a time"
+            self._say(f"{beside}, {event.threads} thread{'s'[: event.threads - 1]} each (--jobs, --threads)")
+        if self.live is not None and len(names) > 1 and self.total is None:
+            self.total = self.live.add_task("all runs", total=1.0, detail="", eta="?")
 
     def _epoch(self, event: events.EpochEnded) -> None:
-        self.last = f"epoch {event.epoch}/{event.epochs}  PSNR {event.psnr:.2f} dB"
+        line = self._line(event.run)
+        line.last = f"epoch {event.epoch}/{event.epochs}  PSNR {event.psnr:.2f} dB"
         if self.live is not None:
-            self._show(self.last)
+            self._show(event.run, line.last)
         elif event.epoch > 0:
             loss = f"loss {event.loss:.5f}" if event.loss is not None else ""
             self._say(
-                f"{self.label}  epoch {event.epoch}/{event.epochs}  {loss}  validation PSNR {event.psnr:.2f} dB  "
+                f"{line.label}  epoch {event.epoch}/{event.epochs}  {loss}  validation PSNR {event.psnr:.2f} dB  "
                 f"ETA {self.remaining()}"
             )
 
-    def _share(self, run: str) -> Share:
-        return self.shares.get(run, Share(0))
+    def _end(self, run: str, text: str) -> None:
+        """A run is over: its line goes."""
+        self.ended += 1
+        line = self.lines.pop(run, Line())
+        if self.live is not None and line.bar is not None:
+            self.live.remove_task(line.bar)
+        if text:
+            self._say(f"{run}: {text}")
+        self._show_total()
 
-    def _skip(self, run: str, updates: int) -> None:
-        """Take work that need not be done again out of the total."""
-        self.total -= updates * self._share(run).weight
+    def _line(self, run: str) -> Line:
+        return self.lines.setdefault(run, Line())
 
     def _say(self, text: str) -> None:
         """Print a line that stays."""
         (self.live.console if self.live else self.console).print(text)
 
-    def _show(self, detail: str) -> None:
-        if self.live is not None and self.bar is not None:
-            self.live.update(
-                self.bar,
-                total=self.total,
-                completed=self.done,
-                description=self.label,
-                detail=detail,
-                eta=self.remaining(),
-            )
+    def _show(self, run: str, detail: str) -> None:
+        if self.live is None:
+            return
+        self.shown = self.now()
+        line = self._line(run)
+        if line.bar is None:
+            line.bar = self.live.add_task(line.label, total=1.0, detail="", eta="?")
+        progress = self.forecast.runs.get(run)
+        part = 1 - progress.left / progress.work if progress and progress.work else 0.0
+        eta = _words(self.forecast.seconds_left(run))
+        self.live.update(line.bar, completed=part, description=line.label, detail=detail, eta=eta)
+        self._show_total()
+
+    def _show_total(self) -> None:
+        if self.live is not None and self.total is not None:
+            detail = f"{self.ended} of {len(self.names)} runs"
+            self.live.update(self.total, completed=self.forecast.part, detail=detail, eta=self.remaining())
+
+
+def _words(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.commands.options import (
+    Address,
     Assignments,
     DryRun,
+    Engine,
+    EngineName,
     Fallback,
+    Jobs,
     Out,
     Overwrite,
     Page,
@@ -17,13 +21,16 @@ from benchmark.commands.options import (
     Preset,
     Root,
     Seeds,
+    Threads,
     Track,
     place,
     words,
+    workers,
 )
 from benchmark.commands.output import Reporter, console
 
 if TYPE_CHECKING:
+    from benchmark.engine.executors.workers import Workers
     from benchmark.experiments.experiment import Experiment
     from benchmark.experiments.matrix import Choices
 
@@ -42,6 +49,10 @@ def reproduce(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    engine: EngineName = Engine.local,
+    address: Address = None,
     track: Track = None,
 ) -> None:
     """Make tables and figures of the paper: do the runs that are missing, then report ours beside the published ones.
@@ -58,7 +69,7 @@ def reproduce(
     asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
     experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do(experiments, choices, out, report, overwrite, dry_run, track)
+    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
 
 
 def sweep(
@@ -73,6 +84,10 @@ def sweep(
     plugin: Plugins = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    engine: EngineName = Engine.local,
+    address: Address = None,
     track: Track = None,
 ) -> None:
     """Do the runs of an experiment of your own, a YAML matrix of strategies, streams, settings and seeds, and report.
@@ -84,12 +99,14 @@ def sweep(
 
     registry.add_plugins(plugin or [])
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do([matrix.load(file) for file in files], choices, out, report, overwrite, dry_run, track)
+    experiments = [matrix.load(file) for file in files]
+    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
 
 
 def _do(
     experiments: "Sequence[Experiment]",
     choices: "Choices",
+    asked: "Workers",
     out: Path,
     page: Path,
     overwrite: bool,
@@ -104,21 +121,24 @@ def _do(
 
     if not dry_run:
         folder.check(page, overwrite)
-    wanted = agenda.gather(experiments, choices, out, console)
+    wanted = agenda.gather(experiments, choices, out, console, asked)
     if dry_run:
         if wanted.planned:
-            schedule.render(wanted.planned, wanted.needed, console)
+            schedule.render(wanted.planned, wanted.needed, console, wanted.jobs)
         for name, one in wanted.measurements.items():
             path = out / one.file
             console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
         return
     if wanted.planned:
-        console.print(schedule.summary(wanted.planned))
+        console.print(schedule.summary(wanted.planned, wanted.jobs))
     for note in wanted.notes:
         console.print(note)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-        done = agenda.perform(wanted, out, listener)
+        results = agenda.perform(wanted, out, listener, asked)
     measured = [one.of(out, console) for one in wanted.measurements.values()]
-    made = build([*(run.path for run in done), *measured], page, overwrite=overwrite)
-    show_scorecard(made.scorecard, console)
-    console.print(f"Report: {made.index.resolve()}")
+    paths = [*(run.path for run in results.begun), *measured]
+    if paths:
+        made = build(paths, page, overwrite=overwrite)
+        show_scorecard(made.scorecard, console)
+        console.print(f"Report: {made.index.resolve()}")
+    results.check()

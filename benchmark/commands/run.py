@@ -5,7 +5,23 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Assignments, Fallback, Out, Plugins, Preset, Root, Track, place, words
+from benchmark.commands.options import (
+    Address,
+    Assignments,
+    Engine,
+    EngineName,
+    Fallback,
+    Jobs,
+    Out,
+    Plugins,
+    Preset,
+    Root,
+    Threads,
+    Track,
+    place,
+    words,
+    workers,
+)
 from benchmark.commands.output import Reporter, console
 
 
@@ -40,9 +56,13 @@ def run(
     assignments: Assignments = None,
     plugin: Plugins = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat runs that are finished.")] = False,
+    jobs: Jobs = None,
+    threads: Threads = None,
+    engine: EngineName = Engine.local,
+    address: Address = None,
     track: Track = None,
 ) -> None:
-    """Train strategies on a stream, one run after another, and measure them after every task.
+    """Train strategies on a stream, and measure them after every task.
 
     A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
     preset, then --config, then --set.
@@ -50,10 +70,11 @@ def run(
     from benchmark.planning import leaks, others_begun, plan, root_assignments
     from strategies import registry
 
+    asked = workers(jobs, threads, engine, address)
     registry.add_plugins(plugin or [])
     given = [*root_assignments(data_root, fallback), *(assignments or [])]
     planned = plan(strategy, stream, preset, seed, order, data, config_file, given)
-    from benchmark.engine.local import execute
+    from benchmark.engine.executors.execute import execute
     from benchmark.engine.setup import resolve
 
     configs = [resolve(one, console) for one in planned]
@@ -62,10 +83,14 @@ def run(
     from benchmark.tracking.trackers import tracked
 
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-        done = execute(configs, out, listener, force=force)
+        weights = [registry.load(one.strategy).relative_cost for one in configs]
+        results = execute(configs, out, listener, asked, force=force, weights=weights)
     from benchmark.core.yaml_files import command
     from reports.terminal import show as show_run
 
-    for finished in done:
-        show_run(finished, console)
+    failed = {failure.run for failure in results.failures}
+    for run_ in results.runs:
+        if run_ not in failed:
+            show_run(run_, console)
+    results.check()
     console.print(f"\nA report of these runs: {command('report', out)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Track, place, words
+from benchmark.commands.options import Address, Engine, EngineName, Jobs, Threads, Track, place, words, workers
 from benchmark.commands.output import Reporter, console
 
 
@@ -33,6 +33,10 @@ def tune(
     table: Annotated[
         Path, typer.Option(parser=place("--table", made="file"), help="CSV of what was tried, extended.")
     ] = Path("tuning.csv"),
+    jobs: Jobs = None,
+    threads: Threads = None,
+    engine: EngineName = Engine.local,
+    address: Address = None,
     track: Track = None,
 ) -> None:
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
@@ -47,8 +51,9 @@ def tune(
     from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
+    asked = workers(jobs, threads, engine, address)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-        tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener)
+        tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)
     chosen = tuning.choices(tried)
     shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
     for one in chosen:

@@ -22,12 +22,16 @@ import numpy as np
 import pandas as pd
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import content
 
 Cells = dict[str, list[str]]
 """A table as it stands in the file: column → cells."""
 
 Values = dict[str, list[Any]]
 """A table as Python has it: column → ``str``, ``int``, ``float``, or None for a missing number."""
+
+LARGEST = 2**27
+"""Bytes that a table may have; a run of 100 tasks with 100 test images each writes half of it."""
 
 _SPECIAL = re.compile('[,"\r\n]')
 """Letters for which a cell is quoted."""
@@ -108,7 +112,7 @@ class Schema:
                 kind; file, row and column are told.
         """
         try:
-            text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+            text = content(path, LARGEST).decode("utf-8-sig", errors="surrogateescape")
             cells = upgrade(_cells(text))
             missing = [column.name for column in self.columns if column.name not in cells and not column.later]
             if missing:

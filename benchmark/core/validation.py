@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from benchmark.core.errors import unknown
+from benchmark.core.errors import shortened, unknown
 
 
 class Closed(BaseModel):
@@ -61,7 +61,7 @@ def explain(
         if problem["type"] == "missing":
             lines.append(f"{where}{name} is missing.{meaning}")
         else:
-            lines.append(f"{where}{name} = {problem['input']!r} is not accepted. {reason}.{meaning}")
+            lines.append(f"{where}{name} = {shortened(repr(problem['input']))} is not accepted. {reason}.{meaning}")
     return "\n".join(dict.fromkeys(lines))
 
 

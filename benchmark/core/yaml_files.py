@@ -16,15 +16,23 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
-from yaml.constructor import SafeConstructor
 
 from benchmark.core.errors import UserError
+
+try:
+    from yaml import CSafeLoader as YamlLoader  # ten times as fast, where PyYAML was built with it
+except ImportError:
+    from yaml import SafeLoader as YamlLoader  # type: ignore[assignment]
 
 NUMBER = re.compile(r"[-+]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 WORDS = {"true": True, "false": False, "null": None, "": None}
 """Plain words that are no text, in any of ``true``, ``True`` and ``TRUE``."""
-LARGEST = 100_000
+LARGEST = 20_000
 """Values that a file may hold once everything it refers to (YAML's aliases) is written out."""
+SIZE = 2**20
+"""Bytes that a file may have."""
+DEPTH = 100
+"""Lists and mappings that may stand in each other."""
 
 _PLAIN, _MERGE = "plain", "tag:yaml.org,2002:merge"
 _KNOWN = {_PLAIN, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
@@ -35,8 +43,10 @@ def number(text: str) -> int | float | None:
     if not NUMBER.fullmatch(text):
         return None
     try:
-        return int(text)
-    except ValueError:
+        whole = int(text)
+        float(whole)  # what no float can hold is as infinite as 1e999
+        return whole
+    except (ValueError, OverflowError):
         return float(text)
 
 
@@ -84,9 +94,9 @@ def value(text: str, meant: Any = Any) -> Any:
     if _is_text(meant):
         return text
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _composed(text)
         return None if node is None else _Builder(f"'{text}'").build(node, meant)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeError) as error:
         raise UserError(f"'{text}' is not valid YAML.") from error
 
 
@@ -101,21 +111,24 @@ class YamlFile:
             text; nothing else is checked.
 
     Raises:
-        UserError: it cannot be read, is not valid YAML, is not a mapping, or has a key twice.
+        UserError: it cannot be read, is not valid YAML, is not a mapping, has a key twice, or is larger than SIZE,
+            LARGEST or DEPTH allow.
     """
 
     def __init__(self, path: Path, kind: str, needs: str, meant: Any = Any) -> None:
         self.path = path
         try:
-            root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
+            with path.open("rb") as file:
+                content = file.read(SIZE + 1)
+            if len(content) > SIZE:
+                raise UserError(f"'{path}' is no {kind}: it has more than {SIZE:,} bytes.")
+            root = _composed(content.decode("utf-8-sig"))
             if not isinstance(root, yaml.MappingNode):
                 raise UserError(f"'{path}' is no {kind}: it needs {needs}.")
             self.data: dict[str, Any] = _Builder(str(path)).build(root, meant)
         except OSError as error:
             raise UserError(f"Cannot read the {kind} '{path}': {error.strerror}.") from error
-        except RecursionError as error:
-            raise UserError(f"'{path}' is no {kind}: it is nested without end.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeError) as error:
             raise UserError(f"'{path}' is not valid YAML: {error}") from error
         self.root = root
 
@@ -140,7 +153,7 @@ class YamlFile:
         return line + 1
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(YamlLoader):
     """Composes nodes and gives no plain scalar a type; that is left to :class:`_Builder`."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way)
@@ -149,21 +162,47 @@ class _Loader(yaml.SafeLoader):
     }
 
 
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a document, once it is known that they are few and not nested too deep; None of an empty one.
+
+    Raises:
+        yaml.YAMLError: it is not valid, or has more than LARGEST or DEPTH allow.
+        UnicodeError: it holds what is no text.
+    """
+    deep = f"lists and mappings are nested more than {DEPTH} deep"
+    depth = nodes = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            nodes += isinstance(event, yaml.NodeEvent)
+            if depth > DEPTH:
+                raise _refused(deep, event.start_mark)
+            if nodes > 2 * LARGEST:  # keys count here, too
+                raise _refused(f"more than {LARGEST:,} values", event.start_mark)
+    except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # the parser has a bound of its own, and looks ahead
+            raise _refused(deep, error.problem_mark) from error
+        raise
+    return yaml.compose(text, Loader=_Loader)
+
+
+def _refused(problem: str, mark: Any) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
 class _Builder:
     """Makes plain values of YAML's nodes, guided by the types that are wanted."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.open: list[yaml.Node] = []
-        self.flat: set[yaml.Node] = set()
+        self.merged: dict[yaml.Node, dict[str, yaml.Node]] = {}
         self.built = 0
 
     def build(self, node: yaml.Node, meant: Any) -> Any:
-        self.built += 1
+        self._count(1, node)
         if node in self.open:
             raise self.error(node, "a part that is within itself.")
-        if self.built > LARGEST:
-            raise self.error(node, f"more than {LARGEST:,} values.")
         if node.tag not in _KNOWN:
             raise self.error(node, f"the tag {node.tag} has no meaning here; leave it out.")
         self.open.append(node)
@@ -176,11 +215,7 @@ class _Builder:
 
     def _content(self, node: yaml.Node, meant: Any) -> Any:
         if isinstance(node, yaml.MappingNode):
-            if node not in self.flat:  # an alias leads here again
-                self.flat.add(node)
-                self._refuse_doubles(node)
-                SafeConstructor().flatten_mapping(node)
-            return {key.value: self.build(below, _below(meant, key.value)) for key, below in node.value}
+            return {key: self.build(below, _below(meant, key)) for key, below in self._entries(node).items()}
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, _below(meant, place)) for place, item in enumerate(node.value)]
         if node.tag != _PLAIN:
@@ -190,14 +225,36 @@ class _Builder:
             return None if none else node.value
         return plain(node.value)
 
-    def _refuse_doubles(self, node: yaml.MappingNode) -> None:
-        seen = set()
-        for key, _ in node.value:
+    def _entries(self, node: yaml.MappingNode) -> dict[str, yaml.Node]:
+        """What a mapping holds, with what it merges (``<<``) from others first; of those an earlier one wins."""
+        if node in self.merged:  # an alias leads here again
+            return self.merged[node]
+        own: dict[str, yaml.Node] = {}
+        others: list[yaml.Node] = []
+        for key, below in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(key, "a key is a single word.")
-            if key.value in seen:
+            if key.value in own or (key.tag == _MERGE and others):
                 raise self.error(key, f"'{key.value}' stands twice.")
-            seen.add(key.value)
+            if key.tag == _MERGE:
+                others = below.value if isinstance(below, yaml.SequenceNode) else [below]
+            else:
+                own[key.value] = below
+        entries: dict[str, yaml.Node] = {}
+        for other in others:
+            if not isinstance(other, yaml.MappingNode) or other in self.open:
+                raise self.error(node, "'<<' takes another mapping, or a list of some.")
+            self.open.append(other)
+            entries = self._entries(other) | entries
+            self.open.pop()
+            self._count(len(entries), node)
+        self.merged[node] = entries | own
+        return self.merged[node]
+
+    def _count(self, more: int, node: yaml.Node) -> None:
+        self.built += more
+        if self.built > LARGEST:
+            raise self.error(node, f"more than {LARGEST:,} values.")
 
 
 def _kinds(meant: Any) -> tuple[Any, ...]:

@@ -23,7 +23,6 @@ import bisect
 import io
 import itertools
 import os
-import stat
 import struct
 import warnings
 import zlib
@@ -40,6 +39,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import regular
 
 LIMIT = 100_000_000
 """Pixels that an image may have; 300 MB once decoded."""
@@ -228,15 +228,10 @@ def _pixels_alone(file: BinaryIO) -> BinaryIO:
 
 
 def _regular(path: Path) -> BinaryIO:
-    """The file, opened without waiting for a writer should it be a pipe."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return regular(path)
     except OSError as error:
         raise UserError(f"{quoted(path)} cannot be opened: {error.strerror}.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{quoted(path)} is not a regular file.")
-    return os.fdopen(descriptor, "rb")
 
 
 def _orientation(picture: ImageFile.ImageFile) -> int:

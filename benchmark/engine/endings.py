@@ -18,7 +18,7 @@ A traceback that is not shown is kept as ``error.txt`` in the run directory.
 
 import errno
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,23 +96,6 @@ def reachable(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-@contextmanager
-def told(run: Run, finished: Sequence[Run]) -> Iterator[None]:
-    """Whatever ends the block takes notes along: what is kept of the run, and which runs before it are finished."""
-    try:
-        yield
-    except BaseException as error:
-        status = run.status if run.path.is_dir() else {}
-        if "tasks" in status:
-            kept = f"{run.tasks_done} of {status['tasks']} tasks are finished and kept"
-            if run.updates_done:
-                kept += f", and {run.updates_done:,} updates of the next one,"
-            error.add_note(f"{run.name}: {kept} in '{run.path}'; the same command goes on from there.")
-        if finished:
-            error.add_note(f"Finished before it, and kept: {', '.join(one.name for one in finished)}.")
-        raise
 
 
 @contextmanager

@@ -39,9 +39,17 @@ class Share:
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """These runs are to be done now, by name and in this order; told before the first."""
+    """These runs are to be done now, by name and in this order; told before the first.
+
+    Args:
+        shares: what each contributes to the work of all.
+        jobs: how many of them at once.
+        threads: of each; 0 where that is not known.
+    """
 
     shares: Mapping[str, Share]
+    jobs: int = 1
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class RunKept(Event):
 
 @dataclass(frozen=True)
 class RunBegun(Event):
-    """A run begins, or goes on."""
+    """A run begins, or goes on; also once more, after its process was lost."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,27 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True)
+class RunFailed(Event):
+    """The run failed, and ``message`` says why; the others go on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunLost(Event):
+    """The process that made the run is gone, as ``message`` says; the run is tried again."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunWaits(Event):
+    """Another process writes the run, as ``message`` says; it is come back to after all others."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class TaskBegun(Event):
     """A strategy begins a task, or several at once (``denoise+derain``): number ``place``, from 1, of ``tasks``."""
 
@@ -113,15 +142,17 @@ class TaskBegun(Event):
 
 @dataclass(frozen=True)
 class Updated(Event):
-    """One batch update was made.
+    """``count`` batch updates were made, one unless they were held back.
 
     Args:
-        loss: that of its batch.
-        update: how many the run has made with it, in all tasks.
-        learning_rate: with which it was made.
+        loss: that of the last one's batch.
+        count: how many are told of.
+        update: how many the run has made with them, in all tasks.
+        learning_rate: with which the last one was made.
     """
 
     loss: float
+    count: int = 1
     update: int = 0
     learning_rate: float = 0.0
 

@@ -162,7 +162,7 @@ class Recorder(SupervisedPlugin):
         if not math.isfinite(self.losses[-1]):
             raise self._diverged(template, f"the loss is {self.losses[-1]}")
         update = _before(template) + template.clock.train_exp_iterations + 1
-        self.on_event(Updated(self.run.name, self.losses[-1], update, template.optimizer.param_groups[0]["lr"]))
+        self.on_event(Updated(self.run.name, self.losses[-1], 1, update, template.optimizer.param_groups[0]["lr"]))
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Measure on the validation images, and note what is trainable still: pruning leaves less of it."""

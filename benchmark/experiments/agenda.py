@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmark.core.runs.directory import Run
 from benchmark.engine.events import Listener, ignore
+from benchmark.engine.executors import workers as sharing
+from benchmark.engine.executors.workers import Machine, Workers
 from benchmark.experiments.experiment import Experiment
 from benchmark.experiments.matrix import Choices, expand, refuse_strangers
 from benchmark.experiments.measurements import MEASUREMENTS, Measurement
 from benchmark.experiments.schedule import Planned, schedule
 from benchmark.planning import leaks
+
+if TYPE_CHECKING:
+    from benchmark.engine.executors.execute import Results
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,23 @@ class Agenda:
         needed: identity of a run → the experiments that it belongs to.
         measurements: what belongs to an experiment and is no run, by the experiment's name.
         notes: what is worth knowing before they are done.
+        jobs: how many runs at once.
     """
 
     planned: list[Planned]
     needed: dict[str, list[str]]
     measurements: dict[str, Measurement]
     notes: list[str]
+    jobs: int = 1
 
 
-def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, console: Console | None = None) -> Agenda:
+def gather(
+    experiments: Sequence[Experiment],
+    choices: Choices,
+    out: Path,
+    console: Console | None = None,
+    workers: Workers = Workers(),
+) -> Agenda:
     """The runs of some experiments, resolved, and how long what is missing of them will take.
 
     Args:
@@ -40,6 +53,7 @@ def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, conso
         choices: what they leave open.
         out: folder of the run directories.
         console: where to show the progress of preparing data.
+        workers: how many runs at once, and with how many threads; what a run takes is measured with as many.
 
     Raises:
         UserError: a setting is not accepted or is for no strategy that is run; images are missing or cannot be used.
@@ -57,14 +71,18 @@ def gather(experiments: Sequence[Experiment], choices: Choices, out: Path, conso
             belongs = needed.setdefault(configs[-1].identity, [])
             if name not in belongs:
                 belongs.append(name)
-    planned = schedule(configs, out, measure)
+    machine = Machine.here()
+    threads = sharing.choose_threads(configs, workers.threads, machine)
+    with sharing.using(threads):
+        planned = schedule(configs, out, measure)
+    jobs = sharing.choose_jobs([one.config for one in planned if not one.finished], threads, workers, machine)
     measurements = {one.name: MEASUREMENTS[one.measure] for one in experiments if one.measure}
-    return Agenda(planned, needed, measurements, leaks([one.config for one in planned]))
+    return Agenda(planned, needed, measurements, leaks([one.config for one in planned]), jobs)
 
 
-def perform(agenda: Agenda, out: Path, on_event: Listener = ignore) -> list[Run]:
-    """Do what is missing, run after run, and give all of them."""
-    from benchmark.engine.local import execute
+def perform(agenda: Agenda, out: Path, on_event: Listener = ignore, workers: Workers = Workers()) -> "Results":
+    """Do what is missing, and give what has become of all of them."""
+    from benchmark.engine.executors.execute import execute
 
     weights = [one.seconds_per_task / one.config.training.updates for one in agenda.planned]
-    return execute([one.config for one in agenda.planned], out, on_event, weights=weights)
+    return execute([one.config for one in agenda.planned], out, on_event, workers, weights=weights)

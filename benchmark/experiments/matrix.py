@@ -111,13 +111,12 @@ def expand(experiment: Experiment, choices: Choices) -> list[RunConfig]:
     Raises:
         UserError: a setting is not accepted, or there are far too many runs.
     """
-    configs = [planned for name in experiment.of for planned in expand(paper.load(name), choices)]
     seeds = choices.seeds or tuple(experiment.seeds)
     numbers = ",".join(str(seed) for seed in seeds)
-    for strategy in experiment.strategies:
-        runs = experiment.count(strategy) * len(seeds)
-        if runs > MOST_RUNS:
-            raise UserError(f"Experiment '{experiment.name}' has {runs} runs of {strategy}; at most {MOST_RUNS}.")
+    runs = sum(experiment.count(strategy) for strategy in experiment.strategies) * len(seeds)
+    if runs > MOST_RUNS:
+        raise UserError(f"Experiment '{experiment.name}' has {runs} runs; at most {MOST_RUNS}.")
+    configs = [planned for name in dict.fromkeys(experiment.of) for planned in expand(paper.load(name), choices)]
     said = f"experiment '{experiment.name}'"
     for one in experiment.combinations(choices.preset):
         ours = [Assignment(*key.partition(".")[::2], value, f"{key} of {said}") for key, value in one.settings.items()]

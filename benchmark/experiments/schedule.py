@@ -15,6 +15,7 @@ from benchmark.config import RunConfig, Training, sizes
 from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
+from benchmark.engine.executors.forecast import span
 from benchmark.planning import usual_settings
 from strategies import registry
 
@@ -119,22 +120,23 @@ def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure) -> list[
     return planned
 
 
-def summary(planned: Sequence[Planned]) -> str:
-    """How many runs are finished, and how long the others will take."""
+def summary(planned: Sequence[Planned], jobs: int = 1) -> str:
+    """How many runs are finished, and how long the others will take, so many at once."""
     left = [one for one in planned if not one.finished]
     if not left:
         return f"{len(planned)} runs, all finished."
-    seconds = sum(one.seconds_left for one in left)
+    seconds = span([one.seconds_left for one in left], jobs)
     return f"{len(planned)} runs, {len(planned) - len(left)} finished; the rest takes about {duration(seconds)}."
 
 
-def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], console: Console) -> None:
+def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], console: Console, jobs: int = 1) -> None:
     """Print every run with its state, its expected time and what it is for.
 
     Args:
         planned: the runs.
         needed: identity of a run to the experiments it belongs to.
         console: where to print.
+        jobs: how many runs at once.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("identity", "state", "expected", "run", "for"):
@@ -144,7 +146,7 @@ def render(planned: Sequence[Planned], needed: Mapping[str, Sequence[str]], cons
         identity = one.config.identity
         table.add_row(identity, one.state, left, name, " ".join(needed.get(identity, ())))
     console.print(table)
-    console.print(summary(planned))
+    console.print(summary(planned, jobs))
 
 
 def names(configs: Sequence[RunConfig]) -> list[str]:

@@ -25,6 +25,7 @@ from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, heading
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile
 from benchmark.engine.events import Listener, ignore
+from benchmark.engine.executors.workers import Workers
 from benchmark.planning import plan
 
 GRID = Path(__file__).with_name("tuning.yaml")
@@ -146,6 +147,7 @@ def search(
     out: Path,
     table: Path,
     on_event: Listener = ignore,
+    workers: Workers = Workers(),
 ) -> pd.DataFrame:
     """Try every value with the first seed and the two best of each setting with the others, and extend the table.
 
@@ -156,18 +158,22 @@ def search(
         out: folder for the run directories; finished runs are not done again.
         table: CSV of what was tried.
         on_event: told of every step.
+        workers: how many runs at once, where, and with how many threads.
 
     Returns:
         The whole table, as :func:`read` gives it.
 
     Raises:
-        UserError: a name is unknown, another file stands at the table's place, or a run fails.
+        UserError: a name is unknown, another file stands at the table's place, or a run fails; the table
+            has the others then.
     """
     check_table(table)
     first, *others = seeds
     trials = grid(strategies)
-    tried = _try(trials, [first], preset, stream, out, table, on_event)
-    return _try(finalists(tried, trials), others, preset, stream, out, table, on_event) if others else tried
+    tried = _try(trials, [first], preset, stream, out, table, on_event, workers)
+    if not others:
+        return tried
+    return _try(finalists(tried, trials), others, preset, stream, out, table, on_event, workers)
 
 
 def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> list[Trial]:
@@ -277,9 +283,10 @@ def _try(
     out: Path,
     table: Path,
     on_event: Listener,
+    workers: Workers,
 ) -> pd.DataFrame:
     """Do the runs of some trials with some seeds, and write them into the table."""
-    from benchmark.engine.local import execute
+    from benchmark.engine.executors.execute import execute
     from benchmark.engine.setup import resolve
 
     listed = ",".join(str(seed) for seed in seeds)
@@ -288,8 +295,12 @@ def _try(
         for trial in trials
         for config in plan(trial.strategy, stream, preset, listed, trial.order, None, None, [trial.assignment])
     ]
-    done = execute([config for _, config in planned], out, on_event)
-    return write(table, [(trial, run) for (trial, _), run in zip(planned, done, strict=True)])
+    results = execute([config for _, config in planned], out, on_event, workers)
+    failed = {failure.run for failure in results.failures}
+    done = [(trial, run) for (trial, _), run in zip(planned, results.runs, strict=True) if run not in failed]
+    tried = write(table, done)
+    results.check()
+    return tried
 
 
 def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) -> bool:

@@ -24,6 +24,7 @@ Avalanche benchmark.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ from benchmark.data.degradations import Degradation, make
 from benchmark.data.names import composed
 
 FOLDER = Path(__file__).with_name("shipped")
+
+MOST_TASKS = 1000
+"""Tasks of a stream, at most; every task is measured after every other."""
 
 
 class TaskData(BaseModel):
@@ -86,7 +90,9 @@ class Stream(BaseModel):
 
     name: str = Field(description="the file's name")
     summary: str = Field("", description="one line for lists and reports")
-    tasks: list[Task] = Field(min_length=1, description="the tasks in the order in which they are learned")
+    tasks: list[Task] = Field(
+        min_length=1, max_length=MOST_TASKS, description="the tasks in the order in which they are learned"
+    )
 
     @field_validator("name")
     @classmethod
@@ -142,11 +148,23 @@ def load(name: str) -> Stream:
     Raises:
         UserError: there is no such stream, or its file is wrong; the line is told.
     """
-    path = shipped().get(name)
-    if path is None and name.endswith((".yaml", ".yml")):
-        path = as_path(name)
-    if path is None:
+    if name in shipped():
+        return _shipped(name)
+    if not name.endswith((".yaml", ".yml")):
         raise unknown("stream", name, shipped(), "Or give the path of a stream file that ends in .yaml.")
+    try:
+        return _read(as_path(name))
+    except ValueError as error:
+        raise UserError(f"Stream {name!r} is no path: {error}.") from error
+
+
+@cache
+def _shipped(name: str) -> Stream:
+    """A shipped stream; it is read once, as it cannot change."""
+    return _read(shipped()[name])
+
+
+def _read(path: Path) -> Stream:
     file = YamlFile(path, "stream file", "a list 'tasks'", MEANT)
     if "stream" not in file.data:
         stream = _stream(file)
@@ -159,16 +177,18 @@ def load(name: str) -> Stream:
     for key in file.data:
         if key not in ("summary", "stream", "order"):
             raise file.error([key], str(unknown("key beside 'stream'", str(key), ["summary", "stream", "order"])))
-    base, order = file.data["stream"], file.data.get("order")
-    if base not in shipped():
+    base, order, summary = file.data["stream"], file.data.get("order"), file.data.get("summary", "")
+    if not isinstance(base, str) or base not in shipped():
         raise file.error(["stream"], str(unknown("stream", str(base), shipped())))
+    if not isinstance(summary, str):
+        raise file.error(["summary"], "'summary' is one line of text.")
     if not (isinstance(order, list) and all(isinstance(task, str) for task in order)):
         raise file.error(["order"], "'order' is needed: a list of the stream's tasks, such as [denoise, derain].")
     try:
         reordered = load(base).reordered(order)
     except UserError as error:
         raise file.error(["order"], str(error).removeprefix("--")) from error
-    return reordered.model_copy(update={"summary": file.data.get("summary", reordered.summary)})
+    return reordered.model_copy(update={"summary": summary or reordered.summary})
 
 
 def _stream(file: YamlFile) -> Stream:
@@ -201,7 +221,7 @@ def _returned(task: dict[str, Any], earlier: list[Any], file: YamlFile, place: i
     """A task that comes back, with everything it takes from the task of which it is the return."""
     originals = {one["name"]: one for one in earlier if isinstance(one, dict) and isinstance(one.get("name"), str)}
     where: list[str | int] = ["tasks", place, "again"]
-    if task["again"] not in originals:
+    if not isinstance(task["again"], str) or task["again"] not in originals:
         raise file.error(where, str(unknown("earlier task", str(task["again"]), originals)))
     own = {key: value for key, value in task.items() if key in ("name", "title", "again")}
     if len(own) != len(task):

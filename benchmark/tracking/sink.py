@@ -45,6 +45,9 @@ class Sink:
             case events.RunFinished(run=run) if run in self.due:
                 del self.due[run]
                 self.close(run, finished=True)
+            case events.RunFailed(run=run) if run in self.due:
+                del self.due[run]
+                self.close(run, finished=False)
             case events.Updated(run=run, update=update, loss=loss, learning_rate=rate) if update >= self.due.get(
                 run, update + 1
             ):

@@ -44,7 +44,7 @@ def frame(table: Table) -> pd.DataFrame:
     columns: dict[str, list[object]] = {}
     for index, column in enumerate(table.columns):
         cells = [row[index] for row in table.rows]
-        name = " ".join(part for part in (column.head, column.over and f"({column.over})") if part)
+        name = _inert(" ".join(part for part in (column.head, column.over and f"({column.over})") if part))
         columns[name] = [_machine(cell) for cell in cells]
         if any(cell.spread for cell in cells):
             columns[f"{name} std"] = [cell.spread or None for cell in cells]
@@ -121,7 +121,12 @@ def _views(table: Table) -> dict[str, Table]:
 def _machine(cell: Cell) -> object:
     """A number as a number, where the text says nothing that it does not."""
     whole = isinstance(cell.value, float | int) and "/" not in cell.text
-    return cell.value if whole else cell.text
+    return cell.value if whole else _inert(cell.text)
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; an apostrophe at its start is not shown by them."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _row(texts: Sequence[str]) -> str:

@@ -224,3 +224,45 @@ def test_later_settings_win() -> None:
 
 def test_every_preset_is_read_as_files_are() -> None:
     assert all(isinstance(summary, str) and summary for summary in config.presets().values())
+
+
+def test_merges_cannot_grow_without_end(write: Write) -> None:
+    lines = ["a: &a {x: 1, y: 2}"]
+    lines += [f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 10)}]}}" for old, new in pairwise("abcdefghijkl")]
+    with pytest.raises(UserError, match="Unknown section"):  # read, and refused for what it says
+        planned(file=write("\n".join(lines)))
+    many = ", ".join(f"k{number}: 1" for number in range(5000))
+    with pytest.raises(UserError, match="values"):
+        planned(file=write(f"a: &a {{{many}}}\nb: {{<<: [{', '.join(['{<<: *a}'] * 5000)}]}}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: '" + "x" * 2**20 + "'", "bytes"),
+        ("a: [" + "1, " * 100_000 + "]", "more than 20,000 values"),
+        ("- " * 101, "nested more than 100 deep"),
+        ("a: &a {<<: *a}", "'<<' takes another mapping"),
+        ("a: {<<: 1}", "'<<' takes another mapping"),
+        ('a: "\\ud800"', "not valid YAML"),
+    ],
+)
+def test_what_nobody_would_write_is_refused(text: str, reason: str, write: Write) -> None:
+    with pytest.raises(UserError, match=reason):
+        planned(file=write(text))
+
+
+def test_of_merged_mappings_the_first_wins_and_what_is_written_wins_over_all(write: Write) -> None:
+    text = "strategies: [cmc]\nset: {<<: [&a {cmc.t: 3, cmc.start: 0}, {cmc.t: 4, cmc.sharing: none}], cmc.start: 1}\n"
+    assert matrix.load(write(text)).set == {"cmc.t": 3, "cmc.sharing": "none", "cmc.start": 1}
+
+
+def test_a_device_without_end_is_refused() -> None:
+    with pytest.raises(UserError, match="bytes"):
+        planned(file=Path("/dev/zero"))
+
+
+def test_a_number_that_no_float_can_hold_is_infinite_however_it_is_written() -> None:
+    assert yaml_files.number("9" * 400) == yaml_files.number("1e999") == float("inf")
+    with pytest.raises(UserError, match="batch_size"):
+        planned(f"training.batch_size={'9' * 400}")

@@ -23,6 +23,8 @@ from benchmark.core.runs.directory import Run, find_runs
 from benchmark.engine import job
 from benchmark.engine.distributed import group, meeting, sharing
 from benchmark.engine.distributed.group import Group
+from benchmark.engine.executors.execute import execute
+from benchmark.engine.executors.workers import Workers
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from strategies.built_in import BUILT_IN
@@ -231,6 +233,14 @@ def test_distributed_batches_that_cannot_be_shared_are_refused(pair: Group) -> N
         group.require(Training(batch_size=16), torch.device("cuda"))
     with pytest.raises(UserError, match="cannot be given to 2 processes: SupervisedPlugin"):
         group.require(Training(batch_size=16), cpu, [SupervisedPlugin()])
+
+
+@pytest.mark.parametrize(("workers", "told"), [(Workers(jobs=2), "--jobs 2"), (Workers(engine="ray"), "--engine ray")])
+def test_distributed_processes_train_one_run_at_a_time(
+    pair: Group, tmp_path: Path, workers: Workers, told: str
+) -> None:
+    with pytest.raises(UserError, match=f"{told}: the 2 processes of torchrun train one run at a time"):
+        execute([], tmp_path, workers=workers)
 
 
 def test_distributed_processes_do_no_run_after_one_that_failed(pair: Group) -> None:

@@ -191,3 +191,37 @@ def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_ot
     anchor, cmc = find_runs([tmp_path / "runs"])
     assert anchor.config["plugin"] == "outside 1.2"
     assert cmc.config["plugin"] == "", "an installed package cannot take a built-in name"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("    traits = {'grows': True}", "traits = {'grows': True}: expected strategies.traits.Traits"),
+        ("    traits = Traits(grows='maybe')", "expected strategies.traits.Traits of True and False"),
+        ("    Settings = dict", "expected a subclass of strategies.base.Settings"),
+        ("    relative_cost = 'much'", "expected a number above 0"),
+        ("    relative_cost = float('nan')", "expected a number above 0"),
+        ("    name = []", "the name [] cannot be used"),
+        ("    name = 'x' * 300", "60 at most"),
+        (
+            "class O(type(A)):\n    def __getattr__(c, n): raise ValueError(n)\nclass B(Strategy, metaclass=O): pass",
+            "",
+        ),
+        ("class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute", "its message cannot be read"),
+        ("class Wild(BaseException): pass\nraise Wild('x')", "cannot be imported: Wild: x"),
+        ("raise GeneratorExit", "cannot be imported: GeneratorExit"),
+        ("@register('net')\nclass N: pass", "no subclass of torch.nn.Module"),
+        ("@register('net')\nclass N(nn.Module): pass", "does not take width, blocks and image_skip"),
+    ],
+)
+def test_what_a_plugin_cannot_declare_is_told_as_it_is_named(body: str, reason: str, tmp_path: Path) -> None:
+    head = (
+        "from torch import nn\nfrom benchmark.backbones import register\nfrom strategies.base import Strategy, Traits\n"
+    )
+    file = tmp_path / "mine.py"
+    file.write_text(f"{head}class A(Strategy):\n    name = 'mine'\n{body}\n")
+    with pytest.raises(UserError) as caught:
+        registry.add_plugin(str(file))
+    assert str(caught.value).startswith(f"--plugin {file}")
+    assert reason in str(caught.value)
+    assert "mine" not in registry.entries()

@@ -3,14 +3,17 @@
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, Command
+from PIL import Image
 
-from benchmark.config import checked
+from benchmark.config import Data, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from benchmark.data.degradations import DEGRADATIONS
 from benchmark.planning import plan
+from benchmark.streams import sources
 from benchmark.streams.build import build
 from benchmark.streams.definition import load, shipped
 
@@ -192,3 +195,18 @@ def test_a_stream_may_have_any_name(tmp_path: Path) -> None:
         path.write_text("tasks: [{name: n, degradation: noise}]")
         names.append(load(str(path)).name)
     assert names == [unicodedata.normalize("NFC", "été")] * 2
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", "/etc", "mine/../../outside", "~"])
+def test_a_stream_names_datasets_and_no_places(name: str, tmp_path: Path) -> None:
+    for folder in ("outside/train", "outside/test", "root/mine/train", "root/mine/test"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / folder / f"{folder[:4]}.png")
+    file = tmp_path / "given.yaml"
+    file.write_text(f"tasks: [{{name: a, dataset: '{name}', degradation: noise}}]")
+    data = Data(source="datasets", root=str(tmp_path / "root"))
+    with pytest.raises(UserError, match="not under"):
+        sources.find(load(str(file)).tasks, data)
+    file.write_text(f"tasks: [{{name: a, degradation: noise, folder: '{name}'}}]")
+    with pytest.raises(UserError, match="Unknown setting"):
+        load(str(file))

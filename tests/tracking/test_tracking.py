@@ -43,7 +43,7 @@ def described(updates: int = 0) -> Event:
 def task(after: int) -> list[Event]:
     """What is told of a task of 25 updates in one epoch."""
     first = (after - 1) * UPDATES
-    made = [events.Updated(NAME, 1 / update, update, 0.5**after) for update in range(first + 1, first + UPDATES + 1)]
+    made = [events.Updated(NAME, 1 / update, 1, update, 0.5**after) for update in range(first + 1, first + UPDATES + 1)]
     last = first + UPDATES
     psnr = {"東京": 20.0 + after, "a|b": 30.0}
     return [

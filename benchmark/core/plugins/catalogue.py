@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, shortened, told, unknown
 from benchmark.core.plugins.plugin import Plugin
 
 
@@ -102,13 +102,14 @@ class Catalogue(Generic[E]):
         entries: dict[str, E] = {}
         for attribute, kind in plugin.classes(wanted):
             name = name_of(kind)
+            _refuse_unwritable(f"{plugin.said}: class {attribute}", name)
             if name in entries:
                 other = entries[name].target.partition(":")[2]
                 raise UserError(
                     f"{plugin.said}: the classes {other} and {attribute} are both called '{name}'. "
                     "Give each a name of its own."
                 )
-            summary = (kind.__doc__ or "").strip().partition("\n")[0]
+            summary = str(kind.__doc__ or "").strip().partition("\n")[0]
             fields = {field: value(kind) for field, value in more.items()}
             target = f"{plugin.module.__name__}:{attribute}"
             entries[name] = self.entry(target, summary, origin=plugin.origin, imports=plugin.imports, **fields)
@@ -137,7 +138,7 @@ class Catalogue(Generic[E]):
                 raise
             raise UserError(
                 f"{self.kind.capitalize()} '{name}' ({entry.summary}) cannot be imported from {entry.target}: "
-                f"{type(error).__name__}: {error}. Mend or uninstall the package; others are not affected."
+                f"{told(error)}. Mend or uninstall the package; others are not affected."
             ) from error
 
     def file_of(self, name: str) -> Path | None:
@@ -158,9 +159,7 @@ class Catalogue(Generic[E]):
         return found
 
     def _check(self, what: str, name: Any, entry: E) -> None:
-        """Refuse a name that means something else already, or could not be written in a command."""
-        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name)):
-            raise UserError(f"{what}: the name {name!r} cannot be used. Letters, digits, '_' and '-' are accepted.")
+        """Refuse a name that means something else already."""
         taken = ""
         if name in self.built_in:
             taken = f"a built-in {self.kind}"
@@ -173,6 +172,15 @@ class Catalogue(Generic[E]):
             taken = f"a {self.kind} of {installed[name].origin} ({installed[name].target})"
         if taken:
             raise UserError(f"{what}: the name '{name}' is taken by {taken}. Choose another.")
+
+
+def _refuse_unwritable(what: str, name: Any) -> None:
+    """Refuse a name that could not be written in a command, or in a file's name."""
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name)):
+        raise UserError(
+            f"{what}: the name {shortened(repr(name))} cannot be used. Letters, digits, '_' and '-' are accepted, 60 "
+            "at most."
+        )
 
 
 @cache

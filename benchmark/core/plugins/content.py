@@ -16,7 +16,21 @@ _PACKAGES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "pure
 
 
 def content(module: str, file: Path) -> str:
-    """A digest of an imported plugin's source and of the modules that it imports, directly or through others.
+    """A digest of :func:`sources`.
+
+    Args:
+        module: the name under which the plugin was imported.
+        file: its source.
+    """
+    told = hashlib.sha256()
+    for name, (_, source) in sorted(sources(module, file).items()):
+        called = "" if name == module else name  # a file's name in the process tells where it lies
+        told.update(f"{called} {len(source)}\n".encode(errors="surrogateescape") + source)
+    return told.hexdigest()[:8]
+
+
+def sources(module: str, file: Path) -> dict[str, tuple[Path, bytes]]:
+    """An imported plugin's source and those of the modules that it imports, directly or through others.
 
     The standard library, installed packages and the suite itself do not count: these have versions and revisions. What
     lies in the plugin's own package always counts. Imports are read from the source, also those inside of functions;
@@ -25,25 +39,25 @@ def content(module: str, file: Path) -> str:
     Args:
         module: the name under which the plugin was imported.
         file: its source.
+
+    Returns:
+        By name of the module, its file and the content of that.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, tuple[Path, bytes]] = {}
     open_modules = [(module, file)]
     while open_modules:
         name, path = open_modules.pop()
         if name in found:
             continue
         with suppress(OSError):
-            found[name] = path.read_bytes()
-            for imported in _imports(name, path, found[name]):
+            source = path.read_bytes()
+            found[name] = path, source
+            for imported in _imports(name, path, source):
                 place = _place(imported)
                 own = imported.partition(".")[0] == module.partition(".")[0]
                 if place is not None and (own or _users(place)):
                     open_modules.append((imported, place))
-    told = hashlib.sha256()
-    for name, source in sorted(found.items()):
-        called = "" if name == module else name  # a file's name in the process tells where it lies
-        told.update(f"{called} {len(source)}\n".encode(errors="surrogateescape") + source)
-    return told.hexdigest()[:8]
+    return found
 
 
 def _imports(name: str, path: Path, source: bytes) -> Iterator[str]:
@@ -54,7 +68,7 @@ def _imports(name: str, path: Path, source: bytes) -> Iterator[str]:
         return
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, told
 from benchmark.core.plugins.content import content
+from benchmark.core.process.endings import Stopped
 from benchmark.core.yaml_files import as_path
 
 
@@ -47,14 +48,20 @@ def read(given: str) -> Plugin:
         UserError: there is no such file, or it cannot be imported.
     """
     is_file = given.endswith(".py")
-    path = as_path(given) if is_file else Path()
-    if is_file and not path.is_file():
+    try:
+        path = as_path(given) if is_file else Path()
+        missing = is_file and not path.is_file()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--plugin {given}: {error}.") from error
+    if missing:
         raise UserError(f"--plugin {given}: there is no such file.")
     try:
         module = _import_file(path) if is_file else import_module(given)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"--plugin {given} cannot be imported: {type(error).__name__}: {error}") from error
-    digest = content(module.__name__, Path(getattr(module, "__file__", None) or ""))
+        digest = content(module.__name__, path if is_file else Path(getattr(module, "__file__", None) or ""))
+    except (KeyboardInterrupt, Stopped):
+        raise
+    except BaseException as error:
+        raise UserError(f"--plugin {given} cannot be imported: {told(error)}") from error
     again, name = (str(path.resolve()), path.name) if is_file else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 

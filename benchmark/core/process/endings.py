@@ -9,13 +9,15 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
 """What ends a command, and its exit code then: 128 and the signal's number."""
 
 _WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "SIGHUP (its terminal was closed)", "SIGPIPE": "a closed pipe"}
+
+_HEARD = ("SIGINT", "SIGTERM", "SIGHUP")
 
 _received: list["Stopped"] = []
 _waiting = 0
@@ -35,6 +37,7 @@ class Stopped(BaseException):
 
     def __init__(self, signal: str) -> None:
         super().__init__(_WORDS.get(signal, signal))
+        self.signal = signal
         self.code = CODES[signal]
 
 
@@ -46,7 +49,7 @@ def listen() -> None:
     owner = os.getpid()
     heard = {
         number: name
-        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        for name in _HEARD
         if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN
     }
 
@@ -55,9 +58,7 @@ def listen() -> None:
             raise KeyboardInterrupt
         for other in heard:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
-        _received.append(Stopped(heard[number]))
-        if not _waiting:
-            raise _received[0]
+        stop_for(heard[number])
 
     for number in heard:
         signal.signal(number, stop)
@@ -74,9 +75,52 @@ def deferred() -> Iterator[None]:
         _waiting -= 1
 
 
+def stop_for(signal: str) -> None:
+    """Do as when a signal comes, a key of CODES."""
+    _received.append(Stopped(signal))
+    if not _waiting:
+        raise _received[0]
+
+
 def pending() -> bool:
     """Whether a signal came."""
     return bool(_received)
+
+
+def follow(told: Callable[[], str]) -> None:
+    """In a worker that another process started: let SIGTERM alone raise :class:`Stopped`, as what that process heard.
+
+    What a terminal sends goes to all of its processes; the first of them tells its workers.
+
+    Args:
+        told: gives the signal that the other process heard, a key of CODES.
+    """
+    owner = os.getpid()
+
+    def stop(number: int, frame: Any) -> None:
+        if os.getpid() != owner:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_IGN)
+        stop_for(told())
+
+    numbers = [number for name in _HEARD if (number := getattr(signal, name, None))]
+    for number in numbers:
+        signal.signal(number, stop if number == signal.SIGTERM else signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # held back until here, see ``held``
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Signals that come while this lasts are heard after it; a process that is started meanwhile holds them, too."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in _HEARD])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check() -> None:

@@ -25,7 +25,6 @@ without torch::
 images of a task are kept alone; runs from before they were have none.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -40,17 +39,15 @@ import pandas as pd
 import yaml
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import content, refuse_leaving
 from benchmark.core.names import file_name
-from benchmark.core.runs import formats, processes, seals
+from benchmark.core.runs import formats, processes, records, seals
 from benchmark.core.runs.schemas import LEDGER, TABLES
 from benchmark.core.runs.writing import write_json, write_text
 from benchmark.core.tables import Values, rows_of
 
 LAYER_PROFILE = "layer-profile.csv"
 """Beside the run directories: what a layer costs (:mod:`benchmark.profiling`), of which a report makes Table 6."""
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads YAML in C where PyYAML was built with it: ten times as fast, which a report on many runs needs."""
 
 GONE = "its process is gone: killed, or the machine went down"
 """What a status says of a run that was ended from outside, without a word."""
@@ -106,17 +103,17 @@ class Run:
         Raises:
             UserError: it is newer than this version of the suite.
         """
-        return formats.number(self._parsed("environment.json", json.loads), str(self.path))
+        return formats.number(self._parsed("environment.json", records.from_json), str(self.path))
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        return self._read("config.yaml", partial(yaml.load, Loader=LOADER))
+        return self._read("config.yaml", records.from_yaml)
 
     @property
     def environment(self) -> dict[str, Any]:
         """Versions and machine the run was made with."""
-        return self._read("environment.json", json.loads)
+        return self._read("environment.json", records.from_json)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -128,7 +125,8 @@ class Run:
         ``error`` says what ended the run before its time. A run whose ``process`` is known to be gone was interrupted,
         though it could not write so itself.
         """
-        status = self._read("status.json", json.loads) if (self.path / "status.json").exists() else {"state": "created"}
+        known = (self.path / "status.json").exists()
+        status = self._read("status.json", records.from_json) if known else {"state": "created"}
         if status.get("state") == "running" and processes.gone(status.get("process")):
             return {**status, "state": "interrupted", "error": GONE}
         return status
@@ -235,29 +233,35 @@ class Run:
             seals.seal(self.path)
 
     def _read(self, name: str, parse: Any) -> dict[str, Any]:
-        return formats.upgrade(self.format, name, self._parsed(name, parse))
+        data = formats.upgrade(self.format, name, self._parsed(name, parse))
+        try:
+            records.check(name, data)
+        except ValueError as error:
+            raise UserError(f"'{self.path / name}' cannot be read: {error}. Was it edited?") from error
+        return data
 
     def _parsed(self, name: str, parse: Any) -> dict[str, Any]:
         path = self.path / name
+        refuse_leaving(path, self.path)
         try:
-            content = path.read_bytes()
-            data = parse(content.decode("utf-8", errors="surrogateescape"))
+            found = content(path, records.SIZE)
+            data = parse(found.decode("utf-8", errors="surrogateescape"))
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
-        except (ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
         if not isinstance(data, dict):
             raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
         if name == "environment.json":
             formats.number(data, str(self.path))
-        self._refuse_changed(name, content)
+        self._refuse_changed(name, found)
         return data
 
-    def _refuse_changed(self, name: str, content: bytes | None) -> None:
+    def _refuse_changed(self, name: str, found: bytes | None) -> None:
         """Raise an error if a file of a sealed run is not what it was, or is missing."""
         expected = seals.checksums(self.path).get(name)
-        if expected is not None and (content is None or seals.digest(content) != expected):
-            problem = "is missing" if content is None else "has changed since the run was finished"
+        if expected is not None and (found is None or seals.digest(found) != expected):
+            problem = "is missing" if found is None else "has changed since the run was finished"
             raise UserError(f"'{self.path / name}' {problem}. Restore the file, or repeat the run.")
 
     def _frame(self, name: str) -> pd.DataFrame:
@@ -268,6 +272,7 @@ class Run:
         if not path.exists():
             self._refuse_changed(name, None)
             return {column: [] for column in schema.names}
+        refuse_leaving(path, self.path)
         values = schema.read(
             path,
             mend="Restore the file, or delete the run and repeat it.",

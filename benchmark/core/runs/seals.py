@@ -5,10 +5,11 @@ and a run that says it is finished but has no seal was cut off in its last momen
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import content, refuse_leaving, regular
+from benchmark.core.runs.records import SIZE, from_json
 from benchmark.core.runs.writing import write_json
 
 SEAL = "checksums.json"
@@ -38,7 +39,8 @@ def checksums(path: Path) -> dict[str, str]:
         UserError: the seal itself is damaged.
     """
     try:
-        found = json.loads((path / SEAL).read_text("utf-8"))["sha256"]
+        refuse_leaving(path / SEAL, path)
+        found = from_json(content(path / SEAL, SIZE).decode("utf-8"))["sha256"]
         return {str(name): str(found[name]) for name in found}
     except FileNotFoundError:
         return {}
@@ -57,8 +59,13 @@ def damage(path: Path) -> dict[str, str]:
     found = {}
     for name, expected in checksums(path).items():
         try:
-            if digest((path / name).read_bytes()) != expected:
+            refuse_leaving(path / name, path)
+            with regular(path / name) as file:
+                changed = hashlib.file_digest(file, "sha256").hexdigest() != expected
+            if changed:
                 found[name] = "has changed"
+        except UserError as error:
+            found[name] = f"cannot be read ({error})"
         except FileNotFoundError:
             found[name] = "is missing"
         except OSError as error:
@@ -66,9 +73,9 @@ def damage(path: Path) -> dict[str, str]:
     return found
 
 
-def digest(content: bytes) -> str:
+def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _apart(file: Path, path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, shortened, unknown
 
 CONTEXT = 16
 """Pixels of surroundings a training patch needs on each side, so that its degraded pixels are those that degrading
@@ -101,5 +101,5 @@ def make(name: str, parameters: Mapping[str, Any]) -> Degradation:
     if problem["type"] == "missing":
         raise UserError(f"Degradation '{name}' needs '{field}' ({kind.model_fields[field].description}).")
     reason = problem["msg"].removeprefix("Value error, ")
-    given = f" was given {field} = {problem['input']!r}" if field else ""
+    given = f" was given {field} = {shortened(repr(problem['input']))}" if field else ""
     raise UserError(f"Degradation '{name}'{given}: {reason}.")

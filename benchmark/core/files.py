@@ -1,0 +1,55 @@
+"""Files that others made, opened with care: nothing waits, nothing is endless, no link leads astray."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from benchmark.core.errors import UserError
+
+
+def regular(path: Path) -> BufferedReader:
+    """A file for reading, opened without waiting for a writer should it be a pipe.
+
+    Raises:
+        UserError: it is no regular file but a folder, a pipe or a device.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{str(path)!r} is not a regular file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def content(path: Path, largest: int) -> bytes:
+    """All that a regular file holds.
+
+    Args:
+        path: the file.
+        largest: bytes that it may have.
+
+    Raises:
+        UserError: it is no regular file, or larger.
+        OSError: it cannot be opened or read.
+    """
+    with regular(path) as file:
+        small = os.fstat(file.fileno()).st_size <= largest
+        found = file.read(largest + 1) if small else b""
+    if not small or len(found) > largest:
+        raise UserError(f"{str(path)!r} has more than {largest:,} bytes and is not read.")
+    return found
+
+
+def refuse_leaving(path: Path, root: Path) -> None:
+    """Refuse a path that leads out of a folder, by ``..`` or by links.
+
+    Raises:
+        UserError: it does, or its links go round in a circle.
+    """
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links without end
+        inside = False
+    if not inside:
+        raise UserError(f"{str(path)!r} leads out of {str(root)!r}. Put the file itself in its place, or take it away.")
