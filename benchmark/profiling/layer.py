@@ -27,9 +27,10 @@ from benchmark.core.runs.layer_table import COLUMNS, Row, write
 from benchmark.core.runs.writing import refuse_other
 from benchmark.engine import ledger
 from strategies.cmc.layer import CMCConv2d
+from strategies.surgery import geometry
 
 FRACTION = 0.2
-"""Share of the memory that each task of a CMC layer owns; the cost hardly depends on it."""
+"""Share of the memory that each task of a CMC layer owns, which is what its estimate costs."""
 
 
 @dataclass(frozen=True)
@@ -196,13 +197,15 @@ def kernel_parameters(layer: nn.Module) -> int:
 def gmac(layer: nn.Module, channels: int, size: int) -> float:
     """Multiply-accumulates of a forward pass in billions, by torch's counter.
 
-    The counter does not see the t · m multiply-accumulates by which a CMC layer estimates its kernel, as they are no
-    matrix product to torch; they are added. Counting takes no time, as nothing is computed.
+    The counter does not see the multiply-accumulates by which a CMC layer estimates its kernel, one for each entry its
+    task owns, as they are no matrix product to torch; they are added. Counting takes no time, as nothing is computed.
     """
-    layer = layer.to("meta")
+    estimation = 0
+    if isinstance(layer, CMCConv2d):
+        estimation = layer.values.numel() if layer.learning is not None else 0
+        layer = nn.Conv2d(**geometry(layer), device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        layer(torch.empty(1, channels, size, size, device="meta"))
-    estimation = layer.t * layer.m if isinstance(layer, CMCConv2d) and layer.learning is not None else 0
+        layer.to("meta")(torch.empty(1, channels, size, size, device="meta"))
     return (counter.get_total_flops() / 2 + estimation) / 1e9
 
 
