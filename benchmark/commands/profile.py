@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.commands import check, data, listing, report, reproduce, run, tune
 from benchmark.commands.options import Assignments, number, place, words
 from benchmark.commands.output import console
 from benchmark.core.errors import UserError
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 Repeats = Annotated[
     int, typer.Option(parser=number("--repeats", 1, 1000), help="How often each is timed; the median counts.")
 ]
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "list": listing.list_,
+    "show": listing.show,
+    "report": report.report,
+    "run": run.run,
+    "tune": tune.tune,
+    "reproduce": reproduce.reproduce,
+    "check": check.check,
+    "data check": data.data_check,
+}
+"""Those whose start is measured."""
 
 LARGEST_FEATURES = 4 * 2**30
 """Bytes of the features that ``profile layer`` convolves, at most; the paper's take 0.24 GiB."""
@@ -115,7 +128,7 @@ def profile_start(
     """Time what each command imports before it does anything, package by package."""
     from benchmark.profiling import start
 
-    _measure(out, lambda: start.measure(repeats, console))
+    _measure(out, lambda: start.measure(COMMANDS, repeats, console))
 
 
 def _measure(out: Path, measure: "Callable[[], list[Row]]") -> None:

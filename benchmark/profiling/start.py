@@ -11,28 +11,15 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from benchmark.commands import check, data, listing, report, reproduce, run, tune
 from benchmark.core.errors import UserError
 from benchmark.core.runs.profile_table import WHOLE, Row
 from benchmark.profiling.timing import Parts, compare
-
-COMMANDS: dict[str, Callable[..., object]] = {
-    "list": listing.list_,
-    "show": listing.show,
-    "report": report.report,
-    "run": run.run,
-    "tune": tune.tune,
-    "reproduce": reproduce.reproduce,
-    "check": check.check,
-    "data check": data.data_check,
-}
-"""By its words, the function of each command that is measured."""
 
 NAMED = 8
 """Packages that are told apart; the others are summed."""
@@ -41,14 +28,17 @@ OTHERS = "others"
 _LINE = re.compile(r"import time:\s*(\d+) \|\s*\d+ \|\s*(\S+)")
 
 
-def measure(repeats: int = 3, console: Console | None = None) -> list[Row]:
+def measure(
+    commands: Mapping[str, Callable[..., object]], repeats: int = 3, console: Console | None = None
+) -> list[Row]:
     """Measure the imports of every command.
 
     Args:
+        commands: by its words, the function of each.
         repeats: how often each is started.
         console: where to show progress.
     """
-    subjects = {name: _starter(imports(function)) for name, function in COMMANDS.items()}
+    subjects = {name: _starter(imports(function)) for name, function in commands.items()}
     rows = compare("start", subjects, repeats, torch.device("cpu"), "imports alone", console)
     most = Counter[str]()
     for row in rows:

@@ -128,8 +128,9 @@ def measure(
         "cmc, CMC-5, first task": cmc(5, 0),
         f"cmc, CMC-5, task {TASKS}": cmc(5, TASKS - 1),
     }
-    width, training = plain.backbone.width, plain.training
-    setting = f"{training.precision}, {width} channels, {training.batch_size} patches of {training.patch_size}×{training.patch_size}"
+    training = plain.training
+    patch = f"{training.patch_size}×{training.patch_size}"
+    setting = f"{training.precision}, {plain.backbone.width} channels, {training.batch_size} patches of {patch}"
     return compare("train", subjects, repeats, device, setting, console)
 
 

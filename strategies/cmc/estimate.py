@@ -8,17 +8,43 @@ are laid out together, since a call of torch costs as much as a thousand entries
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-if TYPE_CHECKING:
-    from strategies.cmc.layer import CMCConv2d
-
 CHUNK = 128
 """Entries of a row that are summed at once; rows are filled up to a multiple of it."""
+
+
+class Layer(Protocol):
+    """What an estimate needs of a layer with a task in training: :class:`strategies.cmc.layer.CMCConv2d`."""
+
+    memory: Tensor
+    index: Tensor | None
+    values: Tensor
+    kernel_shape: torch.Size
+
+    @property
+    def t(self) -> int:
+        """Rows of the memory."""
+
+    @property
+    def m(self) -> int:
+        """Entries in a row."""
+
+    def places_in_training(self) -> list[Tensor]:
+        """Flat places in the memory that the task has a vector for."""
+
+    def frozen_in_training(self) -> list[Tensor]:
+        """What the memory holds at those that are not the task's own."""
+
+    def vectors_in_training(self) -> list[Tensor]:
+        """The vector for each of them."""
+
+    def kernel_before(self) -> Tensor | None:
+        """What is added to the kernel."""
 
 
 class Estimate:
@@ -28,7 +54,7 @@ class Estimate:
         layers: each with a task in training.
     """
 
-    def __init__(self, layers: "Sequence[CMCConv2d]") -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = list(layers)
         self.made_from = self._made_from()
         places, rows, columns = [], [], []
@@ -149,7 +175,7 @@ class _Multiply(torch.autograd.Function):
     """``vectors @ matrix`` with the values of the matrix at the places of a product."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, values: Tensor, product: Product) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, vectors: Tensor, values: Tensor, product: Product) -> Tensor:
         factors = vectors.index_select(0, product.rows)
         ctx.save_for_backward(factors, values)
         ctx.product = product
@@ -157,7 +183,7 @@ class _Multiply(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         factors, values = ctx.saved_tensors
         found = gradient.index_select(0, ctx.product.columns)
         return ctx.product.row_sums(found * values), found * factors, None

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import Command
 
+from benchmark.commands import listing
 from benchmark.commands import run as run_command
 from benchmark.core import clock
 from benchmark.core.errors import UserError
@@ -96,7 +97,9 @@ def test_imports_are_those_that_a_command_puts_off() -> None:
 def test_small_packages_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {f"package{i}": float(i) for i in range(1, 13)}
     monkeypatch.setattr(start, "_starter", lambda lines: lambda: sizes | {WHOLE: 78.0})
-    rows = [row for row in start.measure(repeats=1) if row.subject == "run"]
+    rows = [
+        row for row in start.measure({"list": listing.list_, "run": run_command.run}, repeats=1) if row.subject == "run"
+    ]
     named = {row.part: row.milliseconds for row in rows}
     assert len(named) == start.NAMED + 2
     assert named[start.OTHERS] == 1 + 2 + 3 + 4

@@ -42,6 +42,9 @@ SHORTER = {
     "reproduce": ["--set", "training.epochs=1"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],
     "profile data": ["--step-ms", "50"],
+    "profile train": ["--preset", "smoke", "--updates", "1", "--repeats", "1"],
+    "profile inference": ["--preset", "smoke", "--size", "16", "--repeats", "1"],
+    "profile start": ["--repeats", "1"],
 }
 PLACEHOLDERS = {"DIR": "data", "NAME": "finetune"}
 SURROUNDINGS = {**os.environ, "PYTHONPATH": str(ROOT)}
