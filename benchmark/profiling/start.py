@@ -39,7 +39,7 @@ def measure(
         console: where to show progress.
     """
     subjects = {name: _starter(imports(function)) for name, function in commands.items()}
-    rows = compare("start", subjects, repeats, torch.device("cpu"), "imports alone", console)
+    rows = compare("start", subjects, repeats, torch.device("cpu"), "imports alone", console, warm_up=0)
     most = Counter[str]()
     for row in rows:
         most[row.part] += row.milliseconds  # type: ignore[assignment]

@@ -96,8 +96,9 @@ def compare(
     device: torch.device,
     setting: str,
     console: Console | None = None,
+    warm_up: int = 1,
 ) -> list[Row]:
-    """Measure subjects by turns, after each was measured once for nothing; ratios are to the first.
+    """Measure subjects by turns; ratios are to the first.
 
     Args:
         profile: as in :class:`Row`.
@@ -106,6 +107,7 @@ def compare(
         device: where.
         setting: as in :class:`Row`.
         console: where to show progress.
+        warm_up: how often each is measured before, for nothing.
     """
     found: dict[str, list[Parts]] = {name: [] for name in subjects}
 
@@ -116,11 +118,11 @@ def compare(
 
         return once
 
-    times = by_turns([timer(name) for name in subjects], repeats + 1, console)[1:]
+    times = by_turns([timer(name) for name in subjects], repeats + warm_up, console)[warm_up:]
     rows = []
     for index, (name, measured) in enumerate(found.items()):
         for part in dict.fromkeys(part for parts in measured for part in parts):
-            median = float(np.median([parts.get(part, 0.0) for parts in measured[1:]]))
+            median = float(np.median([parts.get(part, 0.0) for parts in measured[warm_up:]]))
             compared = ratio(times[:, index], times[:, 0]) if part == WHOLE else float("nan")
             rows.append(
                 Row(profile, name, part, median, compared, setting, repeats, called(device), torch.get_num_threads())
