@@ -29,7 +29,10 @@ from benchmark.profiling.timing import Parts, Stopwatch, compare, place
 from benchmark.streams.build import build
 from strategies.base import HOOKS, Strategy, TaskNetwork
 
-Mixed = SupervisedTemplate if TYPE_CHECKING else object  # Avalanche looks at the arguments of every base class
+if TYPE_CHECKING:
+    Mixed = SupervisedTemplate
+else:
+    Mixed = object  # Avalanche looks at the arguments of every base class
 
 HARNESS = "harness"
 FRACTION = 0.1
@@ -42,6 +45,7 @@ class _Timed(Mixed):
     """Makes of a template one that tells the parts of its steps."""
 
     watch: Stopwatch
+    dataloader: Any
 
     def training_epoch(self, **kwargs: Any) -> None:
         self.dataloader = _Watched(self.dataloader, self.watch)

@@ -23,8 +23,11 @@ class Layer(Protocol):
 
     memory: Tensor
     index: Tensor | None
-    values: Tensor
     kernel_shape: torch.Size
+
+    @property
+    def values(self) -> Tensor:
+        """What the task owns."""
 
     @property
     def t(self) -> int:
