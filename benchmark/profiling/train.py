@@ -30,7 +30,7 @@ from benchmark.streams.build import build
 from strategies.base import HOOKS, Strategy, TaskNetwork
 
 if TYPE_CHECKING:
-    Mixed = SupervisedTemplate
+    from avalanche.training.templates import SupervisedTemplate as Mixed
 else:
     Mixed = object  # Avalanche looks at the arguments of every base class
 
