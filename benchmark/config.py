@@ -64,6 +64,9 @@ class Training(Section):
     deterministic: bool = Field(
         True, description="on a GPU, ask torch for deterministic algorithms, which may be slower; on a CPU they are"
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "fp32", description="of the forward pass in training; auto takes bf16 where the device computes it natively"
+    )
 
     save_seconds: int = Field(
         5, ge=1, description="seconds after which training is saved within an epoch; longer if that took over 1 % of it"
@@ -194,6 +197,8 @@ class RunConfig(Section):
         if not content["backbone_plugin"]:  # as for runs from before backbones came from outside
             content.pop("backbone_plugin")
             content["revisions"].pop("backbone")
+        if self.training.precision == "fp32":  # as for runs from before there was another
+            content["training"].pop("precision")
         for task in content["tasks"]:
             task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ import numpy as np
 from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
 from benchmark.core.names import file_name
-from benchmark.core.runs import layer_table
+from benchmark.core.runs import layer_table, profile_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
 from benchmark.core.runs.layer_table import Row
 from reports.labels import labels as labels_of
@@ -171,12 +171,14 @@ class Collection:
         unreadable: what could not be read.
         labels: every label once; the position of a label decides how it is drawn.
         layer: what a layer costs; empty where that was not measured.
+        profiles: what else was measured of time, the rows of one file after the other.
     """
 
     groups: list[Group]
     unreadable: list[Unreadable]
     labels: list[str] = field(default_factory=list)
     layer: list[Row] = field(default_factory=list)
+    profiles: list[list[profile_table.Row]] = field(default_factory=list)
 
 
 def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
@@ -189,15 +191,17 @@ def collect(paths: Sequence[Path]) -> Collection:
     """Read every run at or below the paths, and sort them into comparable groups; and what a layer costs.
 
     Args:
-        paths: run directories, folders that hold some, and files named LAYER_PROFILE; one such file in a folder is
-            found there.
+        paths: run directories, folders that hold some, and files named LAYER_PROFILE or as in
+            :data:`benchmark.core.runs.profile_table.FILES`; one of each in a folder is found there.
 
     Raises:
         UserError: a path does not exist, or there is neither a run nor such a file.
     """
-    files = [path for path in paths if path.name == LAYER_PROFILE]
+    measured = (LAYER_PROFILE, *profile_table.FILES.values())
+    files = [path for path in paths if path.name in measured]
     folders = [path for path in paths if path not in files]
-    beside = [folder / LAYER_PROFILE for folder in folders if (folder / LAYER_PROFILE).is_file()]
+    beside = [folder / name for folder in folders for name in measured if (folder / name).is_file()]
+    first = {path.name: path for path in reversed([*files, *beside])}
     results, unreadable = [], []
     for run in find_runs(folders) if folders or not files else []:
         try:
@@ -206,8 +210,9 @@ def collect(paths: Sequence[Path]) -> Collection:
             unreadable.append(Unreadable(run, str(error)))
     groups = _groups(results)
     labels = list(dict.fromkeys(entry.label for group in groups for entry in group.entries))
-    layer = [row for path in [*files, *beside][:1] for row in layer_table.read(path)]
-    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer)
+    layer = layer_table.read(first[LAYER_PROFILE]) if LAYER_PROFILE in first else []
+    profiles = [profile_table.read(first[name]) for name in profile_table.FILES.values() if name in first]
+    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer, profiles)
 
 
 def _text(values: Any) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.core.errors import UserError
 from reports import folder
-from reports.figures import curves, forgetting, matrix, pareto, transfer
+from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer
 from reports.groups import Collection, Group, collect
 from reports.items.item import Item
 from reports.page import html
@@ -54,7 +54,7 @@ def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
     """Read runs and write a report; see :func:`reports.build`."""
     folder.check(out, overwrite)
     collection = collect(paths)
-    if collection.unreadable and not (collection.groups or collection.layer):
+    if collection.unreadable and not (collection.groups or collection.layer or collection.profiles):
         reasons = dict.fromkeys(bad.reason for bad in collection.unreadable)
         raise UserError("\n".join(["There is nothing to report: no run can be read.", *reasons]))
 
@@ -70,17 +70,19 @@ def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
     sections = [
         html.section(group, [item for make in CONTENTS if (item := make(group))]) for group in collection.groups
     ]
+    times = [profiles.item(rows) for rows in collection.profiles]
     items = [
         runs.item(collection),
         *shown.values(),
         *(as_printed(name) for name in sorted({item.name for item in shown.values() if item.table})),
         Item("scorecard", data=scored),
         *(item for section in sections for item in section.items),
+        *times,
     ]
     files: dict[str, str | bytes] = {}
     for item in items:
         files |= item.files()
-    _write(out, files, html.page(collection, parts, sections, files), overwrite)
+    _write(out, files, html.page(collection, parts, sections, times, files), overwrite)
     return Report(out / folder.INDEX, collection, items, scored)
 
 

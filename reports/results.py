@@ -288,7 +288,11 @@ def _task_parameters(ledger: pd.DataFrame) -> float:
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
     training = config.get("training")
-    return config | {"training": {"deterministic": True} | training} if isinstance(training, dict) else config
+    return (
+        config | {"training": {"deterministic": True, "precision": "fp32"} | training}
+        if isinstance(training, dict)
+        else config
+    )
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -64,6 +64,9 @@ app.add_typer(runs_app, name="runs")
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
 profile_app.command("data")(profile.profile_data)
 profile_app.command("layer")(profile.profile_layer)
+profile_app.command("train")(profile.profile_train)
+profile_app.command("inference")(profile.profile_inference)
+profile_app.command("start")(profile.profile_start)
 app.add_typer(profile_app, name="profile")
 
 

@@ -1,13 +1,34 @@
 """``profile``: where the time goes."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.options import number, place
+from benchmark.commands import check, data, listing, report, reproduce, run, tune
+from benchmark.commands.options import Assignments, number, place, words
 from benchmark.commands.output import console
 from benchmark.core.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.core.runs.profile_table import Row
+
+Repeats = Annotated[
+    int, typer.Option(parser=number("--repeats", 1, 1000), help="How often each is timed; the median counts.")
+]
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "list": listing.list_,
+    "show": listing.show,
+    "report": report.report,
+    "run": run.run,
+    "tune": tune.tune,
+    "reproduce": reproduce.reproduce,
+    "check": check.check,
+    "data check": data.data_check,
+}
+"""Those whose start is measured."""
 
 LARGEST_FEATURES = 4 * 2**30
 """Bytes of the features that ``profile layer`` convolves, at most; the paper's take 0.24 GiB."""
@@ -59,3 +80,70 @@ def profile_layer(
 
     layer.render(layer.profile(out, channels, size, repeats, console), console)
     console.print(f"Written: {out.resolve()}")
+
+
+def profile_train(
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Size of network, batch and patches. See: list presets")
+    ] = "quick",
+    assignments: Assignments = None,
+    updates: Annotated[
+        int, typer.Option(parser=number("--updates", 1, 10_000), help="Training steps each time it is their turn.")
+    ] = 10,
+    repeats: Repeats = 7,
+    out: Annotated[
+        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
+    ] = Path("train-profile.csv"),
+) -> None:
+    """Time a training step against a loop written by hand and Avalanche's Naive, and tell what it is made of."""
+    from benchmark.profiling import train
+
+    _measure(out, lambda: train.measure(preset, assignments or [], updates, repeats, console))
+
+
+def profile_inference(
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Size of the network. See: list presets")
+    ] = "quick",
+    size: Annotated[
+        int, typer.Option(parser=number("--size", 8, 4096), help="Height and width of the image in pixels.")
+    ] = 256,
+    repeats: Repeats = 15,
+    out: Annotated[
+        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
+    ] = Path("inference-profile.csv"),
+) -> None:
+    """Time the restoring of an image: CMC's networks, as they are and folded, against the plain one."""
+    from benchmark.profiling import inference
+
+    _measure(out, lambda: inference.measure(preset, size, repeats, console))
+
+
+def profile_start(
+    repeats: Repeats = 3,
+    out: Annotated[
+        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
+    ] = Path("start-profile.csv"),
+) -> None:
+    """Time what each command imports before it does anything, package by package."""
+    from benchmark.profiling import start
+
+    _measure(out, lambda: start.measure(COMMANDS, repeats, console))
+
+
+def _measure(out: Path, measure: "Callable[[], list[Row]]") -> None:
+    """Measure, print the rows, and write them and their figure."""
+    from benchmark.core.runs import profile_table
+    from benchmark.core.runs.writing import refuse_other, write_text
+    from benchmark.profiling import timing
+    from reports.figures import profiles
+
+    refuse_other(out, profile_table.COLUMNS.names, "--out")
+    rows = measure()
+    profile_table.write(rows, out)
+    drawing = profiles.item(rows).drawing
+    assert drawing is not None
+    figure = out.with_suffix(".svg")
+    write_text(figure, drawing.svg)
+    timing.render(rows, console)
+    console.print(f"Written: {out.resolve()}, {figure.resolve()}")

@@ -41,19 +41,20 @@ MOST_WEIGHTS = 2**28
 def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
     """The same configuration with all that it leads to written out, once it is known to fit together.
 
-    That is every setting of the strategy, the revision of its code, and where each task's images come from. Every image
-    is examined. Large datasets are cached on disk, with a progress bar if a console is given.
+    That is every setting of the strategy, the revision of its code, the precision, and where each task's images come
+    from. Every image is examined. Large datasets are cached on disk, with a progress bar if a console is given.
 
     Raises:
         UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing, or
             an image cannot be used.
     """
     strategy, _ = prepare(config)
-    choose_device(config.training.device)
+    precision = choose_precision(config.training.precision, choose_device(config.training.device))
     tasks = [Task.model_validate(task) for task in config.tasks]
     network = config.backbone.name
     backbone = revision(backbones.CATALOGUE.load(network)) if backbones.entries()[network].origin else 1
     found = {
+        "training": config.training.model_copy(update={"precision": precision}),
         "settings": strategy.settings.model_dump(mode="json"),
         "sources": prepare_sources(tasks, config.data, console, config.training.patch_size),
         "revisions": Revisions(strategy=revision(type(strategy)), backbone=backbone, training=TRAINING),
@@ -109,6 +110,22 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def choose_precision(asked: str, device: torch.device) -> str:
+    """The precision of forward passes in training: what is asked for; of ``auto``, what the device computes natively.
+
+    bf16 on a GPU of compute capability 8 or more, and on a CPU with AVX-512 BF16 or AMX; fp32 elsewhere, where bf16 is
+    emulated and takes several times as long.
+    """
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device)[0] >= 8
+    else:
+        known = torch.cpu.get_capabilities()
+        native = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return "bf16" if native else "fp32"
 
 
 def choose_algorithms(device: torch.device, deterministic: bool) -> None:

@@ -72,6 +72,8 @@ class OutputCollector(SupervisedPlugin):
 class RestorationTemplate(SupervisedTemplate):
     """Avalanche's supervised template with mean-squared error, Adam and addressed batches.
 
+    With ``training.precision`` bf16 the forward pass of a training step, and so its backward pass, computes what torch
+    deems safe in bf16. Weights, gradients, the optimizer, the loss and every evaluation stay in float32.
     Adam is made anew for every experience, over the parameters that are trainable then, so that no momentum reaches
     from one task into the next. Any Avalanche plugin can be added to the strategy's own callbacks.
 
@@ -180,7 +182,8 @@ class RestorationTemplate(SupervisedTemplate):
     def make_optimizer(self, **kwargs: Any) -> None:
         """A fresh Adam over what is trainable."""
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(trainable, lr=self.training_settings.learning_rate)
+        # foreach computes the same as one parameter after another, in fewer calls; fused would round otherwise
+        self.optimizer = torch.optim.Adam(trainable, lr=self.training_settings.learning_rate, foreach=True)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         """Batches in the order of their addresses; shuffling is in the addresses already."""
@@ -205,7 +208,11 @@ class RestorationTemplate(SupervisedTemplate):
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
         if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
             return restore(self._restore, images, self.tile, reach(self.model))
-        return self._restore(images)
+        if self.is_eval or self.training_settings.precision != "bf16":
+            return self._restore(images)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            output = self._restore(images)
+        return output.to(images.dtype)
 
     def _restore(self, images: Tensor) -> Tensor:
         if not isinstance(self.model, TaskNetwork):

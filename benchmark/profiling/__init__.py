@@ -1,1 +1,1 @@
-"""What a layer costs, measured: the table behind the paper's Table 6."""
+"""What a layer, a patch, a training step, an image and a start cost, measured."""

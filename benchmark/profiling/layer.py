@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,16 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.core import clock
 from benchmark.core.clock import duration
 from benchmark.core.runs.layer_table import COLUMNS, Row, write
 from benchmark.core.runs.writing import refuse_other
 from benchmark.engine import ledger
+from benchmark.profiling import timing
 from strategies.cmc.layer import CMCConv2d
+from strategies.surgery import geometry
 
 FRACTION = 0.2
-"""Share of the memory that each task of a CMC layer owns; the cost hardly depends on it."""
+"""Share of the memory that each task of a CMC layer owns, which is what its estimate costs."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +101,16 @@ def measure(
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
         console: where to show progress.
     """
-    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    place = timing.place(device)
     layers = [variant.make(channels).to(place).eval() for variant in VARIANTS]
     features = torch.rand(1, channels, size, size, device=place)
-    times = np.zeros((repeats, len(layers)))
     if console is not None:
         _milliseconds(layers[0], features)  # the first pass also allocates
         seconds = expected_seconds(_milliseconds(layers[0], features), channels, size, repeats)
         console.print(f"{len(layers)} layers, each timed {repeats} times: about {duration(seconds)}.", highlight=False)
     for layer in layers:
         _milliseconds(layer, features)
-    steps = [(r, i if r % 2 == 0 else len(layers) - 1 - i) for r in range(repeats) for i in range(len(layers))]
-    for repeat, index in track(steps, "Timing", console=console, disable=console is None):
-        times[repeat, index] = _milliseconds(layers[index], features)
+    times = timing.by_turns([partial(_milliseconds, layer, features) for layer in layers], repeats, console)
     firsts = [next(i for i, other in enumerate(VARIANTS) if other.method == variant.method) for variant in VARIANTS]
     peaks = [
         _peak_memory(index, channels, size, place)
@@ -126,12 +125,12 @@ def measure(
             peak_memory=peaks[index],
             gmac=gmac(layer, channels, size),
             milliseconds=float(np.median(times[:, index])),
-            ratio=float(np.median(times[:, index] / times[:, 0])),
-            base_ratio=float(np.median(times[:, index] / times[:, firsts[index]])),
+            ratio=timing.ratio(times[:, index], times[:, 0]),
+            base_ratio=timing.ratio(times[:, index], times[:, firsts[index]]),
             channels=channels,
             size=size,
             repeats=repeats,
-            device=torch.cuda.get_device_name(place) if place.type == "cuda" else "CPU",
+            device=timing.called(place),
             threads=torch.get_num_threads(),
         )
         for index, (variant, layer) in enumerate(zip(VARIANTS, layers, strict=True))
@@ -196,28 +195,21 @@ def kernel_parameters(layer: nn.Module) -> int:
 def gmac(layer: nn.Module, channels: int, size: int) -> float:
     """Multiply-accumulates of a forward pass in billions, by torch's counter.
 
-    The counter does not see the t · m multiply-accumulates by which a CMC layer estimates its kernel, as they are no
-    matrix product to torch; they are added. Counting takes no time, as nothing is computed.
+    The counter does not see the multiply-accumulates by which a CMC layer estimates its kernel, one for each entry its
+    task owns, as they are no matrix product to torch; they are added. Counting takes no time, as nothing is computed.
     """
-    layer = layer.to("meta")
+    estimation = 0
+    if isinstance(layer, CMCConv2d):
+        estimation = layer.values.numel() if layer.learning is not None else 0
+        layer = nn.Conv2d(**geometry(layer), device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        layer(torch.empty(1, channels, size, size, device="meta"))
-    estimation = layer.t * layer.m if isinstance(layer, CMCConv2d) and layer.learning is not None else 0
+        layer.to("meta")(torch.empty(1, channels, size, size, device="meta"))
     return (counter.get_total_flops() / 2 + estimation) / 1e9
 
 
 def _milliseconds(layer: nn.Module, features: torch.Tensor) -> float:
-    _synchronise(features.device)
-    start = clock.now()
     with torch.inference_mode():
-        layer(features)
-    _synchronise(features.device)
-    return clock.since(start) * 1000
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        return timing.milliseconds(lambda: layer(features), features.device)
 
 
 def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> float:

@@ -193,6 +193,7 @@ def page(
     collection: Collection,
     parts: Sequence[PaperPart],
     sections: Sequence[Section],
+    times: Sequence[Item],
     files: Mapping[str, str | bytes],
 ) -> str:
     """The whole page.
@@ -201,6 +202,7 @@ def page(
         collection: what was read.
         parts: the paper's claims, tables and figures, one for each preset.
         sections: one per group.
+        times: what was measured of time.
         files: what lies beside the page: path relative to it (such as ``tables/runs.csv``) to content.
     """
     environment = Environment(
@@ -218,6 +220,7 @@ def page(
         "collection": collection,
         "parts": parts,
         "sections": sections,
+        "times": times,
         "looks": looks(collection.labels),
         "links": links(files),
         "style": Markup(stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8") + switches(shown)),

@@ -10,15 +10,16 @@ Only what task n may change is ever a parameter: the entries of ``M`` it owns (o
 bias. Everything that earlier tasks own lies in buffers, which no optimizer, momentum or weight decay can reach.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
+from strategies.cmc.estimate import Estimate
 from strategies.surgery import TaskConv2d
 from strategies.tasks import FREE, MAX_TASKS
 
@@ -47,7 +48,6 @@ class CMCConv2d(TaskConv2d):
 
     memory: Tensor
     owner: Tensor
-    index: Tensor
 
     def __init__(self, like: nn.Conv2d, t: int, name: str = "convolution", seed: int = 0) -> None:
         if t < 1:
@@ -60,6 +60,11 @@ class CMCConv2d(TaskConv2d):
         self.initial_t = t
         self.sharing: Sharing = "fixed"
         self.inherits: list[bool] = []
+        self.index: Tensor | None
+        self.register_buffer("index", None, persistent=False)
+        self.estimate: Estimate | None = None
+        self.given: Tensor | None = None
+        """The kernel in training where a network has estimated it together with those of other layers."""
         rows = (t, self.kernel_shape.numel())
         self.register_buffer("memory", torch.zeros(rows, dtype=like.weight.dtype, device=like.weight.device))
         self.register_buffer("owner", torch.full(rows, FREE, dtype=torch.int8, device=like.weight.device))
@@ -70,9 +75,10 @@ class CMCConv2d(TaskConv2d):
 
         While the task is learned it carries a gradient; of a frozen task it is a copy.
         """
-        if self.selected == self.learning:
-            return self.kernel()
-        return self.kernel().clone() if self.learned else self.memory.new_zeros(self.kernel_shape)
+        if not self.inherits:
+            return self.memory.new_zeros(self.kernel_shape)
+        kernel = self.kernel()
+        return kernel if kernel.requires_grad else kernel.clone()
 
     @property
     def bias(self) -> Tensor | None:  # type: ignore[override]
@@ -182,7 +188,7 @@ class CMCConv2d(TaskConv2d):
         self.sharing = sharing
         self.inherits.append(inherits)
         self.cursor.selected = task
-        self.register_buffer("index", index.to(self.memory.device), persistent=False)
+        self.index = index.to(self.memory.device)
         self.values = nn.Parameter(values.to(self.memory))
         self.vector = nn.Parameter(vector.to(self.memory))
         if sharing == "adaptive" and task > 0:
@@ -200,6 +206,7 @@ class CMCConv2d(TaskConv2d):
         if self.learning is None:
             raise UserError(f"Layer '{self.name}': end() without begin(), no task is being learned.")
         task = self.learning
+        assert self.index is not None
         self.memory.view(-1)[self.index] = self.values.detach()
         self.register_buffer(f"vector_{task}", self.vector.detach().clone())
         if hasattr(self, "reuse"):
@@ -208,7 +215,8 @@ class CMCConv2d(TaskConv2d):
         if self.has_bias:
             self.register_buffer(f"bias_{task}", self.task_bias.detach().clone())
             del self.task_bias
-        del self.values, self.vector, self.index
+        del self.values, self.vector
+        self.index = self.estimate = None
         self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
 
     def select(self, task: int) -> None:
@@ -246,16 +254,32 @@ class CMCConv2d(TaskConv2d):
         learning = self.learning
         if learning is None or learning != self.selected:
             return self._learned("kernel", self.selected).view(self.kernel_shape)
-        own = self._fire(self.vector, torch.zeros_like(self.memory).view(-1).scatter(0, self.index, self.values))
-        if not self.inherits[learning]:
-            kernel = own
-        elif self.sharing == "fixed":
-            # K_old: frozen, so the kernel of the task before is the whole sum over i < n.
-            kernel = self._learned("kernel", learning - 1) + own
-        else:
-            frozen = (self._fire(vector, self._owned_by(i, self.t)) for i, vector in enumerate(self.reuse))
-            kernel = _sum(frozen) + own
-        return kernel.view(self.kernel_shape)
+        if self.given is not None:
+            return self.given
+        if self.estimate is None or not self.estimate.fits:
+            self.estimate = Estimate([self])
+        with saved_tensors_hooks(_itself, _itself):  # a checkpointed part of a network does not compute it again
+            return self.estimate.kernels()[0]
+
+    def places_in_training(self) -> list[Tensor]:
+        """Flat places in the memory that the task in training has a vector for: its own, and those it reuses."""
+        assert self.index is not None
+        return [*(self._owned_by(task) for task in range(len(self._reused()))), self.index]
+
+    def frozen_in_training(self) -> list[Tensor]:
+        """What the memory holds at those of :meth:`places_in_training` that are not the task's own."""
+        return [self.memory.view(-1)[places] for places in self.places_in_training()[:-1]]
+
+    def vectors_in_training(self) -> list[Tensor]:
+        """The vector for each of :meth:`places_in_training`, (t,) each."""
+        return [*self._reused(), self.vector]
+
+    def kernel_before(self) -> Tensor | None:
+        """K_old (m,) of the task in training: frozen, so the last kernel is the whole sum over i < n; or None."""
+        learning = self.learning
+        if not learning or not self.inherits[learning] or self.sharing == "adaptive":
+            return None
+        return self._learned("kernel", learning - 1)
 
     def current_bias(self) -> Tensor | None:
         """The selected task's bias (k_out,), or None for a convolution without one."""
@@ -272,15 +296,18 @@ class CMCConv2d(TaskConv2d):
         return f"{super().extra_repr()}, t={self.t}, learned={self.learned}"
 
     def _estimate(self, task: int) -> Tensor:
-        """A learned task's kernel (m,) from memory and vectors alone, summed in a fixed order."""
-        vector = self._learned("vector", task)
-        own = self._fire(vector, self._owned_by(task, len(vector)))
-        if hasattr(self, f"reuse_{task}"):
-            reuse = self._learned("reuse", task)
-            return _sum(self._fire(row, self._owned_by(i, len(row))) for i, row in enumerate(reuse)) + own
-        if not self.inherits[task]:
-            return own
-        return self._learned("kernel", task - 1) + own
+        """A learned task's kernel (m,) from memory and vectors alone, summed as in training: from the top row down."""
+        vectors = [
+            *(self._learned("reuse", task) if hasattr(self, f"reuse_{task}") else ()),
+            self._learned("vector", task),
+        ]
+        kernel = self.memory.new_zeros(self.m)
+        for owner, vector in enumerate(vectors, task + 1 - len(vectors)):
+            for factor, memory, owners in zip(vector, self.memory, self.owner, strict=False):
+                kernel += factor * memory.masked_fill(owners != owner, 0)
+        if len(vectors) > 1 or not self.inherits[task]:
+            return kernel
+        return self._learned("kernel", task - 1) + kernel
 
     def _copy_of(self, kernel: Tensor, free: np.ndarray, need: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Entries for a task that starts from a copy of a kernel, and their values with ``T = 1``.
@@ -307,13 +334,13 @@ class CMCConv2d(TaskConv2d):
         weights = (index % self.m).to(kernel.device)
         return index, kernel[weights] / torch.bincount(weights, minlength=self.m)[weights]
 
-    def _fire(self, vector: Tensor, rows: Tensor) -> Tensor:
-        """``T · (M ⊙ H)`` for one task: (t,) and (t, m) or (t · m,) give (m,)."""
-        return (vector.unsqueeze(1) * rows.view(len(vector), self.m)).sum(0)
+    def _owned_by(self, task: int) -> Tensor:
+        """Flat places in the memory that a task owns, in ascending order."""
+        return torch.nonzero(self.owner.flatten() == task).flatten()
 
-    def _owned_by(self, task: int, rows: int) -> Tensor:
-        """What a task owns, and zero elsewhere; a product would leave the sign of what is hidden."""
-        return self.memory[:rows].masked_fill(self.owner[:rows] != task, 0)
+    def _reused(self) -> Tensor | tuple[()]:
+        """The vectors of the task in training over what earlier ones own, (k, t); none where it has none."""
+        return self.reuse if "reuse" in self._parameters else ()
 
     def _padded(self, vector: Tensor) -> Tensor:
         """A vector from before an expansion, with zeros for the rows it did not know."""
@@ -330,14 +357,10 @@ class CMCConv2d(TaskConv2d):
         """Load, and find out anew what follows from the state: which entries are in training, and all kernels."""
         super()._load_from_state_dict(*args)
         if self.learning is not None:
-            self.index = torch.nonzero(self.owner.flatten() == self.learning).flatten()
+            self.index = self._owned_by(self.learning)
         for task in range(self.learned):
             self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
 
 
-def _sum(terms: Iterator[Tensor]) -> Tensor:
-    """Left to right, so that the order of additions never changes."""
-    total = next(terms)
-    for term in terms:
-        total = total + term
-    return total
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor

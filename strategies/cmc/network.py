@@ -11,6 +11,7 @@ from torch.nn.utils import skip_init
 
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
+from strategies.cmc.estimate import Estimate
 from strategies.cmc.layer import CMCConv2d
 from strategies.surgery import BARE, convolutions, copied, exchange, geometry, replace_convolutions
 
@@ -100,6 +101,7 @@ class CMCNetwork(TaskNetwork):
         self.backbone = backbone
         self.begin_layer = BeginLayer(begin_layer)
         self.layers = self.following(CMCConv2d)
+        self.estimate: Estimate | None = None
         self.places = tensors_outside(backbone, CMCConv2d)
         self.trained = [_tensor(places).requires_grad for places in self.places]
 
@@ -132,6 +134,7 @@ class CMCNetwork(TaskNetwork):
         if learning is None:
             raise UserError("end() without begin(): no task is being learned.")
         self.select(learning)
+        self.estimate = None
         for layer in self.layers:
             layer.end()
         for i, places in enumerate(self.places):
@@ -162,6 +165,24 @@ class CMCNetwork(TaskNetwork):
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """The whole backbone, once the task is frozen."""
         return () if task == self.cursor.learning else self.backbone.modules()
+
+    def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
+        """Restore images (N, C, H, W) of one task; the kernels of the task in training are estimated all at once.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        if task_label != self.cursor.learning:
+            return super().forward_single_task(x, task_label)
+        if self.estimate is None or not self.estimate.fits:
+            self.estimate = Estimate(self.layers)
+        for layer, kernel in zip(self.layers, self.estimate.kernels(), strict=True):
+            layer.given = kernel
+        try:
+            return super().forward_single_task(x, task_label)
+        finally:
+            for layer in self.layers:
+                layer.given = None
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters, with the newest task's at their usual places."""

@@ -41,6 +41,8 @@ class CMC(Strategy):
     """Continual Memory in Convolution: kernels estimated from one shared, partly frozen memory (the paper's)."""
 
     name = "cmc"
+    revision = 2
+    """2: what a task owns is summed without the rest of the memory, and so in another order."""
     Settings = CMCSettings
     traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
     settings: CMCSettings

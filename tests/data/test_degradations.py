@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,6 +165,16 @@ class TestRain:
         expected[:2, 1:3] = 16 * np.outer([0.75, 0.25], [0.25, 0.75])
         expected[2, 0] = 1
         assert np.array_equal(_splat(y, x, light, 3, 4), expected)
+
+    @pytest.mark.parametrize("settings", [{}, {"angle": (-90, 90), "spread": 45, "length": (1, 200), "width": 10}])
+    @pytest.mark.parametrize("size", [(1, 1), (16, 48), (90, 37)])
+    def test_streaks_that_are_left_out_would_have_added_nothing(
+        self, settings: dict[str, Any], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        few = [Rain(**settings).streaks(*size, generator("near", key)) for key in range(5)]
+        monkeypatch.setattr("benchmark.data.degradations.rain._reaches", lambda middle, *_: np.ones(len(middle), bool))
+        for key, found in enumerate(few):
+            assert np.array_equal(found, Rain(**settings).streaks(*size, generator("near", key)))
 
 
 class TestCameraNoise:

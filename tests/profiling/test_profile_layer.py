@@ -60,11 +60,11 @@ def test_parameters(rows: dict[str, Row]) -> None:
 
 
 def test_computation(rows: dict[str, Row]) -> None:
-    """The estimation of a CMC kernel is one product of t coefficients with t × m values; a learned task needs none."""
+    """The estimation of a CMC kernel is one product for each value that the task owns; a learned task needs none."""
     assert rows["base 3×3 kernel"].gmac == pytest.approx(convolutions(3))
     assert rows["Type-1 4×4 kernel"].gmac == pytest.approx(convolutions(4, out=SIZE + 1))
     assert rows["Type-2 2 layers"].gmac == pytest.approx(convolutions(3, layers=2))
-    assert rows["CMC-n CMC-20"].gmac == pytest.approx(convolutions(3) + 20 * KERNEL / 1e9)
+    assert rows["CMC-n CMC-20"].gmac == pytest.approx(convolutions(3) + int(layer.FRACTION * 20 * KERNEL) / 1e9)
     assert rows["CMC-n CMC-20, task learned"].gmac == pytest.approx(convolutions(3))
 
 

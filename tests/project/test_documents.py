@@ -42,10 +42,13 @@ SHORTER = {
     "reproduce": ["--set", "training.epochs=1"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],
     "profile data": ["--step-ms", "50"],
+    "profile train": ["--preset", "smoke", "--updates", "1", "--repeats", "1"],
+    "profile inference": ["--preset", "smoke", "--size", "16", "--repeats", "1"],
 }
 PLACEHOLDERS = {"DIR": "data", "NAME": "finetune"}
 SURROUNDINGS = {**os.environ, "PYTHONPATH": str(ROOT)}
 NOT_RUN = {
+    "profile start": "starts a process for every command; tests/profiling does so",
     "make demo": "installs; what it runs is taken from the Makefile",
     "make test": "is what runs this test",
     "run … --plugin my_package.anchor": "the module is the reader's",

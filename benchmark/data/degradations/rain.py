@@ -53,15 +53,27 @@ class Rain(Degradation):
         brightness = strength * rng.uniform(0.2, 1, count)
         y0, x0 = rng.uniform(0, rows, count), rng.uniform(0, columns, count)
 
+        # Most streaks of a small image lie beside it; of these no point would count.
+        down, right = np.cos(angles), np.sin(angles)
+        near = _reaches(y0 - margin, lengths * np.abs(down) + thickness, height)
+        near &= _reaches(x0 - margin, lengths * np.abs(right) + thickness, width)
+        y0, x0, down, right = y0[near], x0[near], down[near], right[near]
+        lengths, brightness = lengths[near], brightness[near]
+
         # Each streak is a bundle of parallel lines of points, at most one pixel apart in both directions.
         points, lines = math.ceil(1.5 * mean_length), math.ceil(thickness)
         along = ((np.arange(points) + 0.5) / points - 0.5)[:, None, None] * lengths
         across = ((np.arange(lines) + 0.5) / lines - 0.5)[:, None] * thickness
-        y = y0 + along * np.cos(angles) - across * np.sin(angles)
-        x = x0 + along * np.sin(angles) + across * np.cos(angles)
+        y = y0 + along * down - across * right
+        x = x0 + along * right + across * down
         fade = np.cos(np.pi * ((np.arange(points) + 0.5) / points - 0.5))[:, None, None]
         light = np.broadcast_to(brightness * fade * (lengths / points) * (thickness / lines), y.shape)
         return _splat(y - margin, x - margin, light, height, width)
+
+
+def _reaches(middle: np.ndarray, extent: np.ndarray, size: int) -> np.ndarray:
+    """Whether something may come within a pixel of the pixels from 0 to ``size``, by its middle and its extent."""
+    return (middle + extent / 2 > -2) & (middle - extent / 2 < size + 1)
 
 
 def _splat(y: np.ndarray, x: np.ndarray, light: np.ndarray, height: int, width: int) -> np.ndarray:
