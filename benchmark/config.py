@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark import backbones
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.printing import gib
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile, as_path, value
 from benchmark.presets import FOLDER as PRESETS
@@ -85,11 +86,12 @@ class Training(Section):
     @classmethod
     def _within_memory(cls, side: int, info: ValidationInfo) -> int:
         batch = info.data.get("batch_size", 1)
-        needed = batch * _pair(side)
+        pair = 2 * 3 * 4 * side**2  # bytes of a patch and its target in float32
+        needed = batch * pair
         if needed > MOST_PATCHES:
             raise ValueError(
-                f"A batch of {batch:,} patches of this side takes {_gib(needed)}; at most {_gib(MOST_PATCHES)}, "
-                f"which is training.batch_size = {MOST_PATCHES // _pair(side):,}"
+                f"A batch of {batch:,} patches of this side takes {gib(needed)}; at most {gib(MOST_PATCHES)}, "
+                f"which is training.batch_size = {MOST_PATCHES // pair:,}"
             )
         return side
 
@@ -368,9 +370,9 @@ def checked(**fields: Any) -> RunConfig:
     features = training.batch_size * training.patch_size**2 * network.width * 4 * layers
     if features > MOST_FEATURES:
         raise UserError(
-            f"A training step keeps about {_gib(features)} of features: training.batch_size = {training.batch_size:,} "
+            f"A training step keeps about {gib(features)} of features: training.batch_size = {training.batch_size:,} "
             f"patches of training.patch_size = {training.patch_size} in about {layers} layers of backbone.width = "
-            f"{network.width}. At most {_gib(MOST_FEATURES)} are accepted; lower one of them."
+            f"{network.width}. At most {gib(MOST_FEATURES)} are accepted; lower one of them."
         )
     return config
 
@@ -396,12 +398,3 @@ def _sections(data: Mapping[str, Any], source: str, strategies: Sequence[str]) -
             raise UserError(f"{source}: section '{section}' needs fields, for example {section}.field=value.")
         found[section] = dict(fields)
     return found
-
-
-def _pair(side: int) -> int:
-    """Bytes of a patch and its target in float32."""
-    return 2 * 3 * 4 * side**2
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:,.1f} GiB".replace(".0 ", " ")

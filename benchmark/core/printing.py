@@ -78,3 +78,12 @@ def progress(console: Console | None, **options: Any) -> Progress:
 def error(message: RenderableType) -> None:
     """Tell an error of the user's on standard error."""
     Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(str(message))))
+
+
+def gib(size: int) -> str:
+    """A number of bytes as people write it.
+
+    >>> gib(2**30), gib(3 * 2**29)
+    ('1 GiB', '1.5 GiB')
+    """
+    return f"{size / 2**30:,.1f} GiB".replace(".0 ", " ")

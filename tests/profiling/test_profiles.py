@@ -88,7 +88,7 @@ def test_an_image_is_restored_in_every_way() -> None:
 def test_imports_are_those_that_a_command_puts_off() -> None:
     lines = start.imports(run_command.run).splitlines()
     assert lines[0] == "import benchmark.__main__"
-    assert "from benchmark.engine.local import execute" in lines
+    assert any(line.startswith("from benchmark.engine.") for line in lines)
     told = "import time: self [us] | cumulative | imported package\nimport time:      1500 |       2000 |   torch.nn\n"
     told += "import time:       500 |        500 | torch\nimport time:      2000 |       9000 | numpy\nother words\n"
     assert start.self_times(told) == {"torch": 2.0, "numpy": 2.0}
