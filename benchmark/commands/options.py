@@ -77,6 +77,13 @@ def number(option: str, least: float, most: float, whole: bool = True) -> Callab
     return parse
 
 
+def tracker(value: str) -> str:
+    """The name of a tracker whose library is installed."""
+    from benchmark.tracking.trackers import check
+
+    return check(value)
+
+
 def _obstacle(path: Path, made: str) -> str:
     """Why a file or folder cannot be made at a path; empty if it can."""
     if os.path.lexists(path) and path.is_dir() != (made == "folder"):
@@ -130,6 +137,14 @@ Out = Annotated[
 Page = Annotated[Path, typer.Option(parser=place("--report", made="folder"), help="Folder for the report.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files in the report's folder that no report wrote.")
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        parser=tracker,
+        help="Follow the runs in tensorboard, mlflow or wandb, in files below --out. Repeatable. See docs/tracking.md",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
 Jobs = Annotated[

@@ -22,6 +22,7 @@ from benchmark.commands.options import (
     Root,
     Seeds,
     Threads,
+    Track,
     place,
     words,
     workers,
@@ -52,6 +53,7 @@ def reproduce(
     threads: Threads = None,
     engine: EngineName = Engine.local,
     address: Address = None,
+    track: Track = None,
 ) -> None:
     """Make tables and figures of the paper: do the runs that are missing, then report ours beside the published ones.
 
@@ -67,7 +69,7 @@ def reproduce(
     asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
     experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run)
+    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
 
 
 def sweep(
@@ -86,6 +88,7 @@ def sweep(
     threads: Threads = None,
     engine: EngineName = Engine.local,
     address: Address = None,
+    track: Track = None,
 ) -> None:
     """Do the runs of an experiment of your own, a YAML matrix of strategies, streams, settings and seeds, and report.
 
@@ -97,7 +100,7 @@ def sweep(
     registry.add_plugins(plugin or [])
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
     experiments = [matrix.load(file) for file in files]
-    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run)
+    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
 
 
 def _do(
@@ -108,9 +111,11 @@ def _do(
     page: Path,
     overwrite: bool,
     dry_run: bool,
+    track: Track,
 ) -> None:
     """Do what is missing of some experiments, and report their runs."""
     from benchmark.experiments import agenda, schedule
+    from benchmark.tracking.trackers import tracked
     from reports import build, folder
     from reports.terminal import show_scorecard
 
@@ -128,8 +133,8 @@ def _do(
         console.print(schedule.summary(wanted.planned, wanted.jobs))
     for note in wanted.notes:
         console.print(note)
-    with Reporter(console) as reporter:
-        results = agenda.perform(wanted, out, reporter, asked)
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        results = agenda.perform(wanted, out, listener, asked)
     measured = [one.of(out, console) for one in wanted.measurements.values()]
     paths = [*(run.path for run in results.begun), *measured]
     if paths:

@@ -17,6 +17,7 @@ from benchmark.commands.options import (
     Preset,
     Root,
     Threads,
+    Track,
     place,
     words,
     workers,
@@ -59,6 +60,7 @@ def run(
     threads: Threads = None,
     engine: EngineName = Engine.local,
     address: Address = None,
+    track: Track = None,
 ) -> None:
     """Train strategies on a stream, and measure them after every task.
 
@@ -78,9 +80,11 @@ def run(
     configs = [resolve(one, console) for one in planned]
     for note in [*leaks(configs), *others_begun(configs, out)]:
         console.print(note)
-    with Reporter(console) as reporter:
+    from benchmark.tracking.trackers import tracked
+
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
         weights = [registry.load(one.strategy).relative_cost for one in configs]
-        results = execute(configs, out, reporter, asked, force=force, weights=weights)
+        results = execute(configs, out, listener, asked, force=force, weights=weights)
     from benchmark.core.yaml_files import command
     from reports.terminal import show as show_run
 

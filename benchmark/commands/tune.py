@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Address, Engine, EngineName, Jobs, Threads, place, words, workers
+from benchmark.commands.options import Address, Engine, EngineName, Jobs, Threads, Track, place, words, workers
 from benchmark.commands.output import Reporter, console
 
 
@@ -37,6 +37,7 @@ def tune(
     threads: Threads = None,
     engine: EngineName = Engine.local,
     address: Address = None,
+    track: Track = None,
 ) -> None:
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
 
@@ -47,11 +48,12 @@ def tune(
 
     from benchmark.experiments import tuning
     from benchmark.planning import seeds, split_names
+    from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
     asked = workers(jobs, threads, engine, address)
-    with Reporter(console) as reporter:
-        tried = tuning.search(names, seeds(seed), preset, stream, out, table, reporter, asked)
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)
     chosen = tuning.choices(tried)
     shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
     for one in chosen:

@@ -6,6 +6,7 @@ An event is a small frozen value that can be pickled. Whoever executes runs is g
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,23 @@ class RunDamaged(Event):
 
 
 @dataclass(frozen=True)
+class RunDescribed(Event):
+    """What the run is, once it is known; what was kept of it is told after this.
+
+    Args:
+        path: the run directory.
+        identity: what decides the result, in short; it stands in the name, too.
+        config: the resolved configuration, as it stands in ``config.yaml``.
+        updates: batch updates that it goes on after; 0 from the start.
+    """
+
+    path: str
+    identity: str
+    config: Mapping[str, Any]
+    updates: int
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """Every task was learned and measured, in so many seconds."""
 
@@ -124,10 +142,19 @@ class TaskBegun(Event):
 
 @dataclass(frozen=True)
 class Updated(Event):
-    """``count`` batch updates were made, one unless they were held back; ``loss`` is that of the last one's batch."""
+    """``count`` batch updates were made, one unless they were held back.
+
+    Args:
+        loss: that of the last one's batch.
+        count: how many are told of.
+        update: how many the run has made with them, in all tasks.
+        learning_rate: with which the last one was made.
+    """
 
     loss: float
     count: int = 1
+    update: int = 0
+    learning_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,12 +165,32 @@ class EpochEnded(Event):
         epoch, epochs: which, and of how many in this training.
         loss: the mean of its updates.
         psnr: on the validation images of what is learned, in dB.
+        update: how many updates the run has made in all tasks.
     """
 
     epoch: int
     epochs: int
     loss: float | None
     psnr: float
+    update: int = 0
+
+
+@dataclass(frozen=True)
+class TaskMeasured(Event):
+    """A task, or several at once, was learned, and the network measured on the test images of every task.
+
+    Args:
+        after: how many tasks are learned.
+        psnr: PSNR[after][j] of each task j of the stream, by name, in dB.
+        forgetting: the mean over the tasks before the last of what each has lost since its best moment, in dB; None
+            where that is not known, as after the first.
+        update: how many updates the run has made.
+    """
+
+    after: int
+    psnr: Mapping[str, float]
+    forgetting: float | None
+    update: int
 
 
 def ignore(event: Event) -> None:

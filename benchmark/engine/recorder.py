@@ -18,7 +18,7 @@ from benchmark.core.runs.directory import Run, after_kind
 from benchmark.engine import ledger
 from benchmark.engine.checkpoints import tensor_digests
 from benchmark.engine.endings import Diverged
-from benchmark.engine.events import EpochEnded, Listener, Updated
+from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.streams.build import Benchmark
 from strategies.base import Strategy, TaskNetwork
 
@@ -120,6 +120,7 @@ class Recorder(SupervisedPlugin):
             if compared:
                 self._add(after, place, "output", "outputs_changed", changed, "count", compared)
         self._write()
+        self.on_event(self._told(after, after * template.training_settings.updates))
 
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
@@ -160,7 +161,8 @@ class Recorder(SupervisedPlugin):
         self.losses.append(template.loss.item())
         if not math.isfinite(self.losses[-1]):
             raise self._diverged(template, f"the loss is {self.losses[-1]}")
-        self.on_event(Updated(self.run.name, self.losses[-1]))
+        update = _before(template) + template.clock.train_exp_iterations + 1
+        self.on_event(Updated(self.run.name, self.losses[-1], 1, update, template.optimizer.param_groups[0]["lr"]))
 
     def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Measure on the validation images, and note what is trainable still: pruning leaves less of it."""
@@ -187,7 +189,20 @@ class Recorder(SupervisedPlugin):
                 }
             )
         self._write("curves.csv")
-        self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, float(np.mean(values))))
+        psnr = float(np.mean(values))
+        update = _before(template) + epoch * template.training_settings.updates_per_epoch
+        self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, psnr, update))
+
+    def _told(self, after: int, update: int) -> TaskMeasured:
+        """What is told of the measurements after so many tasks."""
+        rows = [row for row in self.metrics if (row["subject"], row["metric"]) == ("output", "psnr")]
+        matrix = np.full((after, len(self.benchmark.tasks)), np.nan)
+        for row in rows:
+            matrix[row["after"] - 1, row["place"] - 1] = row["value"]
+        lost = metrics.forgetting(matrix[:, :after])[:-1] if np.isfinite(matrix).all() else np.empty(0)
+        names = [task.name for task in self.benchmark.tasks]
+        psnr = dict(zip(names, map(float, matrix[-1]), strict=True))
+        return TaskMeasured(self.run.name, after, psnr, float(lost.mean()) if len(lost) else None, update)
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
@@ -286,6 +301,11 @@ class Recorder(SupervisedPlugin):
         """Write some tables, or all."""
         for file in files or schemas.TABLES:
             writing.write_table(self.run.path / file, self._rows(file), schemas.TABLES[file])
+
+
+def _before(template: Any) -> int:
+    """How many updates the run had made before the present round."""
+    return (template.experience.current_experience + 1 - template.budget) * template.training_settings.updates
 
 
 def _pixels(image: Tensor) -> np.ndarray:
