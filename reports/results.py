@@ -170,13 +170,14 @@ class Result:
 
     @cached_property
     def computed_on(self) -> str:
-        """Where it was computed, in words: the device, threads on a CPU, and the version of torch.
+        """Where it was computed, in words: the device, how many of them, threads on a CPU, and the version of torch.
 
         The same command gives the same bytes where these, and the kind of processor, are the same.
         """
         known = self.run.environment
         device, threads, torch = (plain(known.get(key, "unknown")) for key in ("device", "threads", "torch"))
-        return f"{device}, {f'threads: {threads}, ' if device == 'cpu' else ''}torch {torch}"
+        several = f"processes: {plain(known['processes'])}, " if known.get("processes", 1) != 1 else ""
+        return f"{device}, {several}{f'threads: {threads}, ' if device == 'cpu' else ''}torch {torch}"
 
     def cost(self, name: str) -> float:
         """A quantity of the ledger, nan when it is absent."""

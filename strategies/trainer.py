@@ -50,7 +50,8 @@ class Trainer(Protocol):
         clock: how far the training is.
         train_mb_size: new patches in a batch.
         mbatch: the batch: a list of degraded and clean patches (N, 3, H, W) and task labels (N,), which may be replaced
-            in ``before_training_iteration``.
+            in ``before_training_iteration``. Where several processes train together each has the whole batch until
+            ``before_forward``, and its share of it from then on.
         loss: the batch's loss, to which ``before_backward`` may add.
     """
 

@@ -3,6 +3,7 @@
 Help and errors in options import nothing but these files; what a command needs is imported when it is called.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -67,9 +68,18 @@ app.add_typer(profile_app, name="profile")
 
 
 def main() -> None:
-    """Run the command line; an error of the user's ends with its message and exit code 2."""
+    """Run the command line; an error of the user's ends with its message and exit code 2.
+
+    Of several processes that torchrun has started, one does; the others train along.
+    """
+    several = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     try:
-        app()
+        if several:
+            from benchmark.engine.follower import share_command
+
+            share_command(app)
+        else:
+            app()
     except UserError as error:
         printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(error.exit_code)

@@ -24,6 +24,8 @@ from benchmark.core.runs.locks import LOCK, writing
 from benchmark.core.runs.schemas import TABLES
 from benchmark.engine import checkpoints, events, ledger
 from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
+from benchmark.engine.distributed import group
+from benchmark.engine.distributed.meeting import Meeting
 from benchmark.engine.endings import reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
@@ -47,7 +49,8 @@ def run(
 
     It ends bit for bit as if it had never stopped (on the CPU, with as many threads). A damaged checkpoint is told and
     never taken up: the run goes back to the one before. A finished run whose tables are damaged is mended from its last
-    checkpoint.
+    checkpoint. In a group of processes the one that leads calls this, and the others train along
+    (:mod:`benchmark.engine.follower`).
 
     Args:
         config: what to run, resolved (:func:`benchmark.engine.setup.resolve`); or the same as plain values, as they
@@ -78,11 +81,13 @@ def run(
         arrived = time.monotonic()
         device = choose_device(config.training.device)
         choose_algorithms(device, config.training.deterministic)
+        group.require(config.training, device, plugins)
         strategy, model = prepare(config)
         benchmark = build(config)
         if config.sources:
             refuse_changed(benchmark.tasks, config.data, config.sources)
         recorder = Recorder(Run(path), benchmark, on_event)
+        meeting = [Meeting(strategy)] if group.size() > 1 else []
         template = RestorationTemplate(
             model=model,
             strategy=strategy,
@@ -90,7 +95,7 @@ def run(
             device=device,
             workers=config.data.workers,
             tile=config.data.tile,
-            plugins=(recorder, *plugins),
+            plugins=(recorder, *meeting, *plugins),
         )
         with writing(path):
             if not _kept(path, force, on_event):  # finished by another process meanwhile
@@ -113,7 +118,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     finished = found.after
     seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
     peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
-    with recorded(record, config):
+    with recorded(record, config), group.together():
         record.update_status(
             state="running",
             process=processes.identity(),
@@ -127,13 +132,23 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
             backbone_parameters=ledger.plain_parameters(config.backbone),
             error=None,
         )
+        group.announce(
+            {
+                "config": config.model_dump(mode="json"),
+                "path": str(path),
+                "finished": finished,
+                "within": found.within.note["updates"] if found.within else None,
+            }
+        )
         if found.task is not None:
             learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
             checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(finished))
         last = found.within or found.task
+        updates = config.training.updates * finished + (last.note.get("updates", 0) if last else 0)
+        resolved = config.model_dump(mode="json")
+        on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
         if last is not None:
             recorder.restore(last.note)
-            updates = config.training.updates * finished + last.note.get("updates", 0)
             on_event(events.RunResumed(record.name, finished, tasks, updates))
         else:
             recorder.measure_inputs()

@@ -15,6 +15,7 @@ from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import revision
 from benchmark.core.process.suite import suite
+from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
 from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import Task
@@ -136,5 +137,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": group.size(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Sampler
 from benchmark.config import Training
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
+from benchmark.engine.distributed import sharing
+from benchmark.engine.distributed.group import stops
 from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
@@ -82,6 +84,9 @@ class RestorationTemplate(SupervisedTemplate):
         tile: images of more than tile × tile pixels are evaluated in overlapping tiles of this side.
         plugins: further Avalanche plugins, called after the strategy.
     """
+
+    mbatch: list[Tensor]
+    loss: Tensor
 
     def __init__(
         self,
@@ -189,6 +194,12 @@ class RestorationTemplate(SupervisedTemplate):
             generator=torch.Generator(),
         )
 
+    def make_eval_dataloader(self, **kwargs: Any) -> None:
+        """Every image by itself; Avalanche's own would share them between the processes of a group."""
+        self.dataloader = DataLoader(
+            self.adapted_dataset, batch_size=self.eval_mb_size, pin_memory=self.device.type == "cuda"
+        )
+
     def forward(self) -> Tensor:
         """The network's output for the mini-batch, under its task labels where the network needs them."""
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
@@ -258,7 +269,7 @@ class RestorationTemplate(SupervisedTemplate):
     def _after_training_iteration(self, **kwargs: Any) -> None:
         super()._after_training_iteration(**kwargs)
         pause = max(self.training_settings.save_seconds, self.save_took / MOST_SAVING)
-        if endings.pending() or time.monotonic() - self.last_save >= pause:
+        if stops() or time.monotonic() - self.last_save >= pause:
             self._save()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
@@ -281,6 +292,18 @@ class RestorationTemplate(SupervisedTemplate):
         """Let the optimizer have the learning rate of an update, counted from 0."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.training_settings, update, self.budget)
+
+    def _before_forward(self, **kwargs: Any) -> None:
+        super()._before_forward(**kwargs)
+        self.mbatch = sharing.share(self.mbatch)
+
+    def backward(self) -> None:
+        """The gradient of the loss; of several processes, every gradient and the loss become the mean over all."""
+        super().backward()
+        self.loss = sharing.average(self.model, self.loss)
+
+    def _check_distributed_training_compatibility(self) -> bool:
+        return True  # benchmark.engine.distributed.meeting sees to it; Avalanche would warn of every plugin
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         super()._after_training_exp(**kwargs)

@@ -23,6 +23,8 @@ _received: list["Stopped"] = []
 _waiting = 0
 """How many blocks of :func:`deferred` are open."""
 
+_launcher = ["python", "-m", "benchmark"]
+
 
 class Stopped(BaseException):
     """The command is to end now.
@@ -127,6 +129,11 @@ def check() -> None:
         raise _received[0]
 
 
+def ask(signal: str) -> None:
+    """Have this process end as if it had been sent a signal, a key of CODES, inside of :func:`deferred`."""
+    _received.append(Stopped(signal))
+
+
 def mute() -> None:
     """Let whatever is still written to standard output go nowhere."""
     with contextlib.suppress(OSError, ValueError):
@@ -157,4 +164,9 @@ def tell(stop: BaseException) -> int:
 
 def command(words: Iterable[str]) -> str:
     """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
-    return shlex.join(["python", "-m", "benchmark", *(word for word in words if word != "--force")])
+    return shlex.join([*_launcher, *(word for word in words if word != "--force")])
+
+
+def launched_by(*words: str) -> None:
+    """Say how this command was started, for :func:`command`, if not by ``python -m benchmark``."""
+    _launcher[:] = words

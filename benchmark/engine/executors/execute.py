@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avalanche.core import SupervisedPlugin
@@ -25,6 +25,7 @@ from benchmark.core.process import endings
 from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run, locate
 from benchmark.engine import events, job
+from benchmark.engine.distributed import group
 from benchmark.engine.events import Listener
 from benchmark.engine.executors import workers as sharing
 from benchmark.engine.executors.attempt import Ended
@@ -121,6 +122,8 @@ def execute(
         UserError: nothing can be started: something else stands in a run's place, or there is no Ray.
         Stopped: a signal came.
     """
+    if group.size() > 1:
+        workers = _together(workers)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -148,6 +151,20 @@ def execute(
         finally:
             made.close()
     return Results([Run(path) for path in places], failures)
+
+
+def _together(workers: Workers) -> Workers:
+    """What is asked for, where all processes that torchrun has started train one run at a time.
+
+    Raises:
+        UserError: more is asked for.
+    """
+    if workers.engine == "ray" or (workers.jobs or 1) > 1:
+        asked = "--engine ray" if workers.engine == "ray" else f"--jobs {workers.jobs}"
+        raise UserError(
+            f"{asked}: the {group.size()} processes of torchrun train one run at a time. Leave one of both out."
+        )
+    return replace(workers, jobs=1)
 
 
 def _places(missing: Sequence[Work], threads: int, workers: Workers, machine: Machine, out: Path) -> Places:
