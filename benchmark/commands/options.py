@@ -26,6 +26,13 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+def engine_name(value: Any) -> Engine:
+    """A parser of what makes runs."""
+    if value not in list(Engine):
+        raise UserError(f"--engine '{value}' is not known. Accepted: {', '.join(Engine)}.")
+    return Engine(value)
+
+
 def words(option: str) -> Callable[[str], str]:
     """A parser of text that is not empty."""
 
@@ -163,7 +170,13 @@ Threads = Annotated[
     ),
 ]
 EngineName = Annotated[
-    Engine, typer.Option("--engine", help="What makes the runs: processes of this machine, or Ray. See docs/cluster.md")
+    Engine,
+    typer.Option(
+        "--engine",
+        parser=engine_name,
+        metavar="local|ray",
+        help="What makes the runs: processes of this machine, or Ray. See docs/cluster.md",
+    ),
 ]
 Address = Annotated[
     str | None,
