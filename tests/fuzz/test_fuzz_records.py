@@ -88,7 +88,7 @@ def test_fuzz_records_of_runs(tmp_path: Path, examples: int) -> None:
         sections = [html.section(group, _tables(group)) for group in collection.groups]
         assert all(section.settings.variants and section.about for section in sections)
         if examples == MANY:
-            assert html.page(collection, [], sections, {}).count("<script") == 1
+            assert html.page(collection, [], sections, [], {}).count("<script") == 1
 
     def show() -> None:
         console = Plain()
