@@ -72,6 +72,7 @@ def child(config: dict[str, Any], out: Path, kind: str, number: float, report: i
     from benchmark.engine.job import run
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background has ignored
     endings.listen()
     ticks = Ticks(str(out), kind, number)
     save_file, safe_open = checkpoints.save_file, checkpoints.safe_open  # written in Rust, which no audit hook sees
