@@ -20,6 +20,7 @@ from benchmark.core.runs.directory import GONE, Run
 WAITS = '''
 import os, time
 from pathlib import Path
+from benchmark.core.process import endings
 from strategies.base import Strategy
 
 
@@ -40,7 +41,9 @@ WORDS = ["run", "--strategy", "waits", "--preset", "smoke", "--order", "denoise,
 def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess.Popen[str]:
     """The real command with a plugin that waits in training; signals are heard, whatever this process ignores."""
     folder.mkdir(exist_ok=True)
-    (folder / "waits.py").write_text(WAITS.format(then=then or "while Path('hold').exists(): time.sleep(0.05)"))
+    (folder / "waits.py").write_text(
+        WAITS.format(then=then or "while Path('hold').exists() and not endings.pending(): time.sleep(0.05)")
+    )
     (folder / "hold").touch()
     return subprocess.Popen(
         [sys.executable, "-m", "benchmark", *(words or WORDS)],
