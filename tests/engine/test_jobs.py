@@ -32,6 +32,7 @@ RESULTS = ("metrics.csv", "outputs.csv", "curves.csv", "ledger.csv", "owned.csv"
 PLUGIN = '''
 import os, signal, time
 from pathlib import Path
+from benchmark.core.process import endings
 from strategies.base import Strategy
 
 HERE = Path(__file__).parent
@@ -55,7 +56,8 @@ class Held(Strategy):
     name = "held"
 
     def before_training_iteration(self, template, **kwargs):
-        while template.experience.current_experience == 1 and (HERE / "hold").exists():
+        second = template.experience.current_experience == 1
+        while second and (HERE / "hold").exists() and not endings.pending():
             time.sleep(0.05)
 
 
