@@ -18,6 +18,10 @@ Repeats = Annotated[
     int, typer.Option(parser=number("--repeats", 1, 1000), help="How often each is timed; the median counts.")
 ]
 
+Rows = Annotated[
+    Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
+]
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "list": listing.list_,
     "show": listing.show,
@@ -62,9 +66,7 @@ def profile_layer(
     channels: Annotated[
         int, typer.Option(parser=number("--channels", 1, 1024), help="Channels into and out of the layer.")
     ] = 64,
-    repeats: Annotated[
-        int, typer.Option(parser=number("--repeats", 1, 1000), help="How often each is timed; the median counts.")
-    ] = 7,
+    repeats: Repeats = 7,
 ) -> None:
     """Measure the paper's Table 6: what more parameters cost as larger kernels, as more layers, and in CMC's memory.
 
@@ -91,9 +93,7 @@ def profile_train(
         int, typer.Option(parser=number("--updates", 1, 10_000), help="Training steps each time it is their turn.")
     ] = 10,
     repeats: Repeats = 7,
-    out: Annotated[
-        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
-    ] = Path("train-profile.csv"),
+    out: Rows = Path("train-profile.csv"),
 ) -> None:
     """Time a training step against a loop written by hand and Avalanche's Naive, and tell what it is made of."""
     from benchmark.profiling import train
@@ -109,9 +109,7 @@ def profile_inference(
         int, typer.Option(parser=number("--size", 8, 4096), help="Height and width of the image in pixels.")
     ] = 256,
     repeats: Repeats = 15,
-    out: Annotated[
-        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
-    ] = Path("inference-profile.csv"),
+    out: Rows = Path("inference-profile.csv"),
 ) -> None:
     """Time the restoring of an image: CMC's networks, as they are and folded, against the plain one."""
     from benchmark.profiling import inference
@@ -121,9 +119,7 @@ def profile_inference(
 
 def profile_start(
     repeats: Repeats = 3,
-    out: Annotated[
-        Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
-    ] = Path("start-profile.csv"),
+    out: Rows = Path("start-profile.csv"),
 ) -> None:
     """Time what each command imports before it does anything, package by package."""
     from benchmark.profiling import start

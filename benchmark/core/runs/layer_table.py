@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 
-from benchmark.core.errors import UserError
+from benchmark.core.runs.profile_table import measured
 from benchmark.core.runs.writing import write_table
-from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
-from benchmark.core.yaml_files import command
+from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 
 COLUMNS = Schema(
     columns=(
@@ -78,9 +77,6 @@ def read(path: Path) -> list[Row]:
     Raises:
         UserError: it cannot be read, or says what cannot be.
     """
-    mend = f"Measure it again with: {command('profile', 'layer', '--out', path)}"
-    rows = rows_of(COLUMNS.read(path, mend))
-    if not rows:
-        raise UserError(f"'{path}' cannot be read: it has no rows. {mend}")
+    rows = measured(path, COLUMNS, "layer")
     numbers = [column.name for column in COLUMNS.columns if column.kind is NUMBER]
     return [Row(**row | {name: nan if row[name] is None else float(row[name]) for name in numbers}) for row in rows]

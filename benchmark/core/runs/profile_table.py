@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
+from typing import Any
 
 from benchmark.core.errors import UserError
 from benchmark.core.runs.writing import write_table
@@ -64,8 +65,23 @@ def read(path: Path) -> list[Row]:
         UserError: it cannot be read, or says what cannot be.
     """
     kind = path.name.removesuffix("-profile.csv")
-    mend = f"Measure it again with: {command('profile', kind if kind in FILES else 'train', '--out', path)}"
-    rows = rows_of(COLUMNS.read(path, mend))
+    rows = measured(path, COLUMNS, kind if kind in FILES else "train")
+    return [Row(**row | {"ratio": nan if row["ratio"] is None else row["ratio"]}) for row in rows]
+
+
+def measured(path: Path, columns: Schema, kind: str) -> list[dict[str, Any]]:
+    """The rows of a file of measurements, at least one.
+
+    Args:
+        path: the file.
+        columns: what is in it.
+        kind: the word after ``profile`` that measures it again.
+
+    Raises:
+        UserError: it cannot be read, or says what cannot be.
+    """
+    mend = f"Measure it again with: {command('profile', kind, '--out', path)}"
+    rows = rows_of(columns.read(path, mend))
     if not rows:
         raise UserError(f"'{path}' cannot be read: it has no rows. {mend}")
-    return [Row(**row | {name: nan if row[name] is None else row[name] for name in ("ratio",)}) for row in rows]
+    return rows
