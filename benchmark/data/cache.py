@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, overload
 
 import numpy as np
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from benchmark.core.errors import UserError
@@ -316,11 +317,12 @@ def _check_space(place: Path, needed: int) -> None:
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """Held by one process at a time; given up when the process ends, however it ends."""
-    import fcntl
-
-    with (place / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"Another process is writing the cache {quoted(place)}. Wait until it is done.") from error
+    lock = FileLock(place / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise UserError(f"Another process is writing the cache {quoted(place)}. Wait until it is done.") from error
+    try:
         yield
+    finally:
+        lock.release()

@@ -20,7 +20,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs import processes, seals
 from benchmark.core.runs.directory import Run, now
 from benchmark.core.runs.formats import FORMAT
-from benchmark.core.runs.locks import LOCK, writing
+from benchmark.core.runs.locks import writing
 from benchmark.core.runs.schemas import TABLES
 from benchmark.engine import checkpoints, events, ledger
 from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
@@ -98,7 +98,9 @@ def run(
             plugins=(recorder, *meeting, *plugins),
         )
         with writing(path):
-            if not _kept(path, force, on_event):  # finished by another process meanwhile
+            if _kept(path, force, events.ignore):  # finished by another process meanwhile
+                on_event(events.RunKept(path.name))
+            else:
                 found = NOTHING if force else checkpoints.find(Run(path))
                 _go_on(config, template, recorder, found, arrived)
     return Run(path)
@@ -204,7 +206,7 @@ def _kept(path: Path, force: bool, on_event: Listener) -> bool:
 
 def _tidy(path: Path, found: Found) -> None:
     """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on."""
-    for hidden in [file for file in path.rglob(".*") if file.name != LOCK and file.is_file()]:
+    for hidden in [file for file in path.rglob(".*") if file.is_file()]:
         hidden.unlink()
     if found.nothing:
         shutil.rmtree(path / "images", ignore_errors=True)

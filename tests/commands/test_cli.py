@@ -205,7 +205,7 @@ def test_the_real_command_leaves_complete_runs_and_a_report(smoke_runs: Path, co
         between = Counter(path.name.partition("--")[0] for path in run.path.glob("images/*--after-?.png"))
         assert between == {"derain": 2 * 2, "denoise": 2}, "of two images, after every later task but the last"
         assert run.image("derain", "chelsea", after_kind(3)).exists()
-        assert [path.name for path in run.path.rglob(".*")] == [".lock"], "no temporary file stays behind"
+        assert not list(run.path.rglob(".*")), "no temporary file stays behind"
     changed = {run.config["strategy"]: run.metrics.query("metric == 'outputs_changed'") for run in runs}
     assert len(changed["cmc"]) == 6
     assert changed["cmc"]["value"].sum() == 0

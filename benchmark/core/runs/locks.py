@@ -1,7 +1,8 @@
 """One writer for each run directory.
 
-The lock is the operating system's, on a file ``.lock`` in the directory: it ends with the process that holds it,
-however that ends, and works between machines where their shared disk passes locks on.
+The lock is the operating system's, on a hidden file beside the directory: it ends with the process that holds it,
+however that ends, and works between machines where their shared disk passes locks on. The file stays, as taking it away
+could let in two; beside the directory it also holds where that is deleted and made anew.
 """
 
 import json
@@ -13,9 +14,6 @@ from filelock import FileLock, Timeout
 
 from benchmark.core.errors import UserError
 
-LOCK = ".lock"
-"""The file's name; it stays when the lock is given back, as taking it away could let in two."""
-
 
 class RunBusy(UserError):
     """Another process writes the run directory."""
@@ -23,15 +21,15 @@ class RunBusy(UserError):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Be the only one who writes a run directory, which is made if need be, inside of the block.
+    """Be the only one who writes a run directory, whether it is there yet or not, inside of the block.
 
     Raises:
         RunBusy: another process does; it is told which.
         UserError: nothing can be written there.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / LOCK)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
         lock.acquire(blocking=False)
     except Timeout:
         raise RunBusy(

@@ -177,7 +177,7 @@ def pack(config: RunConfig) -> list[Code]:
 
 
 def read(path: Path) -> dict[str, bytes]:
-    """The files of a run directory but hidden ones and locks, by name; what says how far it is comes last."""
+    """The files of a run directory but hidden ones, by name; what says how far it is comes last."""
     return {name: (path / name).read_bytes() for name in _names(path)}
 
 
@@ -242,7 +242,7 @@ def _names(path: Path) -> list[str]:
     found = [
         str(PurePosixPath(file.relative_to(path)))
         for file in sorted(path.rglob("*"))
-        if file.is_file() and not file.name.startswith(".") and file.suffix != ".lock"
+        if file.is_file() and not file.name.startswith(".")
     ]
     return sorted(found, key=lambda name: LAST.index(name) if name in LAST else -1)
 
