@@ -33,7 +33,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import FORMAT
 from benchmark.core.runs.writing import temporary_name
-from benchmark.engine.state import State
+from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
 
@@ -185,17 +185,6 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
         _load(state, network, strategy)
     except Exception as error:
         raise UserError(f"Cannot go on from '{path}': {error}. Repeat the run with --force.") from error
-
-
-def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """SHA-256 of each tensor's type, shape and bytes, in the order of names."""
-    digests = {}
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        told = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-        digests[name] = told.hexdigest()
-    return digests
 
 
 def tasks_after(experience: Any) -> int:

@@ -16,9 +16,9 @@ from benchmark.core.images import centre, to_uint8
 from benchmark.core.runs import schemas, writing
 from benchmark.core.runs.directory import Run, after_kind
 from benchmark.engine import ledger
-from benchmark.engine.checkpoints import tensor_digests
 from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
+from benchmark.engine.state import tensor_digests
 from benchmark.streams.build import Benchmark
 from strategies.base import Strategy, TaskNetwork
 

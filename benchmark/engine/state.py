@@ -1,8 +1,11 @@
 """What a training is made of at one moment: tensors, and a note of plain values."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +26,14 @@ class State:
         """The tensors of one owner under their own names."""
         start = f"{prefix}."
         return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+
+
+def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """SHA-256 of each tensor's type, shape and bytes, in the order of names."""
+    digests = {}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        told = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        told.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        digests[name] = told.hexdigest()
+    return digests

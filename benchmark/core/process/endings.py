@@ -129,11 +129,6 @@ def check() -> None:
         raise _received[0]
 
 
-def ask(signal: str) -> None:
-    """Have this process end as if it had been sent a signal, a key of CODES, inside of :func:`deferred`."""
-    _received.append(Stopped(signal))
-
-
 def mute() -> None:
     """Let whatever is still written to standard output go nowhere."""
     with contextlib.suppress(OSError, ValueError):

@@ -219,7 +219,7 @@ def agree(some: bool) -> None:
     if _group is not None and some:
         _group.stopping = True
         if not endings.pending():
-            endings.ask("SIGTERM")
+            endings.stop_for("SIGTERM")
 
 
 def exchange(text: str) -> list[str]:
@@ -233,10 +233,7 @@ def exchange(text: str) -> list[str]:
 
 def _told(error: BaseException, rank: int) -> dict[str, Any]:
     """What ends a process, for the others."""
-    stop = next(
-        (name for name, code in endings.CODES.items() if isinstance(error, endings.Stopped) and code == error.code),
-        None,
-    )
+    stop = error.signal if isinstance(error, endings.Stopped) else None
     said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return {"rank": rank, "signal": stop, "said": said}
 

@@ -17,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from benchmark.core.errors import UserError
 from benchmark.engine.distributed import group
+from benchmark.engine.state import tensor_digests
 from strategies.base import Strategy
 
 Tensors = Mapping[str, Tensor]
@@ -88,8 +89,7 @@ def agree(tensors: Tensors, moment: str) -> None:
     Raises:
         UserError: one differs; it is named.
     """
-    digests = {name: _digest(tensor) for name, tensor in tensors.items()}
-    told = json.dumps(digests)
+    told = json.dumps(tensor_digests(tensors))
     mine = torch.tensor(list(hashlib.sha256(told.encode()).digest()), dtype=torch.uint8)
     all_of_them = [torch.empty_like(mine) for _ in range(group.size())]
     work = dist.all_gather(all_of_them, mine, async_op=True)
@@ -123,9 +123,3 @@ def refuse_mixing(model: nn.Module) -> None:
                 f"'{name}' ({kind}) {why}, and would not learn the same from shares of a batch. Train this network in "
                 "one process, or use one without."
             )
-
-
-def _digest(tensor: Tensor) -> str:
-    data = tensor.detach().cpu().contiguous()
-    shape = f"{data.dtype} {tuple(data.shape)}".encode()
-    return hashlib.sha256(shape + data.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
