@@ -106,9 +106,10 @@ def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
     places = locate(out) if out.is_dir() else {}
     notes = []
     for planned in configs:
-        begun = planned.run_name.removesuffix(planned.identity)
-        for identity, path in places.items():
-            if path.name == f"{begun}{identity}" and planned.identity not in places and not Run(path).finished:
+        own = planned.identity
+        begun = planned.run_name.removesuffix(own)
+        for identity, path in places.items() if own not in places else ():
+            if path.name == f"{begun}{identity}" and not Run(path).finished:
                 differing = _differences(Run(path).config, planned.model_dump(mode="json"))
                 told = "; ".join(f"{name} is {there} there and {here} here" for name, there, here in differing[:5])
                 more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
