@@ -34,7 +34,7 @@ TINY = [
     "data.test_size=32",
 ]
 KILLS = int(os.environ.get("KILLS", "5"))
-"""How often each run is killed; with KILLS=20 every strategy is, and not the four alone, and every fault is tried."""
+"""How often each run is killed; with KILLS=20 every strategy is, and not the four alone."""
 STRATEGIES = [
     "agem",
     "cmc",
@@ -116,11 +116,11 @@ def test_a_run_that_is_killed_at_random_moments_resumes_and_ends_the_same(tmp_pa
 
 @pytest.mark.slow
 def test_a_fault_of_any_file_operation_is_told_or_harmless(tmp_path: Path) -> None:
-    """Every opening, renaming, listing and removing of a file of the run fails once; every fifth if time is short."""
+    """Every opening, renaming, listing and removing of a file of the run fails once, one after another."""
     config = tiny("cmc", "denoise", "training.epochs=1", "training.updates_per_epoch=2")
     (whole,) = do(tmp_path, {"whole": (config, [("free", 0)])})["whole"]
     runs: dict[str, tuple[RunConfig, Sequence[Moment]]] = {
-        f"fault-{tick}": (config, [("fail", tick), ("free", 0)]) for tick in whole["files"][:: 1 if KILLS >= 20 else 5]
+        f"fault-{tick}": (config, [("fail", tick), ("free", 0)]) for tick in whole["files"]
     }
     ends = do(tmp_path, runs)
     refused = 0
@@ -156,7 +156,7 @@ def flip(file: Path, bit: int) -> None:
 def test_one_flipped_bit_in_any_file_of_a_finished_run_is_seen(finished: Path, tmp_path: Path) -> None:
     draw = random.Random(3)
     path = copied(finished, tmp_path)
-    names = [file.relative_to(path) for file in path.rglob("*") if file.is_file() and file.name != ".lock"]
+    names = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
     assert len(names) > 20
     for name in names:
         whole = (path / name).read_bytes()

@@ -21,7 +21,7 @@ from reports import report, terminal
 from reports.groups import collect
 from reports.page import html
 
-FEW, MANY = 20, 60
+FEW, MANY = 20, 200
 EXAMPLES = pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 TABLES = ("metrics.csv", "curves.csv", "outputs.csv", "ledger.csv")
 CELLS = [
