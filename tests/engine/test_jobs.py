@@ -131,12 +131,14 @@ def test_jobs_beside_each_other_equal_one_after_another_though_one_is_killed_and
 @pytest.mark.slow
 def test_a_signal_stops_all_jobs_and_each_says_so(tmp_path: Path) -> None:
     (tmp_path / "waits.py").write_text(
-        "import time\nfrom pathlib import Path\nfrom strategies.base import Strategy\n\n\n"
-        "class Waits(Strategy):\n    'Waits in its second task.'\n\n    name = 'waits'\n\n"
+        "import time\nfrom pathlib import Path\nfrom benchmark.core.process import endings\n"
+        "from strategies.base import Strategy\n\n\n"
+        "class Waits(Strategy):\n    'Has a long step in its second task.'\n\n    name = 'waits'\n\n"
         "    def before_training_iteration(self, template, **kwargs):\n"
         "        if template.experience.current_experience == 1:\n"
         "            Path(f'waiting-{self.seed}').touch()\n"
-        "            time.sleep(600)\n"
+        "            while not endings.pending():\n"
+        "                time.sleep(0.05)\n"
     )
     words = ["run", "--strategy", "waits", "--preset", "smoke", "--order", "denoise,deblock", "--plugin", "waits.py"]
     process = subprocess.Popen(
@@ -339,13 +341,13 @@ def test_a_process_for_jobs_has_its_threads_and_its_device_and_ends_with_its_pip
     (tmp_path / "run").write_text("no run")
     places.begin(Work(planned("finetune")[0], tmp_path / "run"))
     process = places.busy[0][0].process
-    surroundings = Path(f"/proc/{process.pid}/environ")
-    if surroundings.exists():
-        assert b"CUDA_VISIBLE_DEVICES=7" in surroundings.read_bytes().split(b"\0")
-        assert b"OMP_NUM_THREADS=1" in surroundings.read_bytes().split(b"\0")
     ended: list[tuple[Work, Ended]] = []
     while not ended:
         ended = places.wait(events.ignore)
+    surroundings = Path(f"/proc/{process.pid}/environ")  # of a process that surely is one of its own by now
+    if surroundings.exists():
+        assert b"CUDA_VISIBLE_DEVICES=7" in surroundings.read_bytes().split(b"\0")
+        assert b"OMP_NUM_THREADS=1" in surroundings.read_bytes().split(b"\0")
     assert ended[0][1].state == "failed"
     assert "is no run of this suite" in ended[0][1].message
     places.close()
