@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MATPLOTLIBRC"):
@@ -28,18 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def command() -> Command:
-    """Runs ``python -m benchmark`` with the given words; standard error is kept apart."""
-
-    def run(*words: str, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "benchmark", *words],
-            cwd=ROOT,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=timeout,
-        )
-
-    return run
+    """Runs ``python -m benchmark`` with the given words, see :func:`forked.run`."""
+    return forked.run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""Do one run over and over in child processes, each of which is killed or disturbed at a chosen moment.
+"""Do one run over and over, killed or disturbed at a chosen moment, in child processes.
 
 Called as ``python killing.py PLAN``, with a JSON file of the ``folder`` and ``runs``: name → (configuration, moments).
-Everything is imported once; each child is forked from a process that has computed nothing yet. A moment is counted in
+Everything is imported once, and a run is done, so that no child has to do what takes long the first time; torch has
+one thread, and a child loses none. What is not killed needs no child: it is done here, one run after another. A moment is counted in
 *ticks*: what a run does with files below its folder, and what it tells of, such as updates.
 
 ``kill N``   SIGKILL at tick N
@@ -16,6 +17,7 @@ repeated.
 """
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -25,6 +27,13 @@ import time
 import traceback
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from benchmark.core.errors import UserError
+from benchmark.core.process import endings
+from benchmark.engine import checkpoints
+from benchmark.engine.job import run
 
 FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "os.utime", "os.link")
 
@@ -63,18 +72,11 @@ class Ticks:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
 
-def child(config: dict[str, Any], out: Path, kind: str, number: float, report: int) -> None:
-    import torch
+ticks = Ticks("", "free", 0)
 
-    from benchmark.core.errors import UserError
-    from benchmark.core.process import endings
-    from benchmark.engine import checkpoints
-    from benchmark.engine.job import run
 
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background has ignored
-    endings.listen()
-    ticks = Ticks(str(out), kind, number)
+def watch() -> None:
+    """Let the present ticks hear of files."""
     save_file, safe_open = checkpoints.save_file, checkpoints.safe_open  # written in Rust, which no audit hook sees
 
     def save(tensors: Any, path: Any, **more: Any) -> None:
@@ -86,7 +88,13 @@ def child(config: dict[str, Any], out: Path, kind: str, number: float, report: i
         return safe_open(path, *more)
 
     checkpoints.save_file, checkpoints.safe_open = save, read
-    sys.addaudithook(ticks.audit)
+    sys.addaudithook(lambda event, arguments: ticks.audit(event, arguments))
+
+
+def attempt(config: dict[str, Any], out: Path, kind: str, number: float) -> dict[str, Any]:
+    """Do a run, and tell how it ended."""
+    global ticks
+    ticks = Ticks(str(out), kind, number)
     if kind == "wait":
         threading.Thread(target=lambda: (time.sleep(number), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
     try:
@@ -99,25 +107,37 @@ def child(config: dict[str, Any], out: Path, kind: str, number: float, report: i
     except BaseException:
         told = traceback.format_exc()
     ticks.quiet = True
-    os.write(report, json.dumps({"ended": told, "ticks": ticks.count, "files": ticks.files}).encode())
-    os._exit(0)
+    return {"ended": told, "ticks": ticks.count, "files": ticks.files}
+
+
+def forked(config: dict[str, Any], out: Path, kind: str, number: float) -> dict[str, Any]:
+    """Do a run in a process of its own, which may be killed."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background has ignored
+        endings.listen()
+        os.write(write, json.dumps(attempt(config, out, kind, number)).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else {"ended": "killed", "ticks": 0}
 
 
 def main(plan: Path) -> None:
-    import benchmark.engine.job  # noqa: F401  (so that no child has to)
-
     told = json.loads(plan.read_text())
+    folder = Path(told["folder"])
+    torch.set_num_threads(1)
+    watch()
+    attempt(next(iter(told["runs"].values()))[0], folder / "first", "free", 0)
+    gc.collect()
+    gc.freeze()  # else its first collection has a child copy all that it shares with this process
     for name, (config, moments) in told["runs"].items():
+        do = attempt if {kind for kind, _ in moments} <= {"fail", "free"} else forked
         for kind, number in moments:
-            read, write = os.pipe()
-            pid = os.fork()
-            if not pid:
-                child(config, Path(told["folder"]) / name, kind, number, write)
-            os.close(write)
-            with os.fdopen(read) as pipe:
-                text = pipe.read()
-            os.waitpid(pid, 0)
-            ended = json.loads(text) if text else {"ended": "killed", "ticks": 0}
+            ended = do(config, folder / name, kind, number)
             print(json.dumps({"run": name, "moment": [kind, number], **ended}), flush=True)
             if ended["ended"] == "finished" and kind == "fail":
                 break

@@ -243,7 +243,7 @@ def test_an_unfinished_run_with_other_settings_is_told_with_the_difference(tmp_p
     path = tmp_path / begun.run_name
     do(tmp_path, {begun.run_name: (begun, [("update", 3)])})
     (path / "run").rename(tmp_path / "moved")
-    path.rmdir()
+    shutil.rmtree(path)
     (tmp_path / "moved").rename(path)
     (note,) = others_begun(
         [tiny("finetune", "denoise,deblur", "training.epochs=3", "training.save_seconds=9")], tmp_path
