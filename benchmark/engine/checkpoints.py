@@ -11,13 +11,15 @@ Rows and place lie as JSON in the file's header, with a checksum of everything, 
 at all, and a damaged one is never taken up: the run goes back to the one before. Of the states within a task the last
 two are kept, and none once the task is learned.
 
+While a learned task is measured, its last state within has the rows of what is measured of it so far.
+
 Going on within a task begins the task again from the state before it, which calls the same hooks of the strategy, and
 then takes up what has changed since: so that what a strategy makes at a task's beginning need not be stored.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,15 +105,26 @@ def forget_within(run: Run) -> None:
         path.unlink()
 
 
-def save_within(run: Run, after: int, template: RestorationTemplate, strategy: Strategy, note: dict[str, Any]) -> None:
+def save_within(run: Run, after: int, template: RestorationTemplate, note: Callable[[], dict[str, Any]]) -> None:
     """Keep a state within the task that follows ``after`` learned ones, and the one before."""
     moving, place = template.progress()
     tensors = {f"model.{key}": value for key, value in template.model.state_dict().items()}
-    tensors |= {f"progress.{key}": value for key, value in strategy.progress().items()}
+    tensors |= {f"progress.{key}": value for key, value in template.strategy.progress().items()}
     path = run.checkpoint(after, template.clock.train_exp_iterations)
-    write(path, State(tensors | moving, note | place))
+    write(path, State(tensors | moving, note() | place))
     for _, _, older in run.checkpoints_within()[KEPT:]:
         older.unlink()
+
+
+def save_measured(run: Run, after: int, template: RestorationTemplate, note: Callable[[], dict[str, Any]]) -> None:
+    """Keep what was measured so far of the task that followed ``after`` ones, with the state at its end.
+
+    If that state is damaged by now, nothing is kept: the task would be measured anew.
+    """
+    path = run.checkpoint(after, template.clock.train_exp_iterations)
+    with suppress(Damaged):
+        state = read(path)
+        write(path, State(state.tensors, state.note | note()))
 
 
 def write(path: Path, state: State) -> None:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,12 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
             on_event(events.TaskBegun(record.name, config.strategy, names, after, tasks))
             torch.manual_seed(torch_seed("task", config.seed, after))
 
-            def save(learned: int = finished, began: float = began) -> None:
-                note = {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
-                checkpoints.save_within(record, learned, template, strategy, note)
+            def note(began: float = began) -> dict[str, Any]:
+                return {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
 
-            template.learn(experience, budget, within, save)
-            recorder.measure_outputs(template, after)
+            place = (record, finished, template, note)
+            template.learn(experience, budget, within, partial(checkpoints.save_within, *place))
+            recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
             recorder.measure_cost(template, strategy, after)
             seconds.append(round(time.monotonic() - began, 3))
             peaks[str(after)] = ledger.peak_memory(template.device)

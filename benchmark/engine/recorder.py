@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class Recorder(SupervisedPlugin):
         self.losses: list[float] = []
         self.trained = 0
         self.learning: list[int] = []
+        self.measured = 0
 
     def note(self) -> dict[str, Any]:
         """All that was recorded so far, as plain values."""
@@ -61,14 +62,16 @@ class Recorder(SupervisedPlugin):
             "rows": {file: self._rows(file) for file in schemas.TABLES},
             "losses": self.losses,
             "trained": self.trained,
+            "measured": self.measured,
         }
 
     def restore(self, note: Mapping[str, Any]) -> None:
-        """Take up what :meth:`note` gave, and write the tables anew."""
+        """Take up what :meth:`note` gave, and write the tables anew, unless a task is only measured in part."""
         for file in schemas.TABLES:
             self._rows(file)[:] = note["rows"][file]
-        self.losses, self.trained = list(note["losses"]), note["trained"]
-        self._write()
+        self.losses, self.trained, self.measured = list(note["losses"]), note["trained"], note["measured"]
+        if not self.measured:
+            self._write()
 
     def measure_inputs(self) -> None:
         """Measure and keep the degraded test images themselves, to which every output is compared."""
@@ -82,15 +85,22 @@ class Recorder(SupervisedPlugin):
             self._add_means(0, place, "input", values)
         self._write()
 
-    def measure_outputs(self, template: Any, after: int) -> None:
+    def measure_outputs(self, template: Any, after: int, save: Callable[[], None]) -> None:
         """Measure the network on every task of the stream, seen or not, after ``after`` tasks.
 
         Of a network that is told the task, what each learned task owns is compared with what it owned when it was
-        learned, too.
+        learned, too. What was measured before the run was interrupted is not measured again.
+
+        Args:
+            template: has the network.
+            after: how many tasks it has learned.
+            save: keeps what :meth:`note` gives; called between two tasks, as often as it may be.
         """
-        if isinstance(template.model, TaskNetwork):
+        if isinstance(template.model, TaskNetwork) and not self.measured:
             self._compare_owned(template.model, after)
         for place, images in enumerate(self.benchmark.test, 1):
+            if place <= self.measured:
+                continue
             values = []
             changed = compared = 0
             task = self.benchmark.tasks[place - 1].name
@@ -119,6 +129,10 @@ class Recorder(SupervisedPlugin):
             self._add(after, place, "validation", "psnr", *self._validate(template, place - 1), metrics.PROTOCOL)
             if compared:
                 self._add(after, place, "output", "outputs_changed", changed, "count", compared)
+            self.measured = place
+            if template.save_is_due():
+                template.timed(save)
+        self.measured = 0
         self._write()
         self.on_event(self._told(after, after * template.training_settings.updates))
 

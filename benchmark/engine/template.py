@@ -275,20 +275,28 @@ class RestorationTemplate(SupervisedTemplate):
 
     def _after_training_iteration(self, **kwargs: Any) -> None:
         super()._after_training_iteration(**kwargs)
-        pause = max(self.training_settings.save_seconds, self.save_took / MOST_SAVING)
-        if stops() or time.monotonic() - self.last_save >= pause:
+        if stops() or self.save_is_due():
             self._save()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
         self._save()
 
-    def _save(self) -> None:
-        """Save, then stop if that was asked for."""
+    def save_is_due(self) -> bool:
+        """Whether so much time has passed since everything was saved that it is to be saved again."""
+        pause = max(self.training_settings.save_seconds, self.save_took / MOST_SAVING)
+        return time.monotonic() - self.last_save >= pause
+
+    def timed(self, save: Callable[[], None]) -> None:
+        """Save, and note when that was and how long it took."""
         began = time.monotonic()
-        self.save()
+        save()
         self.last_save = time.monotonic()
         self.save_took = self.last_save - began
+
+    def _save(self) -> None:
+        """Save, then stop if that was asked for."""
+        self.timed(self.save)
         endings.check()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import ROOT
 
@@ -35,15 +36,14 @@ class Waits(Strategy):
             time.sleep(0.05)
             {then}
 '''
+LONG = "while Path('hold').exists() and not endings.pending(): time.sleep(0.05)"
 WORDS = ["run", "--strategy", "waits", "--preset", "smoke", "--order", "denoise,deblock", "--plugin", "waits.py"]
 
 
 def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess.Popen[str]:
     """The real command with a plugin that waits in training; signals are heard, whatever this process ignores."""
     folder.mkdir(exist_ok=True)
-    (folder / "waits.py").write_text(
-        WAITS.format(then=then or "while Path('hold').exists() and not endings.pending(): time.sleep(0.05)")
-    )
+    (folder / "waits.py").write_text(WAITS.format(then=then or LONG))
     (folder / "hold").touch()
     return subprocess.Popen(
         [sys.executable, "-m", "benchmark", *(words or WORDS)],
@@ -55,7 +55,7 @@ def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess
     )
 
 
-def await_file(path: Path, process: subprocess.Popen[str]) -> None:
+def await_file(path: Path, process: subprocess.Popen[str] | forked.Forked) -> None:
     while not path.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -68,7 +68,9 @@ def the_run(folder: Path) -> Run:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_path: Path) -> None:
-    process = begin(tmp_path)
+    (tmp_path / "waits.py").write_text(WAITS.format(then=LONG))
+    (tmp_path / "hold").touch()
+    process = forked.begin(*WORDS, cwd=tmp_path)
     await_file(tmp_path / "waiting", process)
     process.send_signal(getattr(signal, name))
     _, said = process.communicate(timeout=120)
@@ -98,13 +100,7 @@ def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> No
     pasted = shlex.split(said.rpartition("Go on with: ")[2])
     assert pasted[1:] == ["-m", "benchmark", *words], "--force would begin again"
     (tmp_path / "hold").unlink()
-    again = subprocess.run(
-        [sys.executable, *pasted[1:]],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    again = forked.run(*words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "goes on after 1 of 2" in again.stdout
     assert the_run(tmp_path).status["error"] is None

@@ -2,8 +2,8 @@
 
 Called as ``python killing.py PLAN``, with a JSON file of the ``folder`` and ``runs``: name → (configuration, moments).
 Everything is imported once, and a run is done, so that no child has to do what takes long the first time; torch has
-one thread, and a child loses none. What is not killed needs no child: it is done here, one run after another. A moment is counted in
-*ticks*: what a run does with files below its folder, and what it tells of, such as updates.
+one thread, and a child loses none. What is not killed needs no child: it is done here, one run after another. A moment
+is counted in *ticks*: what a run does with files below its folder, and what it tells of, such as updates.
 
 ``kill N``   SIGKILL at tick N
 ``wait T``   SIGKILL after T seconds
@@ -34,6 +34,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.process import endings
 from benchmark.engine import checkpoints
 from benchmark.engine.job import run
+from benchmark.engine.template import RestorationTemplate
 
 FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "os.utime", "os.link")
 
@@ -88,6 +89,8 @@ def watch() -> None:
         return safe_open(path, *more)
 
     checkpoints.save_file, checkpoints.safe_open = save, read
+    # after each test set, too, and between no two updates
+    RestorationTemplate.save_is_due = lambda template: template.clock.train_exp_epochs == template.train_epochs
     sys.addaudithook(lambda event, arguments: ticks.audit(event, arguments))
 
 

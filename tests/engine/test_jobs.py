@@ -160,7 +160,7 @@ def test_a_signal_stops_all_jobs_and_each_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert said.count("Interrupted") == 1
     assert said.count("1 of 2 tasks are finished and kept") == 2
-    for path in (tmp_path / "runs").iterdir():
+    for path in (tmp_path / "runs").glob("waits-*"):
         status = Run(path).status
         assert (status["state"], status["tasks_done"]) == ("interrupted", 1)
         assert "Ctrl-C" in status["error"]

@@ -14,12 +14,14 @@ import pytest
 
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.locks import RunBusy, writing
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.wholeness import examine
 from benchmark.engine import checkpoints, events, job
 from benchmark.engine.setup import resolve
+from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import others_begun, plan
 
 TINY = [
@@ -212,6 +214,32 @@ def test_a_run_goes_back_over_damaged_checkpoints_to_the_last_good_one(finished:
         job.run(config, again)
         for table in TABLES:
             assert (again / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
+
+
+@pytest.mark.slow
+def test_what_was_measured_before_a_run_was_stopped_is_not_measured_again_when_it_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped whenever one of two test sets is measured after one of two tasks; then nothing is left to stop."""
+    config = tiny("cmc")
+    monkeypatch.setattr(
+        RestorationTemplate, "save_is_due", lambda template: template.clock.train_exp_epochs == template.train_epochs
+    )
+    job.run(config, tmp_path / "whole" / "run")
+    save = checkpoints.save_measured
+
+    def stop(*place: Any) -> None:
+        save(*place)
+        raise Stopped("SIGTERM")
+
+    monkeypatch.setattr(checkpoints, "save_measured", stop)
+    for done in (0, 0, 1, 1):
+        with pytest.raises(Stopped):
+            job.run(config, tmp_path / "cut" / "run")
+        assert Run(tmp_path / "cut" / "run").status["tasks_done"] == done
+        assert set(Run(tmp_path / "cut" / "run").outputs["after"]) <= {done}, "no table has half of a measurement"
+    job.run(config, tmp_path / "cut" / "run")
+    assert results(tmp_path, "cut") == results(tmp_path, "whole")
 
 
 @pytest.mark.slow

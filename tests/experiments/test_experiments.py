@@ -229,7 +229,7 @@ def test_a_sweep_from_a_file_to_its_report(command: Command, write: Write, tmp_p
     assert "run 2 of 2" in done.stdout
     assert "ETA" in done.stdout
     assert (page / "index.html").exists()
-    assert len(list(out.iterdir())) == 2
+    assert len(list(out.glob("[!.]*"))) == 2
     assert "2 runs, all finished." in command(*words, "--dry-run").stdout
 
 

@@ -216,7 +216,7 @@ def test_the_real_command(root: Path, tmp_path: Path, command: Callable[..., Any
     assert "--fallback embedded" in refused.stderr
     done = command(*words, "--fallback", "embedded", "--out", str(tmp_path / "runs"))
     assert done.returncode == 0, done.stderr
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("[!.]*")
     assert "CBSD68" in (run / "config.yaml").read_text()
     assert len(list((run / "images").glob("denoise--*--clean.png"))) == 8
 
