@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from baselines.independent import Independent
 from strategies.base import Settings, TaskNetwork
@@ -108,7 +108,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "rows": Rows,
     "sharpening": Sharpening,
     "twice as large": twice_as_large,
-    "resnet18": partial(resnet18, num_classes=5),
+    "resnet10": partial(ResNet, BasicBlock, [1, 1, 1, 1], num_classes=5),
 }
 
 CASES = [

@@ -127,6 +127,8 @@ def small(command: str) -> list[str]:
         words.append("--dry-run")
     if words[0] == "tune" and "--strategy" not in words:
         words += ["--strategy", "lwf"]
+    if words[0] == "tune" and "--seed" not in words:
+        words += ["--seed", "0"]
     if "--fallback" in words and "--data-root" not in words:
         words += ["--data-root", "some"]
     words += SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))

@@ -149,7 +149,7 @@ def test_a_look_at_an_earlier_task_changes_no_gradient(strategy: str, name: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["shared", "u-net", "resnet18"])
+@pytest.mark.parametrize("name", ["shared", "u-net", "resnet10"])
 def test_gradients_are_those_of_the_plain_network(name: str) -> None:
     """Outside the kernels: against autograd on the folded network in training mode, with an old task looked at."""
     network = learned("cmc", name, tasks=1)

@@ -185,7 +185,7 @@ class Cluster:
         """The actor, on the machine of this process, so that it is lost with no other."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        here = NodeAffinitySchedulingStrategy(self.ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(self.ray.get_runtime_context().get_node_id(), soft=False)
         return self.ray.remote(Post).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def _look(self) -> tuple[list[Any], list[tuple[str, Letter]]]:
