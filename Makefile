@@ -13,10 +13,8 @@ demo: install
 	$(BIN)/python -m benchmark run --strategy cmc,finetune --stream four_tasks --preset quick --out runs/demo
 	$(BIN)/python -m benchmark report runs/demo --out runs/demo/report
 
-# One process more than there are cores, as some tests wait, with one thread each; the tests of a file stay together, since
-# they share what they prepare.
-PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+# One process for each core, with one thread each; the tests of a file stay together, since they share what they prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: lint
 	$(PYTEST)
