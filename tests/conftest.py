@@ -12,7 +12,7 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "T
     os.environ.pop(name, None)  # output is that of a pipe 80 columns wide, whatever the terminal is set to
 os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the processes that tests start
 
-ROOT = Path(__file__).parent.parent
+ROOT = forked.ROOT
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 TAKES_LONG = {"command", "smoke_runs", "browser", "results", "report"}

@@ -77,6 +77,7 @@ class Server:
 
     def __init__(self) -> None:
         self.socket, theirs = socket.socketpair()
+        self.answers = self.socket.makefile("r")
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
@@ -88,13 +89,14 @@ class Server:
     def ask(self, told: dict[str, Any], files: list[int] | None = None) -> Any:
         """Send a request, and give the answer."""
         socket.send_fds(self.socket, [json.dumps(told).encode() + b"\n"], files or [])
-        answer = self.socket.makefile("r").readline()
+        answer = self.answers.readline()
         if not answer:
             raise RuntimeError("the process from which commands are forked has ended")
         return json.loads(answer)
 
     def close(self) -> None:
         """End it."""
+        self.answers.close()
         self.socket.close()
         self.process.wait()
 

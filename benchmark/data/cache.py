@@ -317,12 +317,9 @@ def _check_space(place: Path, needed: int) -> None:
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """Held by one process at a time; given up when the process ends, however it ends."""
-    lock = FileLock(place / "lock")
     try:
-        lock.acquire(blocking=False)
+        lock = FileLock(place / "lock").acquire(blocking=False)
     except Timeout as error:
         raise UserError(f"Another process is writing the cache {quoted(place)}. Wait until it is done.") from error
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()
