@@ -40,11 +40,14 @@ LONG = "while Path('hold').exists() and not endings.pending(): time.sleep(0.05)"
 WORDS = ["run", "--strategy", "waits", "--preset", "smoke", "--order", "denoise,deblock", "--plugin", "waits.py"]
 
 
+def write_plugin(folder: Path, then: str) -> None:
+    (folder / "waits.py").write_text(WAITS.format(then=then))
+    (folder / "hold").touch()
+
+
 def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess.Popen[str]:
     """The real command with a plugin that waits in training; signals are heard, whatever this process ignores."""
-    folder.mkdir(exist_ok=True)
-    (folder / "waits.py").write_text(WAITS.format(then=then or LONG))
-    (folder / "hold").touch()
+    write_plugin(folder, then or LONG)
     return subprocess.Popen(
         [sys.executable, "-m", "benchmark", *(words or WORDS)],
         cwd=folder,
@@ -68,8 +71,7 @@ def the_run(folder: Path) -> Run:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text(WAITS.format(then=LONG))
-    (tmp_path / "hold").touch()
+    write_plugin(tmp_path, LONG)
     process = forked.begin(*WORDS, cwd=tmp_path)
     await_file(tmp_path / "waiting", process)
     process.send_signal(getattr(signal, name))
@@ -100,7 +102,7 @@ def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> No
     pasted = shlex.split(said.rpartition("Go on with: ")[2])
     assert pasted[1:] == ["-m", "benchmark", *words], "--force would begin again"
     (tmp_path / "hold").unlink()
-    again = forked.run(*words, cwd=tmp_path)
+    again = forked.run(*pasted[3:], cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "goes on after 1 of 2" in again.stdout
     assert the_run(tmp_path).status["error"] is None
