@@ -29,8 +29,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire(blocking=False)
+        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(blocking=False)
     except Timeout:
         raise RunBusy(
             f"'{path}' is being written by {_holder(path)}. Wait until it ends, or stop it; the same command then goes "
@@ -40,10 +39,8 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(
             f"Cannot write the run to '{path}': {error.strerror or error}. Choose another folder with --out."
         ) from error
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def _holder(path: Path) -> str:
