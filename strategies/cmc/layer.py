@@ -49,7 +49,7 @@ class CMCConv2d(TaskConv2d):
     memory: Tensor
     owner: Tensor
 
-    def __init__(self, like: nn.Conv2d, t: int, name: str = "convolution", seed: int = 0) -> None:
+    def __init__(self, like: nn.Conv2d, t: int = 5, name: str = "convolution", seed: int = 0) -> None:
         if t < 1:
             raise UserError(f"t = {t}: a continual memory needs at least one row (t >= 1).")
         super().__init__(like)

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
 from strategies.cmc.layer import CMCConv2d
-from strategies.cmc.network import CMCNetwork, convert, fold
+from strategies.cmc.network import CMCNetwork, convert
+from strategies.kernels import fold
 
 SHARINGS = ["none", "copy", "fixed", "adaptive"]
 

@@ -1,0 +1,359 @@
+"""Networks whose convolutions have a kernel for each task, and all else for each task, too; CMC's and its relatives.
+
+A strategy says in a subclass of :class:`KernelConv2d` which parts a task learns and how they make its kernel. The rest is
+done here: what a task has learned is frozen to the bit, only the parts of the task in training are parameters, and
+everything outside of the convolutions (normalisation, PReLU, linear layers, ...) belongs to the task as biases do.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
+from strategies.base import TaskNetwork
+from strategies.surgery import BARE, TaskConv2d, convolutions, copied, exchange, geometry, replace_convolutions
+
+Place = tuple[nn.Module, str]
+"""Where a tensor hangs: a module, and the tensor's name in it."""
+
+
+class KernelConv2d(TaskConv2d):
+    """A convolution whose kernel is made, for each task, from parts that this task and earlier ones have learned.
+
+    Tasks follow one another and are counted from 0. A subclass defines :meth:`parts` and :meth:`kernel_of`, and
+    :meth:`settled` where a part is kept in another form than it is learned in. Its first argument is the convolution;
+    the others have defaults.
+
+    Args:
+        conv: the convolution to stand in for; its options are kept, and the first task starts from its weight and bias.
+        name: the layer's name in its network; a part of the address of its random numbers.
+        seed: seed of the run.
+
+    State:
+        for the task in training each part by its name, and ``task_bias``; for every learned task k each part as
+        ``{name}_k``, and ``bias_k``.
+    """
+
+    strategy: ClassVar[str] = "kernel"
+    """First part of the address of random numbers."""
+    first_kernel: Tensor
+    first_bias: Tensor
+
+    def __init__(self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0) -> None:
+        super().__init__(conv)
+        del self._parameters["weight"], self._parameters["bias"]
+        self.has_bias = conv.bias is not None
+        self.name = name
+        self.seed = seed
+        self.begun = 0
+        self.in_training: list[str] = []
+        self.register_buffer("first_kernel", conv.weight.detach().clone(), persistent=False)
+        if conv.bias is not None:
+            self.register_buffer("first_bias", conv.bias.detach().clone(), persistent=False)
+
+    def parts(self, task: int) -> dict[str, Tensor]:
+        """What a task learns in this layer, by name, as it is at the start; floating-point tensors."""
+        raise NotImplementedError
+
+    def kernel_of(self, task: int) -> Tensor:
+        """A task's kernel (k_out, k_in / groups, n, n) from its parts, and from those of tasks before it."""
+        raise NotImplementedError
+
+    def settled(self, name: str, part: Tensor) -> Tensor:
+        """A part in the form in which it is kept once its task is learned."""
+        return part
+
+    def part(self, name: str, task: int) -> Tensor:
+        """What a task has learned, or is learning, under the name of a part."""
+        return getattr(self, name) if task == self.learning else self.get_buffer(f"{name}_{task}")
+
+    @property
+    def learning(self) -> int | None:
+        """The task in training, or None."""
+        return self.begun - 1 if self.in_training else None
+
+    @property
+    def m(self) -> int:
+        """Weights of the kernel."""
+        return self.kernel_shape.numel()
+
+    def draw(self, task: int) -> np.random.Generator:
+        """The random numbers with which a task begins in this layer."""
+        return generator(self.strategy, self.seed, self.name, task)
+
+    def begin(self) -> None:
+        """Make the next task's parts trainable; its bias starts from that of the task before."""
+        task = self.begun
+        started = {name: part.to(self.first_kernel) for name, part in self.parts(task).items()}
+        if self.has_bias:
+            started["task_bias"] = self.part("bias", task - 1) if task else self.first_bias
+        self.begun += 1
+        self.in_training = list(started)
+        for name, part in started.items():
+            self.register_parameter(name, nn.Parameter(part.detach().clone()))
+
+    def end(self) -> None:
+        """Freeze what the task has learned, and keep its kernel."""
+        task = self.begun - 1
+        kept = {name: self.settled(name, getattr(self, name).detach().clone()) for name in self.in_training}
+        for name, part in kept.items():
+            delattr(self, name)
+            self.register_buffer(f"{name.removeprefix('task_')}_{task}", part)
+        self.in_training = []
+        self._keep_kernel(task)
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The selected task's kernel, with a gradient while it is learned; of a frozen task, a copy."""
+        if not self.begun:
+            return self.first_kernel
+        return self.kernel() if self.cursor.selected == self.learning else self.kernel().clone()
+
+    @property
+    def bias(self) -> Tensor | None:  # type: ignore[override]
+        """The selected task's bias, like :attr:`weight`; None for a convolution without one."""
+        if not self.has_bias or not self.begun:
+            return self.first_bias if self.has_bias else None
+        selected = self.cursor.selected
+        return self.task_bias if selected == self.learning else self.part("bias", selected).clone()
+
+    def kernel(self) -> Tensor:
+        """The selected task's kernel (k_out, k_in / groups, n, n)."""
+        selected = self.cursor.selected
+        if selected != self.learning:
+            return self.get_buffer(f"kernel_{selected}")
+        with torch.autocast(self.first_kernel.device.type, enabled=False):
+            return self.kernel_of(selected)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, k_in, H, W) with the selected task's kernel and bias."""
+        return self._conv_forward(x, self.kernel(), self.bias)
+
+    @torch.no_grad()
+    def _keep_kernel(self, task: int) -> None:
+        kernel = self.kernel_of(task).detach().clone()
+        self.register_buffer(f"kernel_{task}", kernel, persistent=False)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Load, and make the kernels anew."""
+        super()._load_from_state_dict(*args)
+        for task in range(self.begun - bool(self.in_training)):
+            self._keep_kernel(task)
+
+
+def converted(
+    backbone: nn.Module, make: Callable[[nn.Conv2d, str], TaskConv2d], called: str
+) -> nn.Module:
+    """A copy of a network with every ``nn.Conv2d`` exchanged for a convolution that has a kernel for each task.
+
+    Subclasses of ``nn.Conv2d``, transposed, one- and three-dimensional convolutions and fixed filters (whose weight
+    does not require a gradient) stay; they belong to the task, as normalisation does.
+
+    Args:
+        backbone: any network.
+        make: from a convolution and its name, the one to stand in for it.
+        called: what the strategy is called in errors.
+
+    Raises:
+        UserError: the network has no convolution, or something that cannot be kept or protected; see
+            :func:`strategies.surgery.convolutions`.
+    """
+    if not convolutions(backbone):
+        kind = type(backbone).__name__
+        raise UserError(f"{called} replaces convolutions, and {kind} has no nn.Conv2d layer to be trained.")
+
+    def checked(conv: nn.Conv2d, name: str) -> nn.Module:
+        if conv.bias is not None and not conv.bias.requires_grad:
+            raise UserError(
+                f"Layer '{name}' has a frozen bias and a weight that is trained; {called} makes both anew for every "
+                "task. Let both require a gradient, neither, or use bias=False."
+            )
+        return make(conv, name)
+
+    return replace_convolutions(copied(backbone), checked)
+
+
+class KernelNetwork(TaskNetwork):
+    """A converted backbone that begins, ends and switches tasks in all its layers together.
+
+    Parameters and buffers outside of the converted convolutions belong to the task like biases do: every task has its
+    own, started from those of the task before. The selected task's lie at their usual places in the backbone. Those of
+    the task in training are the same objects all the while, and wait in this module while another task is selected, so
+    that optimizers and gradients hold. Those of frozen tasks are buffers ``other_{task}_{i}``, of which only copies are
+    ever put into the backbone.
+
+    A frozen task runs in evaluation mode even if the network is in training mode, and gives equal outputs in both.
+
+    Its state is the same whichever task is selected: at the usual places are the tensors of the newest task. After
+    loading, the newest task is selected.
+
+    Args:
+        backbone: a network from :func:`converted`.
+        kind: of the layers that have a kernel for each task.
+        called: what the strategy is called in errors.
+    """
+
+    def __init__(self, backbone: nn.Module, kind: type[TaskConv2d] = KernelConv2d, called: str = "This network") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.called = called
+        self.kind = kind
+        self.layers: list[Any] = self.following(kind)
+        self.places = tensors_outside(backbone, kind)
+        self.trained = [_tensor(places).requires_grad for places in self.places]
+
+    def begin_layers(self) -> None:
+        """Begin the next task in every layer."""
+        for layer in self.layers:
+            layer.begin()
+
+    def begin(self, task: int) -> None:
+        """Begin a task in every layer.
+
+        Raises:
+            UserError: a layer cannot hold it, or tasks come out of order or before the last one ended.
+        """
+        learning = self.cursor.learning
+        if learning is not None:
+            raise UserError(
+                f"{self.called} learns one task at a time: end task {learning} before task {task} begins."
+            )
+        if task != len(self.known):
+            raise UserError(f"{self.called} learns tasks in order: task {len(self.known)} is next, not {task}.")
+        if self.known:
+            self.select(task - 1)
+        self.begin_layers()
+        for places, trained in zip(self.places, self.trained, strict=True):
+            _put(places, _tensor(places).detach().clone(), trained)
+        super().begin(task)
+
+    def end(self) -> None:
+        """Freeze the task that was being learned.
+
+        Raises:
+            UserError: no task is being learned.
+        """
+        learning = self.cursor.learning
+        if learning is None:
+            raise UserError("end() without begin(): no task is being learned.")
+        self.select(learning)
+        for layer in self.layers:
+            layer.end()
+        for i, places in enumerate(self.places):
+            self.register_buffer(f"other_{learning}_{i}", _tensor(places).detach().clone())
+        super().end()
+        self.select(learning)
+
+    def select(self, task: int) -> None:
+        """Choose the task that the backbone is for.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        before, learning = self.cursor.selected, self.cursor.learning
+        super().select(task)
+        if task == before == learning:
+            return
+        for i, places in enumerate(self.places):
+            if before == learning:
+                _hang(self, f"resting_{i}", _tensor(places))
+            if task != learning:
+                _put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
+            else:
+                for module, name in places:
+                    _hang(module, name, getattr(self, f"resting_{i}"))
+                delattr(self, f"resting_{i}")
+
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """The whole backbone, once the task is frozen."""
+        return () if task == self.cursor.learning else self.backbone.modules()
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters, with the newest task's at their usual places."""
+        with self._showing_newest():
+            yield from list(super().named_parameters(*args, **kwargs))
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The state, with the newest task's tensors at their usual places."""
+        with self._showing_newest():
+            return super().state_dict(*args, **kwargs)
+
+    def _showing_newest(self) -> AbstractContextManager[None]:
+        return self.showing(self.known[-1]) if self.known else nullcontext()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load; what lies at the usual places is read as the newest task's, whichever was selected then."""
+        if self.known:
+            self.select(self.known[-1])
+            names = {module: name for name, module in self.backbone.named_modules()}
+            for i, places in enumerate(self.places):
+                for module, name in places:
+                    key = ".".join(filter(None, [f"{prefix}backbone", names[module], name]))
+                    frozen = state_dict.get(f"{prefix}other_{self.known[-1]}_{i}")
+                    if frozen is not None and key in state_dict and self.cursor.learning is None:
+                        state_dict[key] = frozen
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def fold(network: KernelNetwork, task: int) -> nn.Module:
+    """One task as a plain copy of the backbone, for deployment; its outputs equal the network's.
+
+    Hooks on its layers are copied with it.
+
+    Raises:
+        UserError: the task was never learned.
+    """
+    with network.showing(task):
+        backbone = copied(network.backbone)
+    outside = tensors_outside(backbone, network.kind)
+    for layer in list(backbone.modules()):
+        if isinstance(layer, network.kind):
+            kernel, bias = layer.weight, layer.bias
+            plain = skip_init(nn.Conv2d, **geometry(layer), device=kernel.device, dtype=kernel.dtype)
+            with torch.no_grad():
+                plain.weight.copy_(kernel)
+                if plain.bias is not None and bias is not None:
+                    plain.bias.copy_(bias)
+            exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1)))) - BARE)
+    for places, trained in zip(outside, network.trained, strict=True):
+        _tensor(places).requires_grad_(trained)
+    return backbone.eval()
+
+
+def tensors_outside(backbone: nn.Module, kind: type[nn.Module]) -> list[list[Place]]:
+    """Where parameters and buffers lie that are outside of layers of a kind, in a fixed order; a shared one once."""
+    places: dict[Tensor, list[Place]] = {}
+    for module in backbone.modules():
+        if not isinstance(module, kind):
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                if tensor is not None:
+                    places.setdefault(tensor, []).append((module, name))
+    return list(places.values())
+
+
+def _tensor(places: list[Place]) -> Tensor:
+    module, name = places[0]
+    return getattr(module, name)
+
+
+def _put(places: list[Place], tensor: Tensor, trained: bool) -> None:
+    """Hang a new tensor at its places, as a parameter where one was."""
+    module, name = places[0]
+    if name in module._parameters:
+        tensor = nn.Parameter(tensor, requires_grad=trained)
+    for module, name in places:
+        _hang(module, name, tensor)
+
+
+def _hang(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Register a tensor in a module as what it is: a parameter, or else a buffer."""
+    if isinstance(tensor, nn.Parameter) or name in module._buffers:
+        setattr(module, name, tensor)
+    else:
+        module.register_buffer(name, tensor)
