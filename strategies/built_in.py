@@ -32,6 +32,19 @@ BUILT_IN = {
         "each task keeps the largest free weights and prunes the rest",
         traits=Traits(needs_task_id=True, protects_exactly=True),
     ),
+    "lora": Entry(
+        "strategies.lora:LoRA", "adds a product of low rank to the first task's kernels for each task", traits=OWN_PARTS
+    ),
+    "dan": Entry("strategies.dan:DAN", "combines the first task's filters anew for each task", traits=OWN_PARTS),
+    "piggyback": Entry(
+        "strategies.piggyback:Piggyback", "chooses by a mask among the first task's weights", traits=OWN_PARTS
+    ),
+    "wsn": Entry(
+        "strategies.wsn:WSN", "each task chooses a share of the weights, and trains those still free", traits=OWN_PARTS
+    ),
+    "mini": Entry(
+        "strategies.mini:MINI", "kernels of its own for every task, pulled towards the earlier ones", traits=OWN_PARTS
+    ),
     "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
     "ewc": Entry(
         "strategies.ewc:EWC",

@@ -71,10 +71,10 @@ class DANConv2d(KernelConv2d):
     """
 
     strategy = "dan"
+    free: Tensor
+    mix: Tensor
 
-    def __init__(
-        self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0, start: Start = "identity"
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0, start: Start = "identity") -> None:
         super().__init__(conv, name, seed)
         self.start = start
 

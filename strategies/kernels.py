@@ -1,7 +1,7 @@
 """Networks whose convolutions have a kernel for each task, and all else for each task, too; CMC's and its relatives.
 
-A strategy says in a subclass of :class:`KernelConv2d` which parts a task learns and how they make its kernel. The rest is
-done here: what a task has learned is frozen to the bit, only the parts of the task in training are parameters, and
+A strategy says in a subclass of :class:`KernelConv2d` which parts a task learns and how they make its kernel. The rest
+is done here: what a task has learned is frozen to the bit, only the parts of the task in training are parameters, and
 everything outside of the convolutions (normalisation, PReLU, linear layers, ...) belongs to the task as biases do.
 """
 
@@ -44,6 +44,7 @@ class KernelConv2d(TaskConv2d):
     """First part of the address of random numbers."""
     first_kernel: Tensor
     first_bias: Tensor
+    task_bias: Tensor
 
     def __init__(self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0) -> None:
         super().__init__(conv)
@@ -147,9 +148,7 @@ class KernelConv2d(TaskConv2d):
             self._keep_kernel(task)
 
 
-def converted(
-    backbone: nn.Module, make: Callable[[nn.Conv2d, str], TaskConv2d], called: str
-) -> nn.Module:
+def converted(backbone: nn.Module, make: Callable[[nn.Conv2d, str], TaskConv2d], called: str) -> nn.Module:
     """A copy of a network with every ``nn.Conv2d`` exchanged for a convolution that has a kernel for each task.
 
     Subclasses of ``nn.Conv2d``, transposed, one- and three-dimensional convolutions and fixed filters (whose weight
@@ -199,7 +198,7 @@ class KernelNetwork(TaskNetwork):
         called: what the strategy is called in errors.
     """
 
-    def __init__(self, backbone: nn.Module, kind: type[TaskConv2d] = KernelConv2d, called: str = "This network") -> None:
+    def __init__(self, backbone: nn.Module, kind: type[TaskConv2d], called: str) -> None:
         super().__init__()
         self.backbone = backbone
         self.called = called
@@ -221,9 +220,7 @@ class KernelNetwork(TaskNetwork):
         """
         learning = self.cursor.learning
         if learning is not None:
-            raise UserError(
-                f"{self.called} learns one task at a time: end task {learning} before task {task} begins."
-            )
+            raise UserError(f"{self.called} learns one task at a time: end task {learning} before task {task} begins.")
         if task != len(self.known):
             raise UserError(f"{self.called} learns tasks in order: task {len(self.known)} is next, not {task}.")
         if self.known:
@@ -231,6 +228,7 @@ class KernelNetwork(TaskNetwork):
         self.begin_layers()
         for places, trained in zip(self.places, self.trained, strict=True):
             _put(places, _tensor(places).detach().clone(), trained)
+        self.cursor.selected = task  # whose tensors these are
         super().begin(task)
 
     def end(self) -> None:

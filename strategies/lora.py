@@ -19,8 +19,8 @@ class LoRASettings(Settings):
 class LoRA(Strategy):
     """LoRA: a task adds a product of two narrow matrices to the kernels that the first task has learned.
 
-    ``W_n = W_1 + B_n A_n``, with A_n (r × k_in·n·n), drawn as the weights of a default convolution, and B_n (k_out × r),
-    zero at the start: a task starts as the first one's network. Biases, and all that is outside of convolutions,
+    ``W_n = W_1 + B_n A_n``, with A_n (r × k_in·n·n), drawn as the weights of a default convolution, and B_n (k_out ×
+    r), zero at the start: a task starts with the first one's kernels. Biases, and all that is outside of convolutions,
     belong to the task and start from the task before.
 
     The original adapts linear layers of transformers that were trained on large corpora, and scales the product by

@@ -26,9 +26,9 @@ class Piggyback(Strategy):
     weight, trained with the gradient of b taken as one (section 3.1). Once learned, a mask takes one bit a weight.
     Biases, and all that is outside of convolutions, belong to the task, too.
 
-    The original starts from ImageNet's weights, where here the first task is; its masks start at 1e-2 with the threshold
-    at half of that, and Adam at 1e-4 takes 50 steps from one to the other. ``start`` is the same beside this suite's
-    larger rates.
+    The original starts from weights learned on ImageNet; here the first task has that part. Its masks start at 1e-2
+    with the threshold at half of that, and Adam at a rate of 1e-4 takes 50 steps from one to the other. ``start`` is
+    about the same beside the larger rates of this suite.
     """
 
     name = "piggyback"

@@ -12,6 +12,7 @@ from strategies.cmc.layer import CMCConv2d
 from strategies.kernels import KernelNetwork, converted
 from strategies.surgery import convolutions
 
+
 def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int = 0) -> nn.Module:
     """A copy of a network with every ``nn.Conv2d`` turned into a :class:`CMCConv2d`.
 
