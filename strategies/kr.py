@@ -22,7 +22,7 @@ class KnowledgeReplaySettings(RehearsalSettings):
     weight: float = Field(1.0, ge=0, le=1e6, description="weight α of what is replayed; at 0 nothing is")
     feature_weight: float = Field(1.0, ge=0, le=1e6, description="weight λ of projected features beside outputs")
     reduction: int = Field(4, ge=1, le=1024, description="channels of the features for each one they are projected to")
-    autoencoder_updates: int = Field(500, ge=1, le=1_000_000, description="updates of the autoencoder after a task")
+    autoencoder_updates: int = Field(200, ge=1, le=1_000_000, description="updates of the autoencoder after a task")
 
 
 class KnowledgeReplay(Rehearsal):
@@ -115,8 +115,12 @@ class KnowledgeReplay(Rehearsal):
         self.autoencoder.load_state_dict(from_state("autoencoder", state))
 
 
-AUTOENCODER_RATE = 1e-3
-"""Adam's learning rate for the autoencoder at the start, as the authors have it; it falls to zero by a cosine."""
+AUTOENCODER_RATE = 1e-2
+"""Adam's learning rate for the autoencoder at the start, from which it falls to zero by a cosine.
+
+Ten times the authors', who make 50 passes over the memory: after 200 updates, features of a network of 16 channels came
+back through 4 with 15 % of their variance lost, where principal components lose 10 %, and 47 % at the authors' rate.
+"""
 
 
 def autoencoder(width: int, channels: int) -> nn.Sequential:
