@@ -1,5 +1,7 @@
 """Dark Experience Replay, DER and DER++ (Buzzega et al., NeurIPS 2020), with images as outputs."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -32,7 +34,7 @@ class DER(Rehearsal):
 
     name = "der"
     relative_cost = 2.5
-    Settings = DERSettings
+    Settings: ClassVar[type[DERSettings]] = DERSettings
     settings: DERSettings
 
     def __init__(self, settings: DERSettings, seed: int = 0) -> None:

@@ -1,6 +1,7 @@
 """Stored training patches of earlier tasks, and the base of strategies that keep some."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ class RehearsalSettings(Settings):
 class Rehearsal(Strategy):
     """Base of strategies that keep patches of every task once it is learned; what to do with them is left open."""
 
-    Settings = RehearsalSettings
+    Settings: ClassVar[type[RehearsalSettings]] = RehearsalSettings
     traits = Traits(stores_data=True)
     settings: RehearsalSettings
 
