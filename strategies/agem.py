@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from benchmark.core.addresses import generator
 from strategies.rehearsal import Rehearsal
 from strategies.trainer import Trainer
 
@@ -30,8 +29,7 @@ class AGEM(Rehearsal):
     def before_training_iteration(self, trainer: Trainer) -> None:
         """Take the reference gradient on a batch of stored patches, if there are any."""
         if len(self.stored):
-            address = (trainer.experience.current_experience, trainer.clock.train_exp_iterations)
-            batch = self.stored.draw(trainer.train_mb_size, generator("agem", self.seed, *address))
+            batch = self.stored.draw(trainer.train_mb_size, self.rng(trainer, "agem"))
             degraded, clean = (images.to(trainer.device) for images in batch[:2])
             trainer.optimizer.zero_grad()
             trainer.loss_function(trainer.model(degraded), clean).backward()

@@ -65,6 +65,26 @@ BUILT_IN = {
         "projects gradients that would raise the loss on stored patches",
         traits=Traits(stores_data=True),
     ),
+    "gem": Entry(
+        "strategies.gem:GEM",
+        "projects gradients until they raise no earlier task's loss on stored patches",
+        traits=Traits(stores_data=True),
+    ),
+    "der": Entry(
+        "strategies.der:DER",
+        "distils stored outputs of the old network on stored patches",
+        traits=Traits(stores_data=True),
+    ),
+    "derpp": Entry(
+        "strategies.der:DERpp",
+        "distils stored outputs, and replays stored patches beside them",
+        traits=Traits(stores_data=True),
+    ),
+    "kr": Entry(
+        "strategies.kr:KnowledgeReplay",
+        "distils outputs and projected features on stored degraded patches",
+        traits=Traits(stores_data=True),
+    ),
     "together": Entry(
         "baselines.together:Together",
         "one network, all tasks at once, never told the task",

@@ -1,12 +1,14 @@
 """Stored training patches of earlier tasks, and the base of strategies that keep some."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.base import EXEMPLARS, Settings, Strategy, Traits
 from strategies.trainer import Trainer
@@ -21,10 +23,11 @@ class StoredPatches:
 
     Args:
         capacity: patches in all.
+        targets: whether clean patches are kept beside the degraded ones; without, :meth:`draw` has nothing to give.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int, targets: bool = True) -> None:
+        self.capacity, self.targets = capacity, targets
         self.degraded = torch.empty(0)
         self.clean = torch.empty(0, dtype=torch.uint8)
         self.labels = torch.empty(0, dtype=torch.int64)
@@ -43,40 +46,49 @@ class StoredPatches:
                 f"{setting} = {self.capacity} leaves some of {tasks} tasks without a patch. Use {tasks} at least."
             )
 
-    def add(self, label: int, dataset: Sequence[tuple[Tensor, ...]]) -> None:
+    def add(self, label: int, dataset: Sequence[tuple[Tensor, ...]]) -> list[int]:
         """Keep patches of a new task, and fewer of the others.
 
         Args:
             label: the task's label.
             dataset: its training patches: (degraded, clean, ...).
+
+        Returns:
+            Which of the patches that were stored before are still; they come first now, and those of the task last.
         """
         known = self.labels.unique().tolist()
         share = self.capacity // (len(known) + 1)
         kept = [index for task in known for index in (self.labels == task).nonzero()[:share, 0].tolist()]
         pairs = [dataset[index][:2] for index in range(min(share, len(dataset)))]
         degraded = torch.stack([degraded for degraded, _ in pairs])
-        clean = torch.stack([(clean * 255).round().to(torch.uint8) for _, clean in pairs])
         labels = torch.full((len(pairs),), label)
         self.degraded = torch.cat([self.degraded[kept], degraded]) if kept else degraded
-        self.clean = torch.cat([self.clean[kept], clean]) if kept else clean
+        if self.targets:
+            clean = torch.stack([(clean * 255).round().to(torch.uint8) for _, clean in pairs])
+            self.clean = torch.cat([self.clean[kept], clean]) if kept else clean
         self.labels = torch.cat([self.labels[kept], labels])
+        return kept
 
-    def draw(self, count: int, rng: np.random.Generator) -> list[Tensor]:
-        """A mini-batch [degraded, clean, task labels] on the CPU; every patch is as likely as any other."""
-        chosen = torch.from_numpy(rng.integers(len(self), size=count))
+    def choose(self, count: int, rng: np.random.Generator, label: int | None = None) -> Tensor:
+        """Places (count,) of stored patches, of all or of one task; each patch is as likely as any other."""
+        pool = torch.arange(len(self)) if label is None else (self.labels == label).nonzero().flatten()
+        return pool[torch.from_numpy(rng.integers(len(pool), size=count))]
+
+    def draw(self, count: int, rng: np.random.Generator, label: int | None = None) -> list[Tensor]:
+        """A mini-batch [degraded, clean, task labels] on the CPU, as :meth:`choose` chooses."""
+        chosen = self.choose(count, rng, label)
         return [self.degraded[chosen], self.clean[chosen].float() / 255, self.labels[chosen]]
 
     def state(self) -> dict[str, Tensor]:
         """All patches with their labels."""
-        return {
-            f"{EXEMPLARS}degraded": self.degraded,
-            f"{EXEMPLARS}clean": self.clean,
-            f"{EXEMPLARS}labels": self.labels,
-        }
+        clean = {f"{EXEMPLARS}clean": self.clean} if self.targets else {}
+        return {f"{EXEMPLARS}degraded": self.degraded, **clean, f"{EXEMPLARS}labels": self.labels}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
-        self.degraded, self.clean, self.labels = (state[EXEMPLARS + key] for key in ("degraded", "clean", "labels"))
+        self.degraded, self.labels = state[f"{EXEMPLARS}degraded"], state[f"{EXEMPLARS}labels"]
+        if self.targets:
+            self.clean = state[f"{EXEMPLARS}clean"]
 
 
 class RehearsalSettings(Settings):
@@ -88,7 +100,7 @@ class RehearsalSettings(Settings):
 class Rehearsal(Strategy):
     """Base of strategies that keep patches of every task once it is learned; what to do with them is left open."""
 
-    Settings = RehearsalSettings
+    Settings: ClassVar[type[RehearsalSettings]] = RehearsalSettings
     traits = Traits(stores_data=True)
     settings: RehearsalSettings
 
@@ -105,6 +117,11 @@ class Rehearsal(Strategy):
         """Store patches of the task."""
         self.stored.add(trainer.experience.current_experience, trainer.experience.dataset)
 
+    def rng(self, trainer: Trainer, *purpose: str | int) -> np.random.Generator:
+        """What an update draws stored patches with for a purpose, which is part of the address."""
+        update = trainer.experience.current_experience, trainer.clock.train_exp_iterations
+        return generator(*purpose, self.seed, *update)
+
     def state(self) -> dict[str, Tensor]:
         """The stored patches."""
         return self.stored.state()
@@ -112,3 +129,8 @@ class Rehearsal(Strategy):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up the stored patches."""
         self.stored.load_state(state)
+
+
+def placed(images: Tensor, device: torch.device) -> Tensor:
+    """Stored images (N, 3, H, W) where and how a network takes them."""
+    return images.to(device).contiguous(memory_format=torch.channels_last)

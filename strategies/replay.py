@@ -2,7 +2,6 @@
 
 import torch
 
-from benchmark.core.addresses import generator
 from strategies.rehearsal import Rehearsal
 from strategies.trainer import Trainer
 
@@ -24,8 +23,7 @@ class Replay(Rehearsal):
     def before_training_iteration(self, trainer: Trainer) -> None:
         """Join stored patches to the batch."""
         if len(self.stored):
-            address = (trainer.experience.current_experience, trainer.clock.train_exp_iterations)
-            old = self.stored.draw(len(trainer.mb_x), generator("replay", self.seed, *address))
+            old = self.stored.draw(len(trainer.mb_x), self.rng(trainer, "replay"))
             trainer.mbatch = [
                 torch.cat([new, stored.to(trainer.device)]) for new, stored in zip(trainer.mbatch, old, strict=True)
             ]

@@ -31,6 +31,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mas": {"samples": 4},
     "replay": {"patches": 7},
     "agem": {"patches": 7},
+    "gem": {"patches": 7},
+    "der": {"patches": 7},
+    "derpp": {"patches": 7},
+    "kr": {"patches": 7, "autoencoder_updates": 5},
 }
 """Penalties of a size that neither vanishes nor throws the tiny network about."""
 

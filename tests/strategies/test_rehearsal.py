@@ -1,4 +1,4 @@
-"""Replay and A-GEM: what is stored, what a batch is made of, and which gradients are projected."""
+"""Rehearsal, replay and A-GEM: what is stored, what a batch is made of, and which gradients are projected."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +21,12 @@ from benchmark.planning import plan
 from benchmark.streams.build import build
 from strategies.agem import AGEM
 from strategies.base import Settings, Strategy
+from strategies.der import DER, DERpp
+from strategies.gem import GEM
 from strategies.rehearsal import StoredPatches
 from strategies.replay import Replay
 
-BOTH = [Replay, AGEM]
+KINDS = [Replay, AGEM, GEM, DER, DERpp]
 TASKS = [pairs(seed, torch.float32) for seed in range(3)]
 
 
@@ -92,7 +94,37 @@ def test_every_stored_patch_is_as_likely_as_any_other_and_the_address_decides() 
     assert not torch.equal(store.draw(9000, generator("b"))[0], degraded)
 
 
-@pytest.mark.parametrize("kind", BOTH)
+def test_patches_of_one_task_alone_can_be_drawn_and_none_else() -> None:
+    store = StoredPatches(9)
+    for label in range(3):
+        store.add(label, TASKS[label])
+    for label in range(3):
+        degraded, clean, labels = store.draw(60, generator("a"), label)
+        own = [index for index in range(len(store)) if store.labels[index] == label]
+        places = [int((store.degraded == patch).flatten(1).all(1).nonzero()) for patch in degraded]
+        assert set(places) == set(own), "all of them occur"
+        assert labels.tolist() == [label] * 60
+        assert torch.equal(clean, store.clean[places].float() / 255)
+
+
+def test_what_is_kept_of_earlier_tasks_is_told() -> None:
+    store = StoredPatches(6)
+    assert store.add(0, TASKS[0]) == []
+    assert store.add(1, TASKS[1]) == [0, 1, 2]
+    assert store.add(2, TASKS[2]) == [0, 1, 3, 4]
+
+
+def test_without_targets_nothing_clean_is_stored() -> None:
+    store, other = StoredPatches(4, targets=False), StoredPatches(4, targets=False)
+    store.add(0, TASKS[0])
+    store.add(1, TASKS[1])
+    assert set(store.state()) == {"exemplars.degraded", "exemplars.labels"}
+    other.load_state(store.state())
+    assert same_bits(other.state(), store.state())
+    assert torch.equal(other.degraded[2:], torch.stack([degraded for degraded, _ in TASKS[1][:2]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_too_few_patches_for_the_stream_is_a_clear_error(kind: type[Strategy]) -> None:
     with pytest.raises(UserError, match=rf"{kind.name}\.patches = 3 .*4 tasks.*Use 4 at least"):
         make(kind, patches=3).adapt(nn.Identity(), 4)
@@ -198,7 +230,7 @@ def flat(gradient: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_first_task_is_learned_as_without_stored_patches(kind: type[Strategy]) -> None:
     rehearsing, plain = network().float(), network().float()
     (experience,) = stream(TASKS[0])
@@ -208,7 +240,7 @@ def test_the_first_task_is_learned_as_without_stored_patches(kind: type[Strategy
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: Path) -> None:
     experiences = stream(*TASKS)
     strategy, model = make(kind, patches=7), network().float()
@@ -230,7 +262,7 @@ def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: 
     assert not same_bits(model.state_dict(), other.state_dict()), "what is stored makes a difference"
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 def test_another_seed_rehearses_other_patches(kind: type[Strategy]) -> None:
     results = []
     for seed in (0, 0, 1):
