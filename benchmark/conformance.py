@@ -1,8 +1,8 @@
 """Is a strategy what it says it is? Checks for authors of strategies, run on a small stream.
 
 The strategy learns three tasks of ``four_tasks`` three times over: twice from the start, and once interrupted within an
-epoch of its last training round, and resumed. What is on disk afterwards has to bear out what the strategy
-declares; three small tasks are evidence, not proof.
+epoch of its last training round, and resumed. Plain training learns them, too. What is on disk afterwards has to bear
+out what the strategy declares; three small tasks are evidence, not proof.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from benchmark.engine import local, setup
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import build
-from strategies.base import Strategy, TaskNetwork
+from strategies.base import HOOKS, Strategy, TaskNetwork
 
 LEAST_UPDATES = 100
 """Updates of a task below which nothing can be expected to be learned; shorter presets are lengthened to it."""
@@ -68,6 +68,7 @@ def check(config: RunConfig) -> Iterator[Finding]:
             f"compared: {', '.join(RESULTS)}",
         )
         yield _resumes(config, first, place / "resumed")
+        yield _adds(config, strategy, first, place / "plain")
         yield _keeps_no_data(config)
         yield _protects(first, traits.protects_exactly)
         told = isinstance(model, TaskNetwork)
@@ -110,6 +111,22 @@ def _resumes(config: RunConfig, whole: Run, place: Path) -> Finding:
         if differing
         else "all equal",
     )
+
+
+def _adds(config: RunConfig, strategy: Strategy, run: Run, place: Path) -> Finding:
+    """Without its own terms, as where a penalty is never set, a strategy gives the bits of plain training."""
+    question = "what it adds to plain training changes the result"
+    own = [name for name in vars(Strategy) if name in HOOKS | {"adapt", "rounds"}]
+    added = [name for name in own if getattr(type(strategy), name) is not getattr(Strategy, name)]
+    if not added:
+        return Finding(question, True, "it adds nothing, and is plain training")
+    plain = _run(config.model_copy(update={"strategy": "finetune", "settings": {}, "plugin": ""}), place)
+    tables = [one.metrics.query("subject == 'test' and unit == 'dB'") for one in (run, plain)]
+    mine, other = (table.groupby(["after", "place", "metric"])["value"].mean() for table in tables)
+    shared = mine.index.intersection(other.index)
+    moved = int((mine[shared] != other[shared]).sum())
+    detail = f"it defines {', '.join(added)}; {moved} of {len(shared)} figures differ from those of finetune"
+    return Finding(question, not len(shared) or moved > 0, detail)
 
 
 def _keeps_no_data(config: RunConfig) -> Finding:

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Command
 
+from benchmark.conformance import _adds
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
+from benchmark.engine.local import execute
+from benchmark.engine.setup import resolve
+from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
 from strategies.built_in import BUILT_IN
@@ -71,6 +75,29 @@ def test_the_check_finds_what_is_not_true(command: Command, tmp_path: Path) -> N
     for part in ("same bytes (compared", "keeps no training data", "bit-identical", "task's label", "grows"):
         assert any(part in line for line in failed), part
     assert "training pixels in an array" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_no_plugins")
+def test_the_check_finds_a_term_that_is_never_set(tmp_path: Path) -> None:
+    """As in an importance that is never summed, and a penalty on what is not there."""
+    source = plugin(tmp_path / "silent.py", "Silent=silent")
+    with Path(source).open("a") as file:
+        file.write("    importance = ()\n")
+        file.write("    def before_backward(self, trainer):\n")
+        file.write("        trainer.loss += sum((p**2).sum() for p in self.importance)\n")
+    registry.add_plugin(source)
+    tiny = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]
+    found = {}
+    for name in ("silent", "mas", "finetune"):
+        (config,) = plan(name, "four_tasks", "smoke", "0", "derain,denoise", None, None, tiny)
+        config = resolve(config)
+        (run,) = execute([config], tmp_path / name)
+        kind = registry.load(name)
+        found[name] = _adds(config, kind(kind.Settings()), run, tmp_path / "plain")
+    assert [finding.holds for finding in found.values()] == [False, True, True]
+    assert "it defines before_backward; 0 of " in found["silent"].detail
+    assert "is plain training" in found["finetune"].detail
 
 
 @pytest.mark.parametrize(
