@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -110,7 +111,7 @@ class GeneratedRehearsal(Strategy):
     network and generator alike. Where several processes train together, each trains the whole generator.
     """
 
-    Settings = GeneratedRehearsalSettings
+    Settings: ClassVar[type[GeneratedRehearsalSettings]] = GeneratedRehearsalSettings
     settings: GeneratedRehearsalSettings
     optimizer: torch.optim.Optimizer
     earlier: PatchVAE | None = None
