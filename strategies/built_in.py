@@ -55,6 +55,17 @@ BUILT_IN = {
         "strategies.si:SI", "holds weights by what they contributed to earlier tasks' learning", traits=Traits()
     ),
     "lwf": Entry("strategies.lwf:LwF", "distils the old network's outputs on the new task's images", traits=Traits()),
+    "pigwm": Entry(
+        "strategies.pigwm:PIGWM", "charges changes of weights by what they may cost earlier tasks", traits=Traits()
+    ),
+    "generative_replay": Entry(
+        "strategies.generative_replay:GenerativeReplay",
+        "mixes generated patches, restored by the network of before, into every batch",
+        traits=Traits(),
+    ),
+    "lira": Entry(
+        "strategies.lira:LIRA", "a frozen base, and a small expert joined by a gate for every task", traits=OWN_PARTS
+    ),
     "replay": Entry(
         "strategies.replay:Replay",
         "mixes stored patches of earlier tasks into every batch",

@@ -4,7 +4,16 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, from_state, moved, patch_gradients, quadratic, to_state, weights
+from strategies.penalties import (
+    Tensors,
+    from_state,
+    mean_over_tasks,
+    moved,
+    quadratic,
+    sensitivity,
+    to_state,
+    weights,
+)
 from strategies.trainer import Trainer
 
 
@@ -44,14 +53,8 @@ class MAS(Strategy):
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """Measure importance and average it with that of the earlier tasks."""
-        samples = min(self.settings.samples, len(trainer.experience.dataset))
-        measured: Tensors = {}
-        for gradients in patch_gradients(trainer, samples, lambda output, _: output.square().sum(1).mean()):
-            for name, gradient in gradients.items():
-                measured[name] = measured.get(name, 0) + gradient.abs() / samples
-        earlier = trainer.experience.current_experience
-        old = earlier / (earlier + 1)
-        self.importance = {k: old * self.importance.get(k, 0) + (1 - old) * new for k, new in measured.items()}
+        measured = sensitivity(trainer, self.settings.samples, lambda output, _: output.square().sum(1).mean())
+        self.importance = mean_over_tasks(self.importance, measured, trainer.experience.current_experience)
 
     def state(self) -> dict[str, Tensor]:
         """The importances; the anchor of the next task is the network itself."""

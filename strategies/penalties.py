@@ -1,4 +1,4 @@
-"""The quadratic penalty that MAS, EWC and SI share, and what it is made of: tensors for each trainable weight."""
+"""What penalties on changed weights share, and what they are made of: tensors for each trainable weight."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -48,6 +48,28 @@ def patch_gradients(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tens
             measured = loss(trainer.model(degraded), clean)
             gradients = torch.autograd.grad(measured, list(trainable.values()), materialize_grads=True)
             yield dict(zip(trainable, gradients, strict=True))
+
+
+def sensitivity(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensors:
+    """The mean of ``|∂loss / ∂θ_k|`` over the first patches of a task, each by itself, for every trainable weight θ_k.
+
+    Args:
+        trainer: as for :func:`patch_gradients`.
+        patches: how many, or all of the task's if it has fewer.
+        loss: as for :func:`patch_gradients`.
+    """
+    patches = min(patches, len(trainer.experience.dataset))
+    measured: Tensors = {}
+    for gradients in patch_gradients(trainer, patches, loss):
+        for name, gradient in gradients.items():
+            measured[name] = measured.get(name, 0) + gradient.abs() / patches
+    return measured
+
+
+def mean_over_tasks(earlier: Tensors, new: Tensors, tasks: int) -> Tensors:
+    """The mean of a quantity over all tasks with equal weights, from that over ``tasks`` earlier ones and the new."""
+    old = tasks / (tasks + 1)
+    return {name: old * earlier.get(name, 0) + (1 - old) * value for name, value in new.items()}
 
 
 def moved(tensors: Tensors, device: torch.device) -> Tensors:

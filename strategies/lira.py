@@ -1,0 +1,187 @@
+"""LIRA, a network that grows a branch with every task (Liu et al., "Lifelong Image Restoration", ECCV 2020).
+
+What is built here is the outline: a base network that is trained with the first task and frozen, an expert network for
+every new one, a gated fusion that joins it, and a generator of pseudo-random patches of earlier tasks, rehearsed while
+the fusion learns, so that what was learned is not interfered with. Everything else is our choice.
+
+The input forks to the network of before, y_{n−1}, and to the expert e_n, and their outputs are joined, pixel by pixel
+and channel by channel::
+
+    y_0(x) = base(x)
+    y_n(x) = (1 − m_n) · y_{n−1}(x) + m_n · e_n(x),    m_n = sigmoid(gate_n(x, y_{n−1}(x), e_n(x)))
+
+All of this happens on images, so that any network that maps images to images of the same size can be the base. Once a
+task is learned, its branch is frozen like all before it, so that y_n never changes: an image whose task is told is
+restored by y_n to the bit as it was. What the rehearsal is for is the image whose task nobody tells, or of which a
+wrong one is told: its target on generated patches is y_{n−1}, which teaches the gate to leave to the network of before
+what is not of the new task.
+
+An expert is a plain residual network of BLOCKS blocks, which needs nothing of the base, whatever that is. It is as wide
+as fits into a share ``size`` of the base's parameters; with a quarter, four tasks take less than two plain networks,
+where with experts of full size they would take the four of `independent`. A gate is two 3×3 convolutions with
+GATE_WIDTH channels between, of which the second starts at zero: both sides count half when a task begins.
+"""
+
+from collections.abc import Iterable
+from itertools import count
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from benchmark.backbones.resnet import ResNet
+from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
+from strategies.base import TaskNetwork, Traits
+from strategies.generator import GeneratedRehearsal, GeneratedRehearsalSettings
+from strategies.surgery import tensors_in_use
+from strategies.tasks import Cursor
+from strategies.trainer import Trainer
+
+BLOCKS = 4
+GATE_WIDTH = 8
+
+
+class LIRASettings(GeneratedRehearsalSettings):
+    """Settings of LIRA."""
+
+    size: float = Field(0.25, gt=0, le=10, description="parameters of each task's expert, in plain backbones, at most")
+
+
+class LIRA(GeneratedRehearsal):
+    """LIRA: a frozen base, and for every new task an expert, joined by a gate that learns with generated patches.
+
+    In task n the loss is ``r · MSE(y_n(x), y) + (1 − r) · MSE(y_n(x'), y_{n−1}(x'))`` on new patches x with targets y
+    and generated ones x' of earlier tasks; by default r = 1/t in task t. See this module for y_n, and for what is ours.
+    """
+
+    name = "lira"
+    relative_cost = 2.5
+    Settings = LIRASettings
+    traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
+    settings: LIRASettings
+
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """The backbone as the base of a network that grows."""
+        return ForkJoinNetwork(backbone, expert_width(backbone, self.settings.size), self.seed)
+
+    @torch.no_grad()
+    def restored_before(self, trainer: Trainer, patches: Tensor) -> Tensor:
+        """What the network makes of patches (N, 3, H, W) as those of the task before, whose parts are frozen."""
+        assert isinstance(trainer.model, ForkJoinNetwork)
+        return trainer.model(patches, trainer.model.known[-2])
+
+
+class Branch(nn.Module):
+    """A task's expert and the gate that joins it to the network of before.
+
+    Args:
+        width: channels of the expert.
+        image_skip: whether the expert adds its input to its output, as the base does.
+    """
+
+    def __init__(self, width: int, image_skip: bool) -> None:
+        super().__init__()
+        self.expert = ResNet(width, BLOCKS, image_skip)
+        last = nn.Conv2d(GATE_WIDTH, 3, 3, padding=1)
+        self.gate = nn.Sequential(nn.Conv2d(9, GATE_WIDTH, 3, padding=1), nn.ReLU(), last)
+        for start in last.parameters():
+            nn.init.zeros_(start)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        """Join what the expert makes of images (N, 3, H, W) to what the network of before made of them."""
+        own = self.expert(x)
+        share = torch.sigmoid(self.gate(torch.cat([x, before, own], 1)))
+        return before + share * (own - before)
+
+
+class ForkJoin(nn.Module):
+    """A base, and branches that join it one after another, up to that of the task which a cursor selects.
+
+    Args:
+        base: the network of the first task.
+        cursor: says which task.
+    """
+
+    def __init__(self, base: nn.Module, cursor: Cursor) -> None:
+        super().__init__()
+        self.base, self.branches, self.cursor = base, nn.ModuleList(), cursor
+
+    def parts(self, task: int) -> list[nn.Module]:
+        """The base and the branches that a task uses, its own last."""
+        return [self.base, *self.branches][: self.cursor.known.index(task) + 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore images (N, 3, H, W).
+
+        Raises:
+            UserError: the base gives images of another size.
+        """
+        base, *branches = self.parts(self.cursor.selected)
+        restored = base(x)
+        if restored.shape != x.shape:
+            raise UserError(
+                f"lira joins images of one size, and {type(base).__name__} makes {tuple(restored.shape)} of "
+                f"{tuple(x.shape)}. Use a backbone that keeps the size and the three channels."
+            )
+        for branch in branches:
+            restored = branch(x, restored)
+        return restored
+
+
+class ForkJoinNetwork(TaskNetwork):
+    """A network that grows a branch with every task but the first; only the newest part is trainable.
+
+    Args:
+        base: any network that maps images (N, 3, H, W) to the same shape; it becomes a part of this one.
+        width: channels of the experts.
+        seed: of the run; with the task it decides a branch's first weights.
+    """
+
+    backbone: ForkJoin
+
+    def __init__(self, base: nn.Module, width: int, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = ForkJoin(base, self.cursor)
+        self.width, self.seed = width, seed
+
+    def begin(self, task: int) -> None:
+        """Freeze what there is, and add a branch, if it is not the first task."""
+        if self.known:
+            self.backbone.requires_grad_(False)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(torch_seed("lira", self.seed, task))
+                self.backbone.branches.append(Branch(self.width, getattr(self.backbone.base, "image_skip", False)))
+        super().begin(task)
+
+    def end(self) -> None:
+        """Freeze the newest part, and leave no gradient that an optimizer could still follow."""
+        self.backbone.requires_grad_(False)
+        self.backbone.zero_grad()
+        super().end()
+
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """All layers of the parts that the task uses, but those of the part in training."""
+        parts = self.backbone.parts(task)
+        settled = parts[:-1] if task == self.cursor.learning else parts
+        return [layer for part in settled for layer in part.modules()]
+
+    def owned(self, task: int) -> dict[str, Tensor]:
+        """Copies of all tensors of the parts that the task uses, by name."""
+        tensors = {
+            f"{place}.{name}": tensor
+            for place, part in enumerate(self.backbone.parts(task))
+            for name, tensor in tensors_in_use(part).items()
+        }
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def expert_width(backbone: nn.Module, size: float) -> int:
+    """The largest width, at least 1, at which an expert has at most a share of the backbone's parameters."""
+    most = size * sum(parameter.numel() for parameter in backbone.parameters())
+
+    def parameters(width: int) -> int:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in ResNet(width, BLOCKS).parameters())
+
+    return next(width for width in count(1) if parameters(width + 1) > most)
