@@ -121,11 +121,10 @@ def _adds(config: RunConfig, strategy: Strategy, run: Run, place: Path) -> Findi
     if not added:
         return Finding(question, True, "it adds nothing, and is plain training")
     plain = _run(config.model_copy(update={"strategy": "finetune", "settings": {}, "plugin": ""}), place)
-    tables = [one.metrics.query("subject == 'test' and unit == 'dB'") for one in (run, plain)]
-    mine, other = (table.groupby(["after", "place", "metric"])["value"].mean() for table in tables)
+    mine, other = (one.outputs.set_index(["after", "place", "image"])["sha256"] for one in (run, plain))
     shared = mine.index.intersection(other.index)
     moved = int((mine[shared] != other[shared]).sum())
-    detail = f"it defines {', '.join(added)}; {moved} of {len(shared)} figures differ from those of finetune"
+    detail = f"it defines {', '.join(added)}; {moved} of {len(shared)} outputs differ from those of finetune"
     return Finding(question, not len(shared) or moved > 0, detail)
 
 

@@ -87,7 +87,7 @@ def test_the_check_finds_a_term_that_is_never_set(tmp_path: Path) -> None:
         file.write("    def before_backward(self, trainer):\n")
         file.write("        trainer.loss += sum((p**2).sum() for p in self.importance)\n")
     registry.add_plugin(source)
-    tiny = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]
+    tiny = ["training.epochs=1", "training.updates_per_epoch=3", "backbone.blocks=1", "data.dead_leaves=0"]
     found = {}
     for name in ("silent", "mas", "finetune"):
         (config,) = plan(name, "four_tasks", "smoke", "0", "derain,denoise", None, None, tiny)
