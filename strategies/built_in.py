@@ -32,6 +32,7 @@ BUILT_IN = {
         "each task keeps the largest free weights and prunes the rest",
         traits=Traits(needs_task_id=True, protects_exactly=True),
     ),
+    "pnn": Entry("strategies.pnn:PNN", "a column per task, which reads what earlier columns compute", traits=OWN_PARTS),
     "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
     "ewc": Entry(
         "strategies.ewc:EWC",
