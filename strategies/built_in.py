@@ -33,6 +33,11 @@ BUILT_IN = {
         traits=Traits(needs_task_id=True, protects_exactly=True),
     ),
     "pnn": Entry("strategies.pnn:PNN", "a column per task, which reads what earlier columns compute", traits=OWN_PARTS),
+    "cpg": Entry(
+        "strategies.cpg.strategy:CPG",
+        "prunes to a goal, picks frozen weights, widens where a task needs it",
+        traits=OWN_PARTS,
+    ),
     "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
     "ewc": Entry(
         "strategies.ewc:EWC",
