@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from strategies.cpg.widening import Place, packed, unpacked
-from strategies.surgery import TaskConv2d
+from strategies.surgery import TaskConv2d, geometry
 from strategies.tasks import FREE
 
 PRUNED, LAST = -2, -3
@@ -69,7 +69,7 @@ class GrowingConv2d(TaskConv2d):
     def grow(self, outs: int, ins: int, place: Place) -> None:
         """Widen the convolution to ``outs`` and ``ins`` channels; its weights lie at ``place`` from then on."""
         shape = (outs, ins, *self.kept.shape[2:])
-        drawn = nn.Conv2d(ins, outs, self.kernel_size, padding=self.padding).to(self.values)
+        drawn = nn.Conv2d(**geometry(self) | {"in_channels": ins, "out_channels": outs}).to(self.values)
         drawn.weight[: place.outs] = 0
         self.values = nn.Parameter(place.put(self.values, drawn.weight.detach()))
         self.kept = place.put(self.kept, self.kept.new_zeros(shape))
@@ -119,9 +119,9 @@ class GrowingConv2d(TaskConv2d):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load, also what was widened since."""
-        for tensors, made in ((self._buffers, Tensor.detach), (self._parameters, nn.Parameter)):
-            for name, tensor in tensors.items():
-                saved = state_dict.get(prefix + name)
-                if tensor is not None and saved is not None and saved.shape != tensor.shape:
-                    tensors[name] = made(tensor.new_empty(saved.shape))  # type: ignore[operator]
+        for name, tensor in [*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)]:
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != tensor.shape:
+                empty = tensor.new_empty(saved.shape)
+                setattr(self, name, nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.backbones.base import Backbone
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
@@ -79,6 +80,7 @@ class GrowingNetwork(TaskNetwork):
         Raises:
             UserError: it cannot be widened.
         """
+        assert isinstance(self.backbone, Backbone)
         old = int(self.widths[-1])
         self.widths[-1] = old + max(1, round(share * self.backbone.width))
         found = places(self.backbone, old, int(self.widths[-1]))
@@ -93,7 +95,7 @@ class GrowingNetwork(TaskNetwork):
         for layer in self.layers:
             layer.places.clear()
         for task, width in zip(self.known, self.widths.tolist(), strict=True):
-            if width != self.widths[-1]:
+            if width != self.widths[-1] and isinstance(self.backbone, Backbone):
                 found = places(self.backbone, width, int(self.widths[-1]))
                 for name, layer in self.named.items():
                     layer.places[task] = found[name][-1]
