@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-from baselines.independent import SeparateNetworks
 from benchmark.backbones.base import Backbone
 from benchmark.backbones.dense import DenseBlock
 from benchmark.backbones.resnet import ResidualBlock
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
+from strategies.separate import SeparateNetworks
 from strategies.surgery import convolutions, exchange
 
 TAPS = 9

@@ -1,15 +1,11 @@
 """One network per task: nothing is forgotten, nothing is shared, and storage grows with every task."""
 
-from collections.abc import Callable, Iterable
 from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmark.core.addresses import torch_seed
-from strategies.base import Strategy, TaskNetwork, Traits
-from strategies.surgery import copied, tensors_in_use
-from strategies.tasks import Cursor
+from strategies.base import Strategy, Traits
+from strategies.separate import SeparateNetworks, redrawn
 
 
 class Independent(Strategy):
@@ -21,68 +17,3 @@ class Independent(Strategy):
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """A network that gets a copy of the backbone with every task."""
         return SeparateNetworks(partial(redrawn, backbone, self.seed))
-
-
-def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
-    """A copy of a backbone with weights drawn for the task; the first task gets the backbone's own.
-
-    So after the first task, this baseline and plain training are the same network.
-    """
-    network = copied(backbone)
-    if task > 0:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed("independent", seed, task))
-            for layer in network.modules():
-                reset = getattr(layer, "reset_parameters", None)
-                if callable(reset):
-                    reset()
-    return network
-
-
-class Switch(nn.ModuleDict):
-    """A network for each task, of which the one that a cursor selects is in use."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        super().__init__()
-        self.cursor = cursor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Restore images (N, 3, H, W) with the selected network."""
-        return self[str(self.cursor.selected)](x)
-
-
-class SeparateNetworks(TaskNetwork):
-    """A network for each task; only the one in training is trainable, and the others run in evaluation mode.
-
-    Args:
-        make: gives a task's untrained network.
-    """
-
-    backbone: Switch
-
-    def __init__(self, make: Callable[[int], nn.Module]) -> None:
-        super().__init__()
-        self.make = make
-        self.backbone = Switch(self.cursor)
-
-    def begin(self, task: int) -> None:
-        """Freeze the earlier networks and add one."""
-        self.backbone.requires_grad_(False)
-        self.backbone[str(task)] = self.make(task)
-        super().begin(task)
-
-    def end(self) -> None:
-        """Freeze the newest network, and leave no gradient that an optimizer could still follow."""
-        self.backbone.requires_grad_(False)
-        self.backbone.zero_grad()
-        super().end()
-
-    def standing_still(self, task: int) -> Iterable[nn.Module]:
-        """All layers of a network that is not in training."""
-        return () if task == self.cursor.learning else self.backbone[str(task)].modules()
-
-    def owned(self, task: int) -> dict[str, Tensor]:
-        """Copies of all tensors of the task's network, by name."""
-        with self.showing(task):
-            network = self.backbone[str(task)]
-            return {name: tensor.detach().clone() for name, tensor in tensors_in_use(network).items()}

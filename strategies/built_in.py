@@ -45,6 +45,12 @@ BUILT_IN = {
     "mini": Entry(
         "strategies.mini:MINI", "kernels of its own for every task, pulled towards the earlier ones", traits=OWN_PARTS
     ),
+    "pnn": Entry("strategies.pnn:PNN", "a column per task, which reads what earlier columns compute", traits=OWN_PARTS),
+    "cpg": Entry(
+        "strategies.cpg.strategy:CPG",
+        "prunes to a goal, picks frozen weights, widens where a task needs it",
+        traits=OWN_PARTS,
+    ),
     "mas": Entry("strategies.mas:MAS", "holds weights that earlier tasks' outputs are sensitive to", traits=Traits()),
     "ewc": Entry(
         "strategies.ewc:EWC",

@@ -14,6 +14,7 @@ from strategies.base import Settings, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert
 from strategies.packnet import PackedNetwork
+from strategies.pnn import PNN, PNNSettings
 
 TASKS = 3
 
@@ -115,6 +116,7 @@ CASES = [
     *(("cmc", name) for name in NETWORKS),
     *(("packnet", name) for name in PACKED),
     *(("independent", name) for name in NETWORKS),
+    *(("pnn", name) for name in NETWORKS if name != "shared"),  # of which a kernel is read by its parent
 ]
 
 
@@ -125,7 +127,10 @@ def made(strategy: str, name: str) -> TaskNetwork:
         return CMCNetwork(convert(plain, t=2), partial(CMCConv2d.begin, fraction=0.2))
     if strategy == "packnet":
         return PackedNetwork(plain, 0.2)
-    network = Independent(Settings()).adapt(plain, TASKS)
+    if strategy == "pnn":
+        network = PNN(PNNSettings()).adapt(plain, TASKS)
+    else:
+        network = Independent(Settings()).adapt(plain, TASKS)
     assert isinstance(network, TaskNetwork)
     return network
 

@@ -1,0 +1,1 @@
+"""CPG: compacting, picking and growing (Hung et al., 2019)."""
