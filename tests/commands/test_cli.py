@@ -50,7 +50,8 @@ def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
     assert "task" in lines[1]
     told = {words[0]: words[1] for words in map(str.split, lines) if len(words) > 1 and words[1] in ("yes", "no")}
     assert {name for name, answer in told.items() if answer == "yes"} == {
-        *("cmc", "packnet", "independent", "deform", "together_task_id")
+        *("cmc", "packnet", "pnn", "cpg", "lora", "dan", "piggyback", "wsn", "mini", "lira"),
+        *("independent", "deform", "together_task_id"),
     }
     assert set(told) == set(command("list", "strategies", "--names").stdout.split())
 
