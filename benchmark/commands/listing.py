@@ -28,6 +28,9 @@ class Kind(StrEnum):
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
+    guide: Annotated[
+        bool, typer.Option("--guide", help="With strategies: a page on all of them, in Markdown.")
+    ] = False,
     strategy: Annotated[
         str | None,
         typer.Option(parser=words("--strategy"), help="With settings: a strategy whose own settings to show."),
@@ -37,12 +40,19 @@ def list_(
     """List what can be chosen, with one line about each."""
     if strategy is not None and kind is not Kind.settings:
         raise UserError(f"--strategy {strategy} goes with 'list settings' alone, not with 'list {kind.value}'.")
+    if guide and kind is not Kind.strategies:
+        raise UserError(f"--guide goes with 'list strategies' alone, not with 'list {kind.value}'.")
     from rich.table import Table
 
     from strategies import registry
     from strategies.traits import WORDS, answers
 
     registry.add_plugins(plugin or [])
+    if guide:
+        from benchmark.commands.guide import guide as written
+
+        print(written(list(registry.entries())), end="")
+        return
     if kind is Kind.settings:
         rows = _settings(strategy)
         columns = ["setting", "default", "accepted", "meaning"]

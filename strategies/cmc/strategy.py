@@ -38,7 +38,14 @@ class CMCSettings(Settings):
 
 
 class CMC(Strategy):
-    """Continual Memory in Convolution: kernels estimated from one shared, partly frozen memory (the paper's)."""
+    """Continual Memory in Convolution: kernels estimated from one shared, partly frozen memory (the paper's).
+
+    Every layer has a memory M of t rows, as long as its kernel has weights; task n owns a random share of its entries,
+    ``H_n``, and has a vector T_n of t factors. Its kernel is ``K_n = Σ_{i<n} T_i·(M ⊙ H_i) + T_n·(M ⊙ H_n)`` (Eq. 1-4),
+    of which it trains the last term, and the first is what earlier tasks know. Biases, and all that is outside of
+    convolutions, belong to the task. Where T_n starts, how M is scaled, and the kinds of ``sharing`` beside the paper's
+    (``fixed``, ``none``) are ours; docs/paper.md tells what the paper leaves open.
+    """
 
     name = "cmc"
     revision = 2

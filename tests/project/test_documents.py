@@ -20,12 +20,14 @@ from conftest import ROOT
 from made_datasets import brighter, picture, write
 
 from benchmark.commands import app
+from benchmark.commands.guide import guide
 from benchmark.data.datasets.bsd68 import NUMBERS
 from benchmark.engine.setup import resolve
 from benchmark.experiments import matrix
 from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
+from strategies.built_in import BUILT_IN
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 COMMANDS = {
@@ -240,3 +242,9 @@ def test_every_option_and_path_that_is_named_is_there(document: str) -> None:
             assert (ROOT / span).exists(), f"{document}: {span}"
     for target in re.findall(r"\]\(([^)#:]+)\)", text(document)):
         assert ((ROOT / document).parent / target).exists(), f"{document}: {target}"
+
+
+def test_the_guide_to_strategies_is_what_their_classes_say() -> None:
+    written = guide(list(BUILT_IN))
+    assert (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8") == written, "list strategies --guide"
+    assert all(f"## {name}\n" in written for name in BUILT_IN)
