@@ -72,7 +72,7 @@ def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
         (["--strategy", "cmc", "--set", "epochs=3"], ["section.field=value"]),
         (["--strategy", "cmc", "--set", "trainings.epochs=3"], ["'trainings'", "Did you mean 'training'"]),
         (["--strategy", "finetune", "--set", "cmc.fraction=0.1"], ["'cmc' is not part of this command"]),
-        (["--strategy", "cmc", "--set", "backbone.name=unet"], ["backbone.name = 'unet'", "resnet"]),
+        (["--strategy", "cmc", "--set", "backbone.name=unheard"], ["backbone.name = 'unheard'", "resnet"]),
         (["--strategy", "cmc", "--set", "training.patch_size=700"], ["Image", "700"]),
     ],
 )
@@ -284,8 +284,10 @@ def test_every_preset_says_where_the_settings_of_every_strategy_come_from() -> N
     ("strategy", "field"), [("mas", "weight"), ("ewc", "weight"), ("si", "weight"), ("lwf", "weight")]
 )
 def test_a_default_is_what_was_tuned(strategy: str, field: str) -> None:
-    """So that a preset which says nothing of a strategy gives it the same care as the others."""
-    best = {one.setting: one.value for one in tuning.choices(tuning.read(tuning.GRID.with_name("tuning-quick.csv")))}
-    assert getattr(registry.settings(registry.load(strategy), {}), field) == best[f"{strategy}.{field}"]
+    """So that a preset which says nothing of a strategy gives it the same care as the others; of equals it is one."""
+    found = {one.setting: one for one in tuning.choices(tuning.read(tuning.GRID.with_name("tuning-quick.csv")))}
+    best = found[f"{strategy}.{field}"]
+    equals = {best.value} if round(best.margin, 3) else {best.value, best.second}
+    assert getattr(registry.settings(registry.load(strategy), {}), field) in equals
     for preset in config.presets():
         assert field not in presets.settings(preset, strategy)
