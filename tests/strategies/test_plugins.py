@@ -37,7 +37,7 @@ def test_every_built_in_strategy_is_where_the_table_says() -> None:
 def test_the_worked_example_passes_the_check_and_appears_in_a_report(command: Command, tmp_path: Path) -> None:
     checked = command("check", "--strategy", "anchor", "--plugin", str(EXAMPLE))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert checked.stdout.count("  ok ") == 8
+    assert checked.stdout.count("  ok ") == 9
 
     runs, page = tmp_path / "runs", tmp_path / "report"
     words = ["--strategy", "anchor,finetune", "--preset", "smoke", "--order", "derain,denoise"]
