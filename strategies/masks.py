@@ -1,6 +1,5 @@
 """Masks over weights that are learned: trained as real numbers, used as zeros and ones, kept as bits."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +18,13 @@ def straight_through(scores: Tensor, chosen: Tensor) -> Tensor:
 
 
 def to_bits(chosen: Tensor) -> Tensor:
-    """A mask, eight weights to a byte: (⌈m / 8⌉,) uint8."""
-    return torch.from_numpy(np.packbits(chosen.flatten().cpu().numpy())).to(chosen.device)
+    """A mask, eight weights to a byte, the first in the lowest bit: (⌈m / 8⌉,) uint8."""
+    bits = torch.zeros(-(-chosen.numel() // 8) * 8, dtype=torch.uint8, device=chosen.device)
+    bits[: chosen.numel()] = chosen.flatten()
+    return (bits.view(-1, 8) << torch.arange(8, dtype=torch.uint8, device=bits.device)).sum(1, dtype=torch.uint8)
 
 
 def from_bits(bits: Tensor, shape: torch.Size) -> Tensor:
     """The mask that :func:`to_bits` was given, bool of that shape."""
-    mask = np.unpackbits(bits.cpu().numpy(), count=shape.numel()).astype(bool)
-    return torch.from_numpy(mask).view(shape).to(bits.device)
+    each = bits[:, None] >> torch.arange(8, dtype=torch.uint8, device=bits.device) & 1
+    return each.flatten()[: shape.numel()].view(shape).bool()

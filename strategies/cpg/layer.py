@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from strategies.cpg.widening import Place, packed, unpacked
+from strategies.cpg.widening import Place
+from strategies.masks import from_bits, straight_through, to_bits
 from strategies.surgery import TaskConv2d, geometry
 from strategies.tasks import FREE
 
@@ -81,7 +82,7 @@ class GrowingConv2d(TaskConv2d):
         """Freeze what the task has trained, note what it uses, and free what it has pruned."""
         own = self.owner == FREE
         used = own | ((self.owner >= 0) & (self.values.detach() > 0))
-        self.register_buffer(f"used_{task}", packed(used))
+        self.register_buffer(f"used_{task}", to_bits(used))
         if self.shift is not None:
             self.register_buffer(f"bias_{task}", self.shift.detach().clone())
         self.kept = torch.where(own, self.values.detach(), self.kept.masked_fill(self.owner < FREE, 0))
@@ -92,13 +93,13 @@ class GrowingConv2d(TaskConv2d):
         """The selected task's weights, with a gradient while it is learned."""
         task = self.cursor.selected
         if task == self.cursor.learning:
-            picked = (self.values > 0).to(self.kept) + (self.values - self.values.detach())
+            picked = straight_through(self.values, self.values > 0)
             free = self.values.masked_fill(self.owner != FREE, 0)
             return torch.where(self.owner >= 0, self.kept * picked, free)
         if task not in self.cursor.known:
             return self.kept
         kept = self.places[task].take(self.kept) if task in self.places else self.kept
-        return kept.masked_fill(~unpacked(getattr(self, f"used_{task}"), kept.shape), 0)
+        return kept.masked_fill(~from_bits(getattr(self, f"used_{task}"), kept.shape), 0)
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Wider backbones: where in one the weights of a narrower one lie; and tables of truth values, eight in a byte."""
+"""Wider backbones: where in one the weights of a narrower one lie."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -90,16 +90,3 @@ def check_that_it_widens(backbone: nn.Module) -> None:
             "cpg.grow=0, or one of those that this command shows: python -m benchmark list backbones."
         )
     places(backbone, backbone.width, backbone.width + 1)
-
-
-def packed(truth: Tensor) -> Tensor:
-    """Truth values (...) as uint8 (⌈n / 8⌉,), the first one in the lowest bit."""
-    bits = torch.zeros(-(-truth.numel() // 8) * 8, dtype=torch.uint8, device=truth.device)
-    bits[: truth.numel()] = truth.flatten()
-    return (bits.view(-1, 8) << torch.arange(8, dtype=torch.uint8, device=bits.device)).sum(1, dtype=torch.uint8)
-
-
-def unpacked(bits: Tensor, shape: torch.Size) -> Tensor:
-    """The truth values of a shape that :func:`packed` was given."""
-    each = bits[:, None] >> torch.arange(8, dtype=torch.uint8, device=bits.device) & 1
-    return each.flatten()[: shape.numel()].view(shape).bool()
