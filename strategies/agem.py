@@ -1,9 +1,8 @@
 """Averaged Gradient Episodic Memory (Chaudhry et al., ICLR 2019)."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from strategies.rehearsal import Rehearsal
+from strategies.rehearsal import Rehearsal, gradient, gradient_on, set_gradient
 from strategies.trainer import Trainer
 
 
@@ -30,22 +29,12 @@ class AGEM(Rehearsal):
         """Take the reference gradient on a batch of stored patches, if there are any."""
         if len(self.stored):
             batch = self.stored.draw(trainer.train_mb_size, self.rng(trainer, "agem"))
-            degraded, clean = (images.to(trainer.device) for images in batch[:2])
-            trainer.optimizer.zero_grad()
-            trainer.loss_function(trainer.model(degraded), clean).backward()
-            self.reference = torch.cat([gradient.flatten() for gradient in gradients(trainer.model)])
+            self.reference = gradient_on(batch, trainer)
 
     def after_backward(self, trainer: Trainer) -> None:
         """Project the gradient of the new batch where it conflicts with the reference."""
         if len(self.stored):
-            parts = gradients(trainer.model)
-            g, g_ref = torch.cat([part.flatten() for part in parts]), self.reference
+            g, g_ref = gradient(trainer.model), self.reference
             if g @ g_ref < 0:
                 g -= (g @ g_ref) / (g_ref @ g_ref) * g_ref
-                for part, projected in zip(parts, g.split([part.numel() for part in parts]), strict=True):
-                    part.copy_(projected.view_as(part))
-
-
-def gradients(model: nn.Module) -> list[Tensor]:
-    """The gradient of every parameter that has one."""
-    return [value.grad for value in model.parameters() if value.grad is not None]
+                set_gradient(trainer.model, g)

@@ -4,7 +4,8 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.penalties import Tensors, from_state, moved, patch_gradients, quadratic, to_state, weights
+from strategies.penalties import Tensors, moved, patch_gradients, quadratic, weights
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 

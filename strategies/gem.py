@@ -6,8 +6,7 @@ from pydantic import Field
 from scipy.optimize import nnls
 from torch import Tensor
 
-from strategies.agem import gradients
-from strategies.rehearsal import Rehearsal, RehearsalSettings
+from strategies.rehearsal import Rehearsal, RehearsalSettings, gradient, gradient_on, set_gradient
 from strategies.trainer import Trainer
 
 
@@ -47,24 +46,18 @@ class GEM(Rehearsal):
         rows = []
         for task in self.stored.labels.unique().tolist():
             batch = self.stored.draw(trainer.train_mb_size, self.rng(trainer, "gem", task), task)
-            degraded, clean = (images.to(trainer.device) for images in batch[:2])
-            trainer.optimizer.zero_grad()
-            trainer.loss_function(trainer.model(degraded), clean).backward()
-            rows.append(torch.cat([gradient.flatten() for gradient in gradients(trainer.model)]))
+            rows.append(gradient_on(batch, trainer))
         if rows:
             self.references = torch.stack(rows)
 
     def after_backward(self, trainer: Trainer) -> None:
         """Project the gradient of the new batch where it conflicts with any of the others."""
         if len(self.stored):
-            parts = gradients(trainer.model)
-            g = torch.cat([part.flatten() for part in parts])
+            g = gradient(trainer.model)
             products = self.references.double() @ g.double()
             if products.isfinite().all() and products.min() < 0:
                 v = multipliers(self.references, g, self.settings.strength)
-                projected = g + torch.from_numpy(v).to(g) @ self.references
-                for part, value in zip(parts, projected.split([part.numel() for part in parts]), strict=True):
-                    part.copy_(value.view_as(part))
+                set_gradient(trainer.model, g + torch.from_numpy(v).to(g) @ self.references)
 
 
 def multipliers(references: Tensor, g: Tensor, least: float) -> np.ndarray:

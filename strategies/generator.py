@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from benchmark.core.addresses import torch_seed
 from strategies.base import Settings, Strategy
-from strategies.penalties import from_state, to_state
+from strategies.state import from_state, load_moments, moments, to_state
 from strategies.trainer import Trainer
 
 SCALE = 8
@@ -178,18 +178,9 @@ class GeneratedRehearsal(Strategy):
 
     def progress(self) -> dict[str, Tensor]:
         """The generator as it has come to be, and the moments of its optimizer."""
-        moments = {
-            f"{index}.{name}": torch.as_tensor(value)
-            for index, values in self.optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
-        return self.state() | to_state("moments", moments)
+        return self.state() | to_state("moments", moments(self.optimizer))
 
     def load_progress(self, progress: dict[str, Tensor]) -> None:
         """Take up both again."""
         self.load_state(progress)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in from_state("moments", progress).items():
-            index, _, name = key.partition(".")
-            moments.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        load_moments(self.optimizer, from_state("moments", progress))

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from benchmark.core.addresses import generator, torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import evaluating
-from strategies.penalties import from_state, to_state
 from strategies.rehearsal import Rehearsal, RehearsalSettings, StoredPatches, placed
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 

@@ -4,16 +4,8 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy
-from strategies.penalties import (
-    Tensors,
-    from_state,
-    mean_over_tasks,
-    moved,
-    quadratic,
-    sensitivity,
-    to_state,
-    weights,
-)
+from strategies.penalties import Tensors, mean_over_tasks, moved, quadratic, sensitivity, weights
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 

@@ -75,14 +75,3 @@ def mean_over_tasks(earlier: Tensors, new: Tensors, tasks: int) -> Tensors:
 def moved(tensors: Tensors, device: torch.device) -> Tensors:
     """The tensors on a device; those of a checkpoint are on the CPU."""
     return {name: value.to(device) for name, value in tensors.items()}
-
-
-def to_state(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors as part of a strategy's state, under names that start with ``prefix``."""
-    return {f"{prefix}.{name}": value for name, value in tensors.items()}
-
-
-def from_state(prefix: str, state: Tensors) -> Tensors:
-    """What :func:`to_state` was given."""
-    start = f"{prefix}."
-    return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}

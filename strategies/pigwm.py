@@ -5,7 +5,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, from_state, mean_over_tasks, moved, sensitivity, to_state, weights
+from strategies.penalties import Tensors, mean_over_tasks, moved, sensitivity, weights
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 

@@ -134,3 +134,27 @@ class Rehearsal(Strategy):
 def placed(images: Tensor, device: torch.device) -> Tensor:
     """Stored images (N, 3, H, W) where and how a network takes them."""
     return images.to(device).contiguous(memory_format=torch.channels_last)
+
+
+def gradient(model: nn.Module) -> Tensor:
+    """The gradients of all parameters that have one, one after another (p,), as a copy."""
+    return torch.cat([part.flatten() for part in _gradients(model)])
+
+
+def set_gradient(model: nn.Module, given: Tensor) -> None:
+    """Let parameters have the gradients that :func:`gradient` gives as (p,)."""
+    parts = _gradients(model)
+    for part, value in zip(parts, given.split([part.numel() for part in parts]), strict=True):
+        part.copy_(value.view_as(part))
+
+
+def gradient_on(batch: list[Tensor], trainer: Trainer) -> Tensor:
+    """The gradient (p,) of the loss on a batch of stored patches; it is left in the parameters, too."""
+    degraded, clean = (images.to(trainer.device) for images in batch[:2])
+    trainer.optimizer.zero_grad()
+    trainer.loss_function(trainer.model(degraded), clean).backward()
+    return gradient(trainer.model)
+
+
+def _gradients(model: nn.Module) -> list[Tensor]:
+    return [value.grad for value in model.parameters() if value.grad is not None]

@@ -5,7 +5,8 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, from_state, moved, quadratic, to_state, weights
+from strategies.penalties import Tensors, moved, quadratic, weights
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 

@@ -21,6 +21,7 @@ from benchmark.engine.distributed.group import stops
 from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
+from strategies.state import load_moments, moments, to_state
 
 MOST_SAVING = 0.01
 """Share of the time, at most, in which states within an epoch are saved."""
@@ -161,8 +162,7 @@ class RestorationTemplate(SupervisedTemplate):
         tensors = {"random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        tensors |= to_state("optimizer", moments(self.optimizer))
         return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
 
     def outputs(self, experience: Any) -> list[tuple[Tensor, Tensor]]:
@@ -244,11 +244,7 @@ class RestorationTemplate(SupervisedTemplate):
             present = set(self.model.parameters())
             if any(one not in present for group in self.optimizer.param_groups for one in group["params"]):
                 self.make_optimizer()  # the network has other parameters since, as after pruning
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in saved.part("optimizer").items():
-                index, _, name = key.partition(".")
-                moments.setdefault(int(index), {})[name] = value
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            load_moments(self.optimizer, saved.part("optimizer"))
             random = saved.part("random")
             torch.set_rng_state(random["cpu"])
             if self.device.type == "cuda":

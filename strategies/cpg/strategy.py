@@ -36,8 +36,8 @@ from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits, evaluating
 from strategies.cpg.network import GrowingNetwork
 from strategies.cpg.widening import check_that_it_widens
-from strategies.penalties import from_state, to_state
 from strategies.separate import redrawn
+from strategies.state import from_state, load_moments, moments, to_state
 from strategies.surgery import copied
 from strategies.tasks import MAX_TASKS
 from strategies.trainer import Trainer
@@ -134,22 +134,14 @@ class CPG(Strategy):
 
     def progress(self) -> dict[str, Tensor]:
         """That network with its optimizer, and how far pruning and growing are."""
-        moments = {
-            f"moments.{index}.{name}": torch.as_tensor(value)
-            for index, of_one in self.steps.state_dict()["state"].items()
-            for name, value in of_one.items()
-        }
         stage = torch.tensor([self.pruned, self.settled, self.grown])
-        return {**to_state("goal", self.goal.state_dict()), **moments, "stage": stage}
+        goal = to_state("goal", self.goal.state_dict())
+        return {**goal, **to_state("moments", moments(self.steps)), "stage": stage}
 
     def load_progress(self, progress: dict[str, Tensor]) -> None:
         """Go on from what :meth:`progress` gave."""
         self.goal.load_state_dict(from_state("goal", progress))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in from_state("moments", progress).items():
-            index, _, name = key.partition(".")
-            moments.setdefault(int(index), {})[name] = value
-        self.steps.load_state_dict({**self.steps.state_dict(), "state": moments})
+        load_moments(self.steps, from_state("moments", progress))
         pruned, settled, grown = progress["stage"].tolist()
         self.pruned, self.settled, self.grown = pruned, bool(settled), bool(grown)
 

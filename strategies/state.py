@@ -1,0 +1,37 @@
+"""What strategies and training keep of networks and optimizers, as named tensors for a checkpoint."""
+
+import torch
+from torch import Tensor
+
+
+def to_state(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as part of a state, under names that start with ``prefix``."""
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def from_state(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What :func:`to_state` was given."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer has gathered, such as Adam's moments, as ``{number of the parameter}.{name}``."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, gathered in optimizer.state_dict()["state"].items()
+        for name, value in gathered.items()
+    }
+
+
+def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Let an optimizer go on from what :func:`moments` gave.
+
+    Raises:
+        ValueError: it does not fit the optimizer.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in saved.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
