@@ -1,6 +1,5 @@
 """Deep Adaptation Networks (Rosenfeld and Tsotsos, PAMI 2018): kernels as linear combinations of the first task's."""
 
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -8,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.kernels import KernelConv2d, KernelNetwork, converted
+from strategies.kernels import KernelConv2d, KernelNetwork, kernel_network
 from strategies.trainer import Trainer
 
 Start = Literal["identity", "random", "least_squares"]
@@ -46,8 +45,7 @@ class DAN(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution; the first task trains its kernel."""
-        make = partial(DANConv2d, seed=self.seed, start=self.settings.start)
-        return KernelNetwork(converted(backbone, make, self.name), DANConv2d, self.name)
+        return kernel_network(backbone, DANConv2d, self.seed, start=self.settings.start)
 
     def after_training_iteration(self, trainer: Trainer) -> None:
         """With start=least_squares, end the finetuning when it had its share; never after the last update but one."""

@@ -7,6 +7,7 @@ everything outside of the convolutions (normalisation, PReLU, linear layers, ...
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,7 @@ class KernelConv2d(TaskConv2d):
     """
 
     strategy: ClassVar[str] = "kernel"
-    """First part of the address of random numbers."""
+    """The strategy's name: in errors, and as the first part of the address of random numbers."""
     first_kernel: Tensor
     first_bias: Tensor
     task_bias: Tensor
@@ -176,6 +177,22 @@ def converted(backbone: nn.Module, make: Callable[[nn.Conv2d, str], TaskConv2d],
         return make(conv, name)
 
     return replace_convolutions(copied(backbone), checked)
+
+
+def kernel_network(backbone: nn.Module, kind: type[KernelConv2d], seed: int, **settings: Any) -> "KernelNetwork":
+    """A copy of a network, with all its convolutions of a kind that has a kernel for each task.
+
+    Args:
+        backbone: any network.
+        kind: of the convolutions.
+        seed: seed of the run.
+        settings: further arguments of that kind.
+
+    Raises:
+        UserError: see :func:`converted`.
+    """
+    made = converted(backbone, partial(kind, seed=seed, **settings), kind.strategy)
+    return KernelNetwork(made, kind, kind.strategy)
 
 
 class KernelNetwork(TaskNetwork):

@@ -32,8 +32,9 @@ from torch import Tensor, nn
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from strategies.base import TaskNetwork, Traits
+from strategies.base import Traits
 from strategies.generator import GeneratedRehearsal, GeneratedRehearsalSettings
+from strategies.separate import GrowingParts
 from strategies.surgery import tensors_in_use
 from strategies.tasks import Cursor
 from strategies.trainer import Trainer
@@ -129,7 +130,7 @@ class ForkJoin(nn.Module):
         return restored
 
 
-class ForkJoinNetwork(TaskNetwork):
+class ForkJoinNetwork(GrowingParts):
     """A network that grows a branch with every task but the first; only the newest part is trainable.
 
     Args:
@@ -153,12 +154,6 @@ class ForkJoinNetwork(TaskNetwork):
                 torch.manual_seed(torch_seed("lira", self.seed, task))
                 self.backbone.branches.append(Branch(self.width, getattr(self.backbone.base, "image_skip", False)))
         super().begin(task)
-
-    def end(self) -> None:
-        """Freeze the newest part, and leave no gradient that an optimizer could still follow."""
-        self.backbone.requires_grad_(False)
-        self.backbone.zero_grad()
-        super().end()
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of the parts that the task uses, but those of the part in training."""

@@ -1,13 +1,11 @@
 """Low-rank adaptation of convolutions (Hu et al., ICLR 2022), a matrix product for every task after the first."""
 
-from functools import partial
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.kernels import KernelConv2d, KernelNetwork, converted
+from strategies.kernels import KernelConv2d, kernel_network
 
 
 class LoRASettings(Settings):
@@ -36,8 +34,7 @@ class LoRA(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution; the first task trains its kernel."""
-        make = partial(LoRAConv2d, seed=self.seed, rank=self.settings.rank)
-        return KernelNetwork(converted(backbone, make, self.name), LoRAConv2d, self.name)
+        return kernel_network(backbone, LoRAConv2d, self.seed, rank=self.settings.rank)
 
 
 class LoRAConv2d(KernelConv2d):

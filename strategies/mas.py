@@ -1,11 +1,9 @@
 """Memory Aware Synapses (Aljundi et al., ECCV 2018)."""
 
 from pydantic import Field
-from torch import Tensor
 
-from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, mean_over_tasks, moved, quadratic, sensitivity, weights
-from strategies.state import from_state, to_state
+from strategies.base import Settings
+from strategies.penalties import Anchored, mean_over_tasks, quadratic, sensitivity
 from strategies.trainer import Trainer
 
 
@@ -16,7 +14,7 @@ class MASSettings(Settings):
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which importance is measured")
 
 
-class MAS(Strategy):
+class MAS(Anchored):
     """Memory Aware Synapses: weights that the outputs are sensitive to are pulled back to their old values.
 
     The loss gains ``λ Σ_k Ω_k (θ_k − θ*_k)²`` (Eq. 4), with the weights θ* at the start of the task. After each task,
@@ -29,16 +27,6 @@ class MAS(Strategy):
     Settings = MASSettings
     settings: MASSettings
 
-    def __init__(self, settings: MASSettings, seed: int = 0) -> None:
-        super().__init__(settings, seed)
-        self.importance: Tensors = {}
-        self.anchor: Tensors = {}
-
-    def before_training_exp(self, trainer: Trainer) -> None:
-        """Anchor the weights where they are."""
-        self.anchor = weights(trainer.model)
-        self.importance = moved(self.importance, trainer.device)
-
     def before_backward(self, trainer: Trainer) -> None:
         """Add the penalty to the loss."""
         trainer.loss += self.settings.weight * quadratic(trainer.model, [(self.importance, self.anchor)])
@@ -47,11 +35,3 @@ class MAS(Strategy):
         """Measure importance and average it with that of the earlier tasks."""
         measured = sensitivity(trainer, self.settings.samples, lambda output, _: output.square().sum(1).mean())
         self.importance = mean_over_tasks(self.importance, measured, trainer.experience.current_experience)
-
-    def state(self) -> dict[str, Tensor]:
-        """The importances; the anchor of the next task is the network itself."""
-        return to_state("importance", self.importance)
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up the importances."""
-        self.importance = from_state("importance", state)

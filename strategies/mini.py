@@ -1,13 +1,11 @@
 """MINI: weights of each task in every convolution, held near the mean of those before."""
 
-from functools import partial
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.kernels import KernelConv2d, KernelNetwork, converted
+from strategies.kernels import KernelConv2d, KernelNetwork, kernel_network
 from strategies.trainer import Trainer
 
 
@@ -37,9 +35,7 @@ class MINI(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution."""
-        return KernelNetwork(
-            converted(backbone, partial(EmbeddedConv2d, seed=self.seed), self.name), EmbeddedConv2d, self.name
-        )
+        return kernel_network(backbone, EmbeddedConv2d, self.seed)
 
     def before_backward(self, trainer: Trainer) -> None:
         """Add the pull to the loss."""

@@ -1,15 +1,39 @@
 """What penalties on changed weights share, and what they are made of: tensors for each trainable weight."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from strategies.base import evaluating
+from strategies.base import Strategy, evaluating
+from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
 Tensors = dict[str, Tensor]
 """Name of a trainable parameter → a tensor of its shape."""
+
+
+class Anchored(Strategy):
+    """Base of strategies that hold weights where they were as the task began, by one importance for each weight."""
+
+    def __init__(self, settings: Any, seed: int = 0) -> None:
+        super().__init__(settings, seed)
+        self.importance: Tensors = {}
+        self.anchor: Tensors = {}
+
+    def before_training_exp(self, trainer: Trainer) -> None:
+        """Anchor the weights where they are."""
+        self.anchor = weights(trainer.model)
+        self.importance = moved(self.importance, trainer.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """The importances; the anchor of the next task is the network itself."""
+        return to_state("importance", self.importance)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up the importances."""
+        self.importance = from_state("importance", state)
 
 
 def weights(model: nn.Module) -> Tensors:

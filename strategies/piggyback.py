@@ -1,13 +1,11 @@
 """Piggyback (Mallya, Davis and Lazebnik, ECCV 2018): a mask over the first task's weights for every other task."""
 
-from functools import partial
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.kernels import KernelConv2d, KernelNetwork, converted
+from strategies.kernels import KernelConv2d, kernel_network
 from strategies.masks import from_bits, straight_through, to_bits
 
 
@@ -39,8 +37,7 @@ class Piggyback(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution; the first task trains its kernel."""
-        make = partial(MaskedConv2d, seed=self.seed, start=self.settings.start)
-        return KernelNetwork(converted(backbone, make, self.name), MaskedConv2d, self.name)
+        return kernel_network(backbone, MaskedConv2d, self.seed, start=self.settings.start)
 
 
 class MaskedConv2d(KernelConv2d):

@@ -4,9 +4,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, mean_over_tasks, moved, sensitivity, weights
-from strategies.state import from_state, to_state
+from strategies.base import Settings
+from strategies.penalties import Anchored, Tensors, mean_over_tasks, sensitivity
 from strategies.trainer import Trainer
 
 
@@ -17,7 +16,7 @@ class PIGWMSettings(Settings):
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which importance is measured")
 
 
-class PIGWM(Strategy):
+class PIGWM(Anchored):
     """PIGWM: every change of a weight costs as much as it may, to first order, raise the loss on earlier tasks.
 
     The loss gains ``λ (s + s²)`` with ``s = Σ_k I_k |θ_k − θ*_k|``, where θ* are the weights at the start of the task.
@@ -35,16 +34,6 @@ class PIGWM(Strategy):
     Settings = PIGWMSettings
     settings: PIGWMSettings
 
-    def __init__(self, settings: PIGWMSettings, seed: int = 0) -> None:
-        super().__init__(settings, seed)
-        self.importance: Tensors = {}
-        self.anchor: Tensors = {}
-
-    def before_training_exp(self, trainer: Trainer) -> None:
-        """Anchor the weights where they are."""
-        self.anchor = weights(trainer.model)
-        self.importance = moved(self.importance, trainer.device)
-
     def before_backward(self, trainer: Trainer) -> None:
         """Add the penalty to the loss."""
         change = weighted_change(trainer.model, self.importance, self.anchor)
@@ -54,14 +43,6 @@ class PIGWM(Strategy):
         """Measure importance and average it with that of the earlier tasks."""
         measured = sensitivity(trainer, self.settings.samples, trainer.loss_function)
         self.importance = mean_over_tasks(self.importance, measured, trainer.experience.current_experience)
-
-    def state(self) -> dict[str, Tensor]:
-        """The importances; the anchor of the next task is the network itself."""
-        return to_state("importance", self.importance)
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up the importances."""
-        self.importance = from_state("importance", state)
 
 
 def weighted_change(model: nn.Module, importance: Tensors, anchor: Tensors) -> Tensor:

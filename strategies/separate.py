@@ -39,7 +39,17 @@ class Switch(nn.ModuleDict):
         return self[str(self.cursor.selected)](x)
 
 
-class SeparateNetworks(TaskNetwork):
+class GrowingParts(TaskNetwork):
+    """Base of networks that get a part with every task, of which only the newest is trainable."""
+
+    def end(self) -> None:
+        """Freeze the newest part, and leave no gradient that an optimizer could still follow."""
+        self.backbone.requires_grad_(False)
+        self.backbone.zero_grad()
+        super().end()
+
+
+class SeparateNetworks(GrowingParts):
     """A network for each task; only the one in training is trainable, and the others run in evaluation mode.
 
     Args:
@@ -58,12 +68,6 @@ class SeparateNetworks(TaskNetwork):
         self.backbone.requires_grad_(False)
         self.backbone[str(task)] = self.make(task)
         super().begin(task)
-
-    def end(self) -> None:
-        """Freeze the newest network, and leave no gradient that an optimizer could still follow."""
-        self.backbone.requires_grad_(False)
-        self.backbone.zero_grad()
-        super().end()
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of a network that is not in training."""

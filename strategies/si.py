@@ -4,8 +4,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from strategies.base import Settings, Strategy
-from strategies.penalties import Tensors, moved, quadratic, weights
+from strategies.base import Settings
+from strategies.penalties import Anchored, Tensors, quadratic, weights
 from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
@@ -17,7 +17,7 @@ class SISettings(Settings):
     damping: float = Field(1e-3, gt=0, le=10, description="ξ: keeps importances finite where a weight hardly moved")
 
 
-class SI(Strategy):
+class SI(Anchored):
     """Synaptic Intelligence: weights whose path lowered the loss of earlier tasks are pulled back to their old values.
 
     The loss gains ``c Σ_k Ω_k (θ_k − θ*_k)²`` (Eq. 4), where θ* are the weights at the start of the task. Along the
@@ -36,17 +36,15 @@ class SI(Strategy):
 
     def __init__(self, settings: SISettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
-        self.importance: Tensors = {}
-        self.anchor: Tensors = {}
         self.path: Tensors = {}
         self.gradient: Tensors = {}
         self.step_start: Tensors = {}
 
     def before_training_exp(self, trainer: Trainer) -> None:
         """Anchor the weights where they are and begin a path."""
-        self.anchor = weights(trainer.model)
+        super().before_training_exp(trainer)
         self.path = {name: torch.zeros_like(value) for name, value in self.anchor.items()}
-        self.importance = moved(self.importance or self.path, trainer.device)
+        self.importance = self.importance or dict(self.path)
 
     def after_backward(self, trainer: Trainer) -> None:
         """Note the gradient of the task's loss, then add the penalty and its gradient."""
@@ -80,11 +78,3 @@ class SI(Strategy):
     def load_progress(self, progress: dict[str, Tensor]) -> None:
         """Go on along the path."""
         self.path |= from_state("path", progress)
-
-    def state(self) -> dict[str, Tensor]:
-        """The importances; the anchor of the next task is the network itself."""
-        return to_state("importance", self.importance)
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up the importances."""
-        self.importance = from_state("importance", state)

@@ -1,6 +1,5 @@
 """Winning SubNetworks (Kang et al., ICML 2022): a task trains the weights and the choice among them together."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.kernels import KernelConv2d, KernelNetwork, converted
+from strategies.kernels import KernelConv2d, kernel_network
 from strategies.masks import from_bits, straight_through, to_bits
 
 
@@ -39,8 +38,7 @@ class WSN(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution."""
-        make = partial(WinningConv2d, seed=self.seed, share=self.settings.share)
-        return KernelNetwork(converted(backbone, make, self.name), WinningConv2d, self.name)
+        return kernel_network(backbone, WinningConv2d, self.seed, share=self.settings.share)
 
 
 class WinningConv2d(KernelConv2d):
