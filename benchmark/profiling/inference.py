@@ -10,8 +10,7 @@ from benchmark.backbones import build
 from benchmark.config import sizes
 from benchmark.core.runs.profile_table import WHOLE, Row
 from benchmark.profiling.timing import Parts, compare, milliseconds, place
-from strategies.cmc.network import CMCNetwork, convert
-from strategies.kernels import fold
+from strategies.cmc.network import CMCNetwork, convert, fold
 
 FRACTION = 0.1
 """Share of the memory that each task of CMC owns."""

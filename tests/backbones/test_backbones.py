@@ -19,9 +19,8 @@ from benchmark.core.errors import UserError
 from benchmark.engine import ledger
 from strategies.base import Strategy, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
-from strategies.cmc.network import CMCNetwork
+from strategies.cmc.network import CMCNetwork, fold
 from strategies.cmc.strategy import CMC
-from strategies.kernels import fold
 from strategies.packnet import PackNet
 
 

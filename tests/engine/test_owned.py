@@ -25,8 +25,7 @@ from reports.groups import collect
 from reports.paper.claims import judge
 from reports.paper.evidence import gather
 from reports.results import read
-from strategies.cmc.network import CMCNetwork
-from strategies.kernels import fold
+from strategies.cmc.network import CMCNetwork, fold
 
 ORDER = ("derain", "denoise", "deblock")
 

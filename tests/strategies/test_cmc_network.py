@@ -10,8 +10,7 @@ from torch.nn import functional as F
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
 from strategies.cmc.layer import CMCConv2d
-from strategies.cmc.network import CMCNetwork, convert
-from strategies.kernels import fold
+from strategies.cmc.network import CMCNetwork, convert, fold
 
 SHARINGS = ["none", "copy", "fixed", "adaptive"]
 

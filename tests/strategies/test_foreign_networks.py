@@ -10,8 +10,7 @@ from made_networks import CASES, NETWORKS, PACKED, TASKS, Shared, images, learn,
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from strategies.cmc.network import CMCNetwork, convert
-from strategies.kernels import fold
+from strategies.cmc.network import CMCNetwork, convert, fold
 from strategies.packnet import PackedNetwork
 
 every_case = pytest.mark.parametrize(("strategy", "name"), CASES, ids=[f"{s}-{n}" for s, n in CASES])

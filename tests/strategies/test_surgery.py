@@ -19,8 +19,7 @@ from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.cmc.layer import CMCConv2d
-from strategies.cmc.network import CMCNetwork, convert
-from strategies.kernels import fold
+from strategies.cmc.network import CMCNetwork, convert, fold
 from strategies.packnet import PackedConv2d, PackedNetwork
 from strategies.surgery import convolutions
 
