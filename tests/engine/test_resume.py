@@ -174,6 +174,19 @@ def test_one_flipped_bit_in_any_file_of_a_finished_run_is_seen(finished: Path, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("state", ["running", "failed", "diverged", "interrupted"])
+def test_a_finished_run_whose_status_is_set_back_goes_on_from_there(state: str, finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    tables = {file: file.read_bytes() for file in path.glob("*.csv")}
+    status = json.loads((path / "status.json").read_text())
+    (path / "status.json").write_text(json.dumps({**status, "state": state, "tasks_done": 1}))
+    assert examine(Run(path)).state == "unfinished"
+    job.run(Run(path).config, path)
+    assert examine(Run(path)).state == "whole"
+    assert {file: file.read_bytes() for file in tables} == tables
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.csv", "curves.csv", "checkpoints/task-2.safetensors"])
 def test_the_same_command_mends_a_finished_run(name: str, finished: Path, tmp_path: Path) -> None:
     path = copied(finished, tmp_path)

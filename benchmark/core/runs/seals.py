@@ -1,7 +1,8 @@
 """The seal of a finished run: a checksum of every file, by which damage is seen.
 
 ``checksums.json`` is written last of all. What stands in a sealed directory is read only if it still has its checksum,
-and a run that says it is finished but has no seal was cut off in its last moment and goes on.
+and a run that says it is finished but has no seal was cut off in its last moment and goes on. The other way round, a
+run that says it is not finished, as where its status was set back for it to go on, has no seal that holds.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ from benchmark.core.runs.records import SIZE, from_json
 from benchmark.core.runs.writing import write_json
 
 SEAL = "checksums.json"
+UNFINISHED = ("running", "failed", "diverged", "interrupted")
+"""States of a run to which no seal belongs."""
 
 
 def seal(path: Path) -> None:
@@ -33,11 +36,13 @@ def open_again(path: Path) -> None:
 
 
 def checksums(path: Path) -> dict[str, str]:
-    """The checksums of a run directory's files by their names; none if it is not sealed.
+    """The checksums of a run directory's files by their names; none if it is not sealed, or says it is not finished.
 
     Raises:
         UserError: the seal itself is damaged.
     """
+    if _unfinished(path):
+        return {}
     try:
         refuse_leaving(path / SEAL, path)
         found = from_json(content(path / SEAL, SIZE).decode("utf-8"))["sha256"]
@@ -76,6 +81,15 @@ def damage(path: Path) -> dict[str, str]:
 def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _unfinished(path: Path) -> bool:
+    """Whether a status that can be read says so; one that cannot be is for its reader to tell."""
+    try:
+        refuse_leaving(path / "status.json", path)
+        return from_json(content(path / "status.json", SIZE).decode("utf-8")).get("state") in UNFINISHED
+    except (OSError, ValueError, AttributeError, UserError):
+        return False
 
 
 def _apart(file: Path, path: Path) -> bool:
