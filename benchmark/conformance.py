@@ -19,7 +19,7 @@ from avalanche.benchmarks.scenarios import CLExperience
 from avalanche.core import SupervisedPlugin
 from torch.utils.data import Dataset
 
-from benchmark.config import RunConfig, Training
+from benchmark.config import Evaluation, RunConfig, Training
 from benchmark.core.errors import UserError
 from benchmark.core.images import to_uint8
 from benchmark.core.runs.directory import Run
@@ -120,7 +120,8 @@ def _adds(config: RunConfig, strategy: Strategy, run: Run, place: Path) -> Findi
     added = [name for name in own if getattr(type(strategy), name) is not getattr(Strategy, name)]
     if not added:
         return Finding(question, True, "it adds nothing, and is plain training")
-    plain = _run(config.model_copy(update={"strategy": "finetune", "settings": {}, "plugin": ""}), place)
+    untold = {"strategy": "finetune", "settings": {}, "plugin": "", "evaluation": Evaluation()}
+    plain = _run(config.model_copy(update=untold), place)
     mine, other = (one.outputs.set_index(["after", "place", "image"])["sha256"] for one in (run, plain))
     shared = mine.index.intersection(other.index)
     moved = int((mine[shared] != other[shared]).sum())

@@ -36,7 +36,7 @@ DEFINITION = ("name", "degradation", "train", "test", "again")
 PAPER = "paper-"
 """How the keys of what belongs to the paper begin; that of a group never does, whatever its stream is called."""
 
-CONFIGURATION = ("strategy", "backbone", "training", "settings", "plugin", "backbone_plugin")
+CONFIGURATION = ("strategy", "backbone", "training", "evaluation", "settings", "plugin", "backbone_plugin")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
 
 

@@ -88,7 +88,7 @@ def show(
 
 
 def _choices(kind: Kind) -> dict[str, str]:
-    from benchmark import backbones, config
+    from benchmark import backbones, config, sections
     from strategies import registry
 
     if kind is Kind.strategies:
@@ -98,7 +98,7 @@ def _choices(kind: Kind) -> dict[str, str]:
     if kind is Kind.backbones:
         return {name: entry.summary for name, entry in backbones.entries().items()}
     if kind is Kind.datasets:
-        return dict(config.SOURCES)
+        return dict(sections.SOURCES)
     from benchmark.streams.definition import load, shipped
 
     return {name: load(name).summary for name in shipped()}

@@ -3,7 +3,8 @@
 ==================================  ==========================================================================
 file                                what it holds
 ==================================  ==========================================================================
-``task-2.safetensors``              after two tasks: the network, the strategy's state, all rows of the tables
+``task-2.safetensors``              after two tasks: the network, the strategy's state, all rows of the tables; what the
+                                    task identifier has learned, if there is one
 ``task-2-update-1600.safetensors``  1,600 updates later: also the optimizer, random numbers, the place in the epoch
 ==================================  ==========================================================================
 
@@ -38,6 +39,7 @@ from benchmark.core.runs.writing import temporary_name
 from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
+from strategies.identifier import Identifier
 
 KEPT = 2
 """States within a task that are kept: the second is for where the first is damaged."""
@@ -76,18 +78,27 @@ NOTHING = Found(0, None, None, {})
 """A run begins at the beginning."""
 
 
-def checkpoint_tensors(model: torch.nn.Module, strategy: Strategy) -> dict[str, Tensor]:
-    """All that is needed to go on after a task: the network's state and the strategy's, under distinct prefixes."""
+def checkpoint_tensors(
+    model: torch.nn.Module, strategy: Strategy, identifier: Identifier | None = None
+) -> dict[str, Tensor]:
+    """All that is needed to go on after a task: the states of the network, the strategy and, if there is one, the task
+    identifier, under distinct prefixes."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     tensors |= {f"strategy.{key}": value for key, value in strategy.state().items()}
+    if identifier is not None:
+        tensors |= {f"identifier.{key}": value for key, value in identifier.state().items()}
     return tensors
 
 
 def save_checkpoint(
-    path: Path, model: torch.nn.Module, strategy: Strategy, note: Mapping[str, Any] | None = None
+    path: Path,
+    model: torch.nn.Module,
+    strategy: Strategy,
+    note: Mapping[str, Any] | None = None,
+    identifier: Identifier | None = None,
 ) -> None:
     """Write the state after a task, whole or not at all."""
-    write(path, State(checkpoint_tensors(model, strategy), dict(note or {})))
+    write(path, State(checkpoint_tensors(model, strategy, identifier), dict(note or {})))
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:

@@ -36,6 +36,7 @@ from benchmark.planning import settings_from
 from benchmark.streams.build import build
 from benchmark.streams.sources import refuse_changed
 from strategies import registry
+from strategies.identifier import PATCHES, Identifier
 
 
 def run(
@@ -87,7 +88,8 @@ def run(
         benchmark = build(config)
         if config.sources:
             refuse_changed(benchmark.tasks, config.data, config.sources)
-        recorder = Recorder(Run(path), benchmark, on_event)
+        identifier = Identifier(config.training.patch_size) if config.evaluation.identify else None
+        recorder = Recorder(Run(path), benchmark, on_event, identifier)
         meeting = [Meeting(strategy)] if group.size() > 1 else []
         template = RestorationTemplate(
             model=model,
@@ -110,6 +112,7 @@ def run(
 def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder, found: Found, arrived: float) -> None:
     """Do what is left of a run, as the only one who writes its directory; ``arrived`` is when it was begun."""
     path, strategy, benchmark, on_event = recorder.run.path, template.strategy, recorder.benchmark, recorder.on_event
+    identifier = recorder.identifier
     if found.damaged:
         on_event(events.RunDamaged(path.name, {file.name: problem for file, problem in found.damaged.items()}))
     if found.nothing:
@@ -146,6 +149,8 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         if found.task is not None:
             learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
             checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(finished))
+            if identifier is not None:
+                identifier.load_state(found.task.part("identifier"))
         last = found.within or found.task
         updates = config.training.updates * finished + (last.note.get("updates", 0) if last else 0)
         resolved = config.model_dump(mode="json")
@@ -172,14 +177,16 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
 
             place = (record, finished, template, note)
             template.learn(experience, budget, within, partial(checkpoints.save_within, *place))
+            if identifier is not None:
+                for label in set(experience.task_labels).difference(identifier.known):
+                    identifier.learn(label, benchmark.train[label].degraded("identify", PATCHES))
             recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
             recorder.measure_cost(template, strategy, after)
             seconds.append(round(time.monotonic() - began, 3))
             peaks[str(after)] = ledger.peak_memory(template.device)
             record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
-            checkpoints.save_checkpoint(
-                record.checkpoint(after), template.model, strategy, {"after": after, **recorder.note()}
-            )
+            note_after = {"after": after, **recorder.note()}
+            checkpoints.save_checkpoint(record.checkpoint(after), template.model, strategy, note_after, identifier)
             checkpoints.forget_within(record)
             finished = after
         record.update_status(state="finished", seconds=round(sum(seconds), 3))

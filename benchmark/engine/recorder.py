@@ -21,8 +21,10 @@ from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.engine.state import tensor_digests
 from benchmark.streams.build import Benchmark
 from strategies.base import Strategy, TaskNetwork
+from strategies.identifier import Identifier
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
+IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
 
 PICTURE = 256
 """Side in pixels of the centre crop that is kept of a test image."""
@@ -41,11 +43,14 @@ class Recorder(SupervisedPlugin):
         run: where to write.
         benchmark: the stream with its test images.
         on_event: told of every update and epoch.
+        identifier: tells which task an image belongs to; None if that is not measured.
     """
 
-    def __init__(self, run: Run, benchmark: Benchmark, on_event: Listener) -> None:
+    def __init__(
+        self, run: Run, benchmark: Benchmark, on_event: Listener, identifier: Identifier | None = None
+    ) -> None:
         super().__init__()
-        self.run, self.benchmark, self.on_event = run, benchmark, on_event
+        self.run, self.benchmark, self.on_event, self.identifier = run, benchmark, on_event, identifier
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.outputs: list[dict[str, Any]] = []
@@ -89,7 +94,8 @@ class Recorder(SupervisedPlugin):
         """Measure the network on every task of the stream, seen or not, after ``after`` tasks.
 
         Of a network that is told the task, what each learned task owns is compared with what it owned when it was
-        learned, too. What was measured before the run was interrupted is not measured again.
+        learned, too. After the last task, with an identifier, every test image is restored under every label, too. What
+        was measured before the run was interrupted is not measured again.
 
         Args:
             template: has the network.
@@ -132,13 +138,16 @@ class Recorder(SupervisedPlugin):
             self.measured = place
             if template.save_is_due():
                 template.timed(save)
+        if self.identifier is not None and after == len(self.benchmark.tasks):
+            self._measure_labels(template, self.identifier, save)
         self.measured = 0
         self._write()
         self.on_event(self._told(after, after * template.training_settings.updates))
 
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
-        stored = ledger.storage(template.model.state_dict(), strategy.state())
+        prototypes = self.identifier.state() if self.identifier is not None else {}
+        stored = ledger.storage(template.model.state_dict() | prototypes, strategy.state())
         kept = ledger.needed_again(strategy, after, len(self.benchmark.tasks))
         quantities = [
             ("task_parameters", self.trained, "count"),
@@ -149,6 +158,8 @@ class Recorder(SupervisedPlugin):
             ("data_bytes", self.benchmark.data_bytes(kept), "B"),
             ("macs_per_pixel", ledger.macs_per_pixel(template.model), "MAC"),
         ]
+        if self.identifier is not None:
+            quantities.append(("identifier_bytes", ledger.storage(prototypes, {}).bytes, "B"))
         self._note_cost(after, quantities)
         self._write()
 
@@ -266,6 +277,33 @@ class Recorder(SupervisedPlugin):
                 "protocol": protocol or "SHA-256 of the float32 output",
             }
         )
+
+    def _measure_labels(self, template: Any, identifier: Identifier, save: Callable[[], None]) -> None:
+        """Measure the network on every task under every label, and under the label that each image is given."""
+        after = len(self.benchmark.tasks)
+        for place, images in enumerate(self.benchmark.test, 1):
+            if any(row["place"] == place and row["subject"] == schemas.IDENTIFIED for row in self.metrics):
+                continue
+            count = len(images)
+            given = [identifier.identify(images.degraded(index)) for index in range(count)]
+            psnr = np.array([self._psnr_told(template, place, label) for label in range(after)])
+            for label, values in enumerate(psnr):
+                about = (after, place, schemas.told(label + 1))
+                self._add(*about, "psnr", float(np.mean(values)), "dB", count, metrics.PROTOCOL)
+                self._add(*about, "assigned", given.count(label), "count", count, IDENTIFIER_PROTOCOL)
+            about, mean = (after, place, schemas.IDENTIFIED), float(np.mean(psnr[given, np.arange(count)]))
+            self._add(*about, "psnr", mean, "dB", count, metrics.PROTOCOL)
+            self._add(*about, "accuracy", given.count(place - 1) / count, "", count, IDENTIFIER_PROTOCOL)
+            if template.save_is_due():
+                template.timed(save)
+
+    def _psnr_told(self, template: Any, place: int, label: int) -> list[float]:
+        """PSNR in dB of each test image of a task while the network is told that it is of the task with a label."""
+        restored = template.outputs(self.benchmark.scenario.test_stream[place - 1], told=label)
+        if not all(torch.isfinite(output).all() for output, _ in restored):
+            task, other = self.benchmark.tasks[place - 1].name, self.benchmark.tasks[label].name
+            raise self._diverged(template, f"an output for task '{task}' under the label of '{other}' is no number")
+        return [float(metrics.counted(metrics.psnr(_pixels(output), _pixels(clean)))) for output, clean in restored]
 
     def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
         task = self.benchmark.tasks[after - 1].name

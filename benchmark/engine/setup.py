@@ -22,6 +22,7 @@ from benchmark.streams.definition import Task
 from benchmark.streams.sources import prepare as prepare_sources
 from strategies import registry
 from strategies.base import Strategy
+from strategies.identifier import LEAST_SIDE
 
 TRAINING = 1
 """The revision of the code that every strategy shares: with the strategy's own, it is part of a run's identity.
@@ -66,9 +67,12 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     """The strategy of a run and its untrained network, both decided by the configuration alone.
 
     Raises:
-        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken.
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken; a
+            task identifier is asked for that would have nothing to tell, or too little to tell it from.
     """
     kind = registry.load(config.strategy)
+    if config.evaluation.identify:
+        _refuse_to_identify(config, kind.traits.needs_task_id)
     with blamed(config):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
         _refuse_too_large(config)
@@ -76,6 +80,21 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
         backbone = config.backbone
         plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
         return strategy, strategy.adapt(plain, len(config.order))
+
+
+def _refuse_to_identify(config: RunConfig, told: bool) -> None:
+    """Refuse a task identifier where the strategy is not told the task, or where patches are too small for it."""
+    if not told:
+        others = [name for name, entry in registry.entries().items() if entry.traits.needs_task_id]
+        raise UserError(
+            f"evaluation.identify = true: strategy '{config.strategy}' is not told the task of an image, so there is "
+            f"nothing to identify. Leave the setting out, or use strategies that are told: {', '.join(others)}."
+        )
+    if config.training.patch_size < LEAST_SIDE:
+        raise UserError(
+            f"evaluation.identify = true: tasks are told apart on patches of at least {LEAST_SIDE} pixels, and "
+            f"training.patch_size = {config.training.patch_size}. Set training.patch_size={LEAST_SIDE} or more."
+        )
 
 
 def _refuse_too_large(config: RunConfig) -> None:

@@ -14,8 +14,8 @@ class State:
     """Tensors of several owners, and a note that JSON can hold.
 
     Args:
-        tensors: by name, under prefixes that say whose they are: ``model``, ``strategy``; within a task also
-            ``optimizer``, ``progress`` (the strategy's) and ``random``.
+        tensors: by name, under prefixes that say whose they are: ``model``, ``strategy``, ``identifier``; within a task
+            ``model``, ``optimizer``, ``progress`` (the strategy's) and ``random``.
         note: ``rows`` of the tables so far; within a task also the ``epochs`` and ``updates`` of it that are done.
     """
 

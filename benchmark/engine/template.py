@@ -104,6 +104,7 @@ class RestorationTemplate(SupervisedTemplate):
     ) -> None:
         self.strategy, self.training_settings, self.workers, self.tile = strategy, training, workers, tile
         self.collector = OutputCollector()
+        self.told: int | None = None
         self.loss_function = nn.MSELoss()
         self.budget = 1
         self.saved: State | None = None
@@ -165,13 +166,18 @@ class RestorationTemplate(SupervisedTemplate):
         tensors |= to_state("optimizer", moments(self.optimizer))
         return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
 
-    def outputs(self, experience: Any) -> list[tuple[Tensor, Tensor]]:
+    def outputs(self, experience: Any, told: int | None = None) -> list[tuple[Tensor, Tensor]]:
         """Restore the images of an experience: a list of (restored, clean), each (3, H, W) float32 on the CPU.
 
         A network that needs the task's label is given that of the task learned last where it has not learned this one.
+
+        Args:
+            experience: whose images.
+            told: a label that such a network is given in place of the images' own; it has learned that task.
         """
-        self.collector.outputs = []
+        self.collector.outputs, self.told = [], told
         self.eval([experience])
+        self.told = None
         return self.collector.outputs
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
@@ -219,7 +225,8 @@ class RestorationTemplate(SupervisedTemplate):
             return self.model(images)
         labels = self.mb_task_id
         if self.is_eval:
-            labels = labels.clamp(max=max(self.model.known))
+            known = labels.clamp(max=max(self.model.known))
+            labels = known if self.told is None else torch.full_like(labels, self.told)
         return self.model(images, labels)
 
     def _left(self) -> range:

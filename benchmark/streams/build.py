@@ -5,7 +5,7 @@ The benchmark has three streams, ``train``, ``valid`` and ``test``, with one exp
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,14 @@ class TrainingPatches(Dataset[Pair]):
         epoch, patch = divmod(index, self.per_epoch)
         degraded, clean = self.patches.draw(generator("train", self.seed, self.task, epoch, patch))
         return torch.from_numpy(degraded), torch.from_numpy(clean)
+
+    def degraded(self, purpose: str, count: int) -> Iterator[np.ndarray]:
+        """Degraded patches for another purpose, float32, 3 × size × size.
+
+        Patch k is at the address (``purpose``, seed, task, k), so that training neither sees nor changes them.
+        """
+        for patch in range(count):
+            yield self.patches.draw(generator(purpose, self.seed, self.task, patch))[0]
 
 
 class MixedPatches(Dataset[Pair]):

@@ -3,6 +3,15 @@
 from benchmark.core import metrics
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 
+IDENTIFIED = "identified"
+"""Subject of what is measured under the label that a task identifier gives each image."""
+
+
+def told(place: int) -> str:
+    """Subject of what is measured while the network is told that an image belongs to the task at this place, from 1."""
+    return f"told {place}"
+
+
 METRICS = Schema(
     columns=(
         Column("after", INTEGER, "tasks learned so far: 0 before training, 1 to T after each task"),
@@ -14,7 +23,9 @@ METRICS = Schema(
             TEXT,
             "``input`` (the degraded test images themselves, only with after = 0), ``output`` (the network's on the "
             "test images), ``validation`` (the network's on the validation images, by which settings are tuned) or "
-            "``owned`` (the tensors on which the network's output under the task's label depends)",
+            "``owned`` (the tensors on which the network's output under the task's label depends); with "
+            "evaluation.identify also ``told 2`` (the network's on the test images, under the label of the task at "
+            "place 2) and ``identified`` (under the label that the task identifier gives each image)",
         ),
         Column(
             "metric",
@@ -22,7 +33,8 @@ METRICS = Schema(
             "one of benchmark.core.metrics.METRICS; outputs_changed: test outputs of this task that are no longer "
             "bit-identical to those recorded right after it was learned (for after > place); or owned_changed: the "
             "same of the tensors in owned.csv, where the network is told the task. Runs from before one of them was "
-            "recorded lack it",
+            "recorded lack it. Of ``told 2`` also assigned: test images that the task identifier gives to that task; "
+            "of ``identified`` also accuracy: the share of the test images that it gives to their own",
         ),
         Column("value", NUMBER, "the mean over the test images, or a count"),
         Column("unit", TEXT, "the metric's, empty where it has none, or count"),
@@ -96,6 +108,7 @@ trainable_parameters  numbers that may change as the task's training begins
 task_parameters       numbers that may change as it ends, after any pruning: what the task trained and keeps
 stored_parameters     numbers in the checkpoint that are neither masks nor images
 stored_bytes          all of the checkpoint; mask_bytes and exemplar_bytes are the part of masks and of stored patches
+identifier_bytes      the part of stored_bytes of the task identifier; with evaluation.identify only
 data_bytes            training images of learned tasks, as 8-bit RGB, that the strategy trains on again and so has to
                       keep beside the checkpoint; images that tasks share count once
 macs_per_pixel        multiply-accumulates of a restored pixel
