@@ -24,14 +24,13 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One label per configuration, such as ``cmc (sharing=none)``.
 
-    A strategy's own settings are named where they differ between configurations of that strategy; the backbone, the
-    training and the evaluation are named where they differ between any two of the configurations. A value that more
-    than USUAL of them have goes without saying. Where a strategy's code differs, its revision or its plugin is named
-    like a setting.
+    A strategy's own settings are named where they differ between configurations of that strategy; the backbone
+    and the training are named where they differ between any two of the configurations. A value that more than USUAL of
+    them have goes without saying. Where a strategy's code differs, its revision or its plugin is named like a setting,
+    and so is the evaluation.
     """
-    sections = ("backbone", "training", "evaluation")
-    everyones = [flatten({section: c.get(section) or {} for section in sections}) for c in configs]
-    own = [flatten({"settings": c.get("settings") or {}, **_code(c)}) for c in configs]
+    everyones = [flatten({"backbone": c.get("backbone") or {}, "training": c.get("training") or {}}) for c in configs]
+    own = [flatten({**{key: c.get(key) or {} for key in ("settings", "evaluation")}, **_code(c)}) for c in configs]
     strategies = [plain(c["strategy"]) for c in configs]
     shared = _differing(everyones)
     specials = {

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.core.errors import UserError
 from reports import folder
-from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer
+from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wrong_task
 from reports.groups import Collection, Group, collect
 from reports.items.item import Item
 from reports.page import html
@@ -16,7 +16,7 @@ from reports.paper import contents, scorecard
 from reports.paper.claims import UNMEASURED, judge
 from reports.paper.evidence import gather
 from reports.paper.tables.printed import as_printed
-from reports.tables import comparison, costs, runs, summary, unfinished
+from reports.tables import comparison, costs, identification, runs, summary, unfinished
 
 CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     summary.item,
@@ -28,6 +28,8 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     curves.item,
     pareto.item,
     costs.item,
+    wrong_task.item,
+    identification.item,
 )
 """What a report holds of every group, in the order in which a page shows it. A table or figure is one file with a
 function of a group, and one line here."""

@@ -13,6 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
 from benchmark.core.metrics import Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
+from benchmark.core.runs.schemas import IDENTIFIED, told
 from reports.text import plain
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, Traits
@@ -54,6 +55,31 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Identification:
+    """What a network that is told the task is worth to someone who does not know it, after the whole stream.
+
+    Args:
+        told: (T, T) dB; ``told[j, k]`` is the PSNR on task j under the label of task k.
+        assigned: (T, T) share, from 0 to 1, of the test images of task j that the task identifier gives to task k.
+        psnr: (T,) dB, each image under the label that it is given.
+    """
+
+    told: Array
+    assigned: Array
+    psnr: Array
+
+    @property
+    def accuracy(self) -> Array:
+        """(T,) share of each task's test images that are given to their own task."""
+        return np.diag(self.assigned)
+
+    @property
+    def cost(self) -> Array:
+        """(T,) dB over the network that is told; negative where not being told costs."""
+        return self.psnr - np.diag(self.told)
+
+
+@dataclass(frozen=True)
 class Result:
     """One run as arrays, for a stream of T tasks; nan stands where nothing was measured.
 
@@ -74,6 +100,7 @@ class Result:
         traits: what the strategy declares; None for one that is not built in, of a run that does not say.
         task_parameters: numbers that a task trained and keeps, the mean over the tasks; nan where that is not known.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
+        identification: what a task identifier makes of the test images; None where that was not measured.
     """
 
     run: Run
@@ -90,6 +117,7 @@ class Result:
     task_parameters: float = float("nan")
     backbone_parameters: float = float("nan")
     owned: tuple[int, int] | None = None
+    identification: Identification | None = None
 
     @property
     def strategy(self) -> str:
@@ -260,7 +288,24 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         task_parameters=_task_parameters(run.ledger),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),
+        identification=_identification(metrics[metrics["after"] == tasks], tasks),
     )
+
+
+def _identification(metrics: pd.DataFrame, tasks: int) -> Identification | None:
+    """From the rows after the last task; None unless there are those of an identifier."""
+    rows = metrics[metrics["subject"] == IDENTIFIED]
+    if rows.empty:
+        return None
+    found = Identification(np.full((tasks, tasks), np.nan), np.full((tasks, tasks), np.nan), np.full(tasks, np.nan))
+    psnr = rows[rows["metric"] == "psnr"]
+    found.psnr[psnr["place"].to_numpy(int) - 1] = psnr["value"]
+    for k in range(tasks):
+        rows = metrics[metrics["subject"] == told(k + 1)]
+        psnr, assigned = (rows[rows["metric"] == name] for name in ("psnr", "assigned"))
+        found.told[psnr["place"].to_numpy(int) - 1, k] = psnr["value"]
+        found.assigned[assigned["place"].to_numpy(int) - 1, k] = assigned["value"] / assigned["images"]
+    return found
 
 
 def _changed(metrics: pd.DataFrame, metric: str, tasks: int) -> tuple[int, int] | None:
@@ -287,12 +332,9 @@ def _task_parameters(ledger: pd.DataFrame) -> float:
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
-    training = config.get("training")
-    return (
-        config | {"training": {"deterministic": True, "precision": "fp32"} | training}
-        if isinstance(training, dict)
-        else config
-    )
+    usual = {"training": {"deterministic": True, "precision": "fp32"}, "evaluation": {"identify": False}}
+    given = {section: config.get(section, {}) for section in usual}
+    return config | {name: usual[name] | said for name, said in given.items() if isinstance(said, dict)}
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -168,7 +168,7 @@ def _energy(coefficients: np.ndarray) -> float:
 
 def _concentration(coefficients: np.ndarray) -> float:
     """Small where all coefficients are about as large, large where most are zero."""
-    return _energy(coefficients) - 2 * float(np.log(np.mean(np.abs(coefficients)) + _FLOOR))
+    return _energy(coefficients) - float(np.log(np.mean(np.abs(coefficients)) ** 2 + _FLOOR**2))
 
 
 def _grid(light: np.ndarray) -> tuple[int, float]:

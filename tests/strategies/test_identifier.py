@@ -1,0 +1,146 @@
+"""The task identifier: what its filters see, that it tells degradations apart, and that it never forgets."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
+
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
+from benchmark.core.images import to_float
+from benchmark.data.dead_leaves import dead_leaves
+from benchmark.data.degradations import Degradation, make
+from benchmark.data.patches import DegradedPatches
+from strategies import identifier
+from strategies.identifier import FEATURES, Identifier, features
+
+SIDE = 32
+MADE: dict[str, Degradation] = {
+    "noise": make("noise", {"std": [30, 50]}),
+    "jpeg": make("jpeg", {"quality": [10, 30]}),
+    "blur": make("blur", {"std": [1.5, 3]}),
+    "rain": make("rain", {"density": 0.002}),
+}
+
+
+def patches(task: str, count: int = 64) -> Iterator[np.ndarray]:
+    drawn = DegradedPatches([dead_leaves(index, 192) for index in range(4)], MADE[task], SIDE)
+    return (drawn.draw(generator("made", task, patch))[0] for patch in range(count))
+
+
+def picture(task: str, number: int, side: int = 128) -> np.ndarray:
+    """A degraded image that no task was trained on, height × width × 3."""
+    return MADE[task](to_float(dead_leaves(100 + number, side)), generator("other", task, number))
+
+
+@pytest.fixture(scope="module")
+def learned() -> Identifier:
+    """Knows the made tasks, in their order."""
+    found = Identifier(SIDE)
+    for label, task in enumerate(MADE):
+        found.learn(label, patches(task))
+    return found
+
+
+def test_it_gives_images_to_the_degradation_they_have(learned: Identifier) -> None:
+    """Chance is one in four; all are right by far."""
+    own = {
+        (label, number): learned.scores(picture(task, number)) for number in range(3) for label, task in enumerate(MADE)
+    }
+    right = [max(scores, key=scores.__getitem__) == label for (label, _), scores in own.items()]
+    assert np.mean(right) > 0.75
+    assert learned.identify(picture("noise", 9)) == 0
+
+
+def test_prototypes_of_earlier_tasks_never_change(learned: Identifier) -> None:
+    growing = Identifier(SIDE)
+    for label, task in enumerate(MADE):
+        before = growing.state()
+        growing.learn(label, patches(task))
+        assert all(torch.equal(growing.state()[name], tensor) for name, tensor in before.items())
+    assert growing.known == [0, 1, 2, 3]
+    last = Identifier(SIDE)
+    last.learn(3, patches("rain"))
+    assert torch.equal(last.state()["3"], learned.state()["3"]), "whatever was learned before"
+    with pytest.raises(UserError, match="Task 3 was learned already"):
+        last.learn(3, patches("noise"))
+    assert torch.equal(last.state()["3"], learned.state()["3"])
+
+
+def test_a_state_that_is_given_away_is_a_copy_and_brings_everything_back(learned: Identifier) -> None:
+    image = picture("jpeg", 0)
+    expected = learned.scores(image)
+    given = learned.state()
+    twin = Identifier(SIDE)
+    twin.load_state(dict(reversed(given.items())))
+    for tensor in given.values():
+        tensor.zero_()
+    assert twin.known == learned.known
+    assert twin.scores(image) == learned.scores(image) == expected
+
+
+def test_a_prototype_is_mean_and_shrunk_covariance_and_scores_are_bounded_likelihoods(learned: Identifier) -> None:
+    """By scikit-learn's estimator and the definition of the score, square by square."""
+    described = {task: np.array([features(patch) for patch in patches(task)]) for task in MADE}
+    fitted = {task: LedoitWolf().fit(values) for task, values in described.items()}
+    for label, task in enumerate(MADE):
+        prototype = learned.state()[str(label)].double().numpy()
+        assert prototype.shape == (FEATURES + FEATURES * (FEATURES + 1) // 2,)
+        assert prototype[:FEATURES] == pytest.approx(described[task].mean(0), rel=1e-5, abs=1e-5)
+    image = picture("blur", 1, 2 * SIDE)
+    expected = dict.fromkeys(range(4), 0.0)
+    for top, left in itertools.product((0, SIDE), repeat=2):
+        square = features(image[top : top + SIDE, left : left + SIDE].transpose(2, 0, 1))
+        spread = {task: one.covariance_ + 1e-4 * np.eye(FEATURES) for task, one in fitted.items()}
+        logs = [multivariate_normal(one.location_, spread[task]).logpdf(square) for task, one in fitted.items()]
+        for label, log in enumerate(logs):
+            expected[label] += max(-10.0, log - np.logaddexp.reduce(logs))
+    assert learned.scores(image) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_few_strange_squares_do_not_outvote_the_others(learned: Identifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture("noise", 3)
+    image[:SIDE] = 0  # a quarter of it: no patch in training was like that
+    assert learned.identify(image) == 0
+    monkeypatch.setattr(identifier, "BOUND", np.inf)
+    assert learned.identify(image) != 0, "without the bound they do"
+
+
+def test_white_noise_has_its_variance_in_every_band() -> None:
+    """The bank is orthonormal: each coefficient of white noise has a pixel's variance, in colour as in luminance."""
+    found = features(np.random.default_rng(0).normal(0.5, 0.2, (3, 512, 512)))
+    assert found[2:30] == pytest.approx(np.full(28, np.log(0.2**2)), abs=0.1)
+    assert found[30:] == pytest.approx(np.full(14, np.log(np.pi / 2)), abs=0.1), "E[x²] / E[|x|]² of a Gaussian"
+
+
+@pytest.mark.parametrize(("down", "across"), [(0, 0), (3, 5), (7, 1)])
+def test_a_grid_of_blocks_is_found_wherever_it_begins(down: int, across: int) -> None:
+    """Blocks of one colour each: on their own grid nothing varies within a block."""
+    colours = np.random.default_rng(1).random((3, 9, 9))
+    image = colours.repeat(8, axis=1).repeat(8, axis=2)[:, down : down + 48, across : across + 48]
+    found = features(image)
+    assert found[2:30] == pytest.approx(np.full(28, np.log((1 / 255) ** 2)), abs=1e-6)
+    assert min(found[:2]) > 3 * max(features(np.random.default_rng(2).random((3, 48, 48)))[:2])
+
+
+def test_rounding_to_8_bits_does_not_show() -> None:
+    image = picture("blur", 0).transpose(2, 0, 1)
+    assert features(np.rint(image * 255) / 255) == pytest.approx(features(image), abs=0.2)
+
+
+def test_images_of_any_size_are_told(learned: Identifier) -> None:
+    assert learned.identify(picture("noise", 5, 80)[:20, :11]) == 0
+    large = np.tile(picture("noise", 5), (6, 6, 1))
+    assert sum(1 for _ in learned._squares(large.transpose(2, 0, 1))) == identifier.MOST_SQUARES
+    assert learned.identify(large) == 0
+
+
+def test_what_cannot_be_told_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 16 pixels, not 15"):
+        Identifier(15)
+    with pytest.raises(UserError, match="No task was learned yet"):
+        Identifier(SIDE).identify(picture("noise", 0))
