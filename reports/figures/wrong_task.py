@@ -9,7 +9,7 @@ from reports.figures.leading import MOST_PANELS, leading
 from reports.groups import Group
 from reports.items.drawing import Drawing
 from reports.items.item import Item
-from reports.items.style import INK, MUTED
+from reports.items.style import INK
 from reports.tables.identification import entries, frame, quantity
 from reports.text import fixed
 
@@ -42,7 +42,7 @@ def matrices(group: Group) -> Drawing:
             if np.isfinite(psnr):
                 number(axis, j, k, fixed(psnr), 8.5 if tasks < 7 else 7, INK, down=0.36)
             if share > 0:
-                number(axis, j, k, f"{100 * share:.0f} %", 7 if tasks < 7 else 6, MUTED, down=0.74)
+                number(axis, j, k, f"{100 * share:.0f} %", 7 if tasks < 7 else 6, INK, down=0.74)
 
     return maps(
         group,
