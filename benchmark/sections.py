@@ -135,7 +135,7 @@ class Evaluation(Section):
     """What is measured beside quality on every task after every task."""
 
     identify: bool = Field(
-        False,
+        default=False,
         description="after the last task, restore every test image under every task's label, too, and under that which "
         "a task identifier gives it; for strategies that are told the task",
     )

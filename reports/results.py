@@ -332,9 +332,12 @@ def _task_parameters(ledger: pd.DataFrame) -> float:
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
-    usual = {"training": {"deterministic": True, "precision": "fp32"}, "evaluation": {"identify": False}}
+    usual: dict[str, dict[str, Any]] = {
+        "training": {"deterministic": True, "precision": "fp32"},
+        "evaluation": {"identify": False},
+    }
     given = {section: config.get(section, {}) for section in usual}
-    return config | {name: usual[name] | said for name, said in given.items() if isinstance(said, dict)}
+    return config | {section: usual[section] | said for section, said in given.items() if isinstance(said, dict)}
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -85,7 +85,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
 def _refuse_to_identify(config: RunConfig, told: bool) -> None:
     """Refuse a task identifier where the strategy is not told the task, or where patches are too small for it."""
     if not told:
-        others = [name for name, entry in registry.entries().items() if entry.traits.needs_task_id]
+        others = [name for name, entry in registry.entries().items() if entry.traits and entry.traits.needs_task_id]
         raise UserError(
             f"evaluation.identify = true: strategy '{config.strategy}' is not told the task of an image, so there is "
             f"nothing to identify. Leave the setting out, or use strategies that are told: {', '.join(others)}."

@@ -1,7 +1,7 @@
 """Matrices of PSNR side by side, one panel per entry, in which colour is a difference in dB."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def maps(
     return drawing(caption, description, (min(WIDTH, columns * width + 1.8), rows * height + 0.2), draw)
 
 
-def number(axis: "Axes", row: int, column: int, text: str, size: float, colour: str, down: float = 0.5) -> None:
+def number(axis: "Axes", row: Any, column: Any, text: str, size: float, colour: str, down: float = 0.5) -> None:
     """Write into a cell of a panel, ``down`` from its upper edge, where 1 is its height."""
     axis.text(
         column + 0.5,
