@@ -27,6 +27,7 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     forgetting.item,
     curves.item,
     pareto.item,
+    pareto.trained,
     costs.item,
     wrong_task.item,
     identification.item,

@@ -99,6 +99,7 @@ class Result:
         settings_from: where the strategy's settings come from, in words; empty where the run does not say.
         traits: what the strategy declares; None for one that is not built in, of a run that does not say.
         task_parameters: numbers that a task trained and keeps, the mean over the tasks; nan where that is not known.
+        later_parameters: the same, the mean over the tasks after the first; nan also where there is none.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
         identification: what a task identifier makes of the test images; None where that was not measured.
     """
@@ -115,6 +116,7 @@ class Result:
     traits: Traits | None = None
     settings_from: str = ""
     task_parameters: float = float("nan")
+    later_parameters: float = float("nan")
     backbone_parameters: float = float("nan")
     owned: tuple[int, int] | None = None
     identification: Identification | None = None
@@ -285,7 +287,8 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         settings_from=plain(run.status.get("settings_from") or "", 100),
-        task_parameters=_task_parameters(run.ledger),
+        task_parameters=float(_task_parameters(run.ledger).mean()),
+        later_parameters=float(_task_parameters(run.ledger).iloc[1:].mean()),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),
         identification=_identification(metrics[metrics["after"] == tasks], tasks),
@@ -322,12 +325,14 @@ def _traits(status: dict[str, Any], strategy: str) -> Traits | None:
     return BUILT_IN[strategy].traits if strategy in BUILT_IN else None
 
 
-def _task_parameters(ledger: pd.DataFrame) -> float:
-    """Older runs say only what was trainable as a task began; if that never shrank, nothing was pruned of it."""
-    values = {name: rows["value"] for name, rows in ledger.groupby("quantity")}
+def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":
+    """What each task trained and keeps, in their order; empty where that is not known.
+
+    Older runs say only what was trainable as a task began; if that never shrank, nothing was pruned of it.
+    """
+    values = {name: rows["value"] for name, rows in ledger.sort_values("after").groupby("quantity")}
     begun = values.get("trainable_parameters", pd.Series(dtype=float))
-    kept = values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
-    return float(kept.mean())
+    return values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class Strategy(SupervisedPlugin):
     """Raised by one when a change makes the strategy give other results; finished runs are then done again. A class
     that is derived from another one counts from 1, and the changes of both are counted."""
     Settings: ClassVar[type[Settings]] = Settings
-    traits: ClassVar[Traits] = Traits()
+    traits: Traits = Traits()
+    """What it declares. Where that depends on settings, the class says what holds by default, an instance the rest."""
     relative_cost: ClassVar[float] = 1.0
     """An update's time in updates of the plain network, roughly; for the time that is foretold, nothing else."""
 

@@ -1,4 +1,4 @@
-"""What PSNR costs: mean PSNR after the whole stream against bytes stored and against computation."""
+"""What PSNR costs: mean PSNR after the whole stream against bytes stored, computation, and what a task trains."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AXES: tuple[tuple[Callable[[Result], float], float, str], ...] = (
+Axis = tuple[Callable[[Result], float], float, str]
+"""A cost of a run, what it is divided by, and how the axis is called."""
+
+COSTS: tuple[Axis, ...] = (
     (lambda result: result.kept_bytes, 1024.0, "stored, with data (KiB)"),
     (lambda result: result.cost("macs_per_pixel"), 1000.0, "multiply-accumulates per pixel (thousands)"),
 )
-"""A cost of a run, what it is divided by, and how the axis is called."""
+TRAINED: tuple[Axis, ...] = (
+    (lambda result: result.later_parameters, 1000.0, "numbers that a further task trains and keeps (thousands)"),
+)
 
 LINES = {"yes": "solid", "no": "dashed", "unknown": "dotted"}
 """How the front of the strategies is drawn that are told the task at test time, are not, or do not say."""
@@ -38,25 +43,41 @@ GAP = 0.058
 
 def item(group: Group) -> Item | None:
     """Mean PSNR against bytes and against multiply-accumulates; None where fewer than two told their costs."""
-    known = [
-        entry
-        for entry in group.entries
-        if all(0 < _cost(entry, cost) < np.inf for cost, *_ in AXES) and np.isfinite(entry.mean("mean_psnr"))
-    ]
-    if len(known) < 2:
-        return None
+    uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
     caption = (
         "Mean PSNR over all tasks after the whole stream, against the bytes that are to be kept to go on (the network, "
         "what the strategy remembers, and training images that it trains on again), and against the computation of a "
         "restored pixel. Costs are on logarithmic axes."
     )
-    caption += _lines_told(known)
-    uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
+    note = ""
     if uncounted:
-        caption += (
+        note = (
             f" Left out, since their runs do not say what they keep or are from before the images they keep were "
             f"counted: {listed(uncounted)}."
         )
+    return _item(group, "pareto", "What PSNR costs", COSTS, caption, note)
+
+
+def trained(group: Group) -> Item | None:
+    """Mean PSNR against the numbers that a further task trains and keeps; None where fewer than two are known."""
+    caption = (
+        "Mean PSNR over all tasks after the whole stream, against the numbers that a task after the first trains and "
+        "keeps: their mean over these tasks, on a logarithmic axis. Strategies above each other are compared at equal "
+        "trained parameters."
+    )
+    return _item(group, "trained", "What a further task trains", TRAINED, caption)
+
+
+def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: str, note: str = "") -> Item | None:
+    """A panel for each cost; None where fewer than two entries are known to have them all."""
+    known = [
+        entry
+        for entry in group.entries
+        if all(0 < _cost(entry, cost) < np.inf for cost, *_ in axes) and np.isfinite(entry.mean("mean_psnr"))
+    ]
+    if len(known) < 2:
+        return None
+    caption += _lines_told(known, axes) + note
     if len(known) > MOST_NAMED:
         caption += (
             f" Each panel names {MOST_NAMED} of {len(known)}: what nothing else beats, then those with the highest "
@@ -67,32 +88,32 @@ def item(group: Group) -> Item | None:
     drawn = {**all_looks, **told_apart([entry.label for entry in leading(group.entries, MOST_LINES)], all_looks)}
 
     def draw(figure: "Figure") -> None:
-        axes = figure.subplots(1, 2)
-        for axis, (cost, unit, title) in zip(axes, AXES, strict=True):
+        panels = figure.subplots(1, len(axes), squeeze=False)[0]
+        for axis, (cost, unit, title) in zip(panels, axes, strict=True):
             _panel(axis, known, np.array([_cost(entry, cost) / unit for entry in known]), drawn)
             axis.set_xlabel(title)
-        axes[0].set_ylabel("mean PSNR (dB)")
+        panels[0].set_ylabel("mean PSNR (dB)")
 
     size = WIDTH, max(3.2, 0.2 * min(len(known), MOST_NAMED) + 0.8)
-    title = "What PSNR costs"
-    return Item("pareto", group.key, title, drawing=drawing(caption, title, size, draw))
+    return Item(name, group.key, title, drawing=drawing(caption, title, size, draw))
 
 
-def _lines_told(entries: Sequence[Entry]) -> str:
+def _lines_told(entries: Sequence[Entry], axes: Sequence[Axis]) -> str:
     """The sentence about the lines: about those alone that are drawn, since one point makes no line."""
     kinds = {told: [entry for entry in entries if entry.told == told] for told in LINES}
     gains = {told: np.array([float(entry.mean("mean_psnr")) for entry in members]) for told, members in kinds.items()}
     drawn = [
         told
         for told, members in kinds.items()
-        if any(len(front(np.array([_cost(entry, cost) for entry in members]), gains[told])) > 1 for cost, *_ in AXES)
+        if any(len(front(np.array([_cost(entry, cost) for entry in members]), gains[told])) > 1 for cost, *_ in axes)
     ]
     if not drawn:
         return ""
+    both = " in both" if len(axes) == 2 else ""
     if len(kinds[drawn[0]]) == len(entries):
-        return " The line joins what nothing else beats in both."
+        return f" The line joins what nothing else beats{both}."
     first, *others = drawn
-    sentence = f" The {LINES[first]} line joins what nothing else beats in both among the strategies that {WHO[first]}"
+    sentence = f" The {LINES[first]} line joins what nothing else beats{both} among the strategies that {WHO[first]}"
     return "".join([sentence, *(f", the {LINES[told]} one among those that {WHO[told]}" for told in others), "."])
 
 

@@ -43,7 +43,8 @@ class CMCConv2d(TaskConv2d):
 
     State:
         ``memory`` (t, m) float; ``owner`` (t, m) int8, the task that owns an entry or -1; for every learned task k
-        ``vector_k`` (t_k,), ``bias_k`` (k_out,) and, with adaptive sharing, ``reuse_k`` (k, t_k).
+        ``vector_k`` (t_k,), ``bias_k`` (k_out,) and, with adaptive sharing, ``reuse_k`` (k, t_k); and, where a task has
+        learned from later ones, ``later_k`` (how many, t).
     """
 
     memory: Tensor
@@ -64,7 +65,7 @@ class CMCConv2d(TaskConv2d):
         self.register_buffer("index", None, persistent=False)
         self.estimate: Estimate | None = None
         self.given: Tensor | None = None
-        """The kernel in training where a network has estimated it together with those of other layers."""
+        """The kernel to compute with, where one is made outside of the layer."""
         rows = (t, self.kernel_shape.numel())
         self.register_buffer("memory", torch.zeros(rows, dtype=like.weight.dtype, device=like.weight.device))
         self.register_buffer("owner", torch.full(rows, FREE, dtype=torch.int8, device=like.weight.device))
@@ -251,11 +252,12 @@ class CMCConv2d(TaskConv2d):
 
     def kernel(self) -> Tensor:
         """The selected task's kernel (k_out, k_in / groups, n, n); it carries a gradient while the task is learned."""
-        learning = self.learning
-        if learning is None or learning != self.selected:
-            return self._learned("kernel", self.selected).view(self.kernel_shape)
         if self.given is not None:
             return self.given
+        learning = self.learning
+        if learning is None or learning != self.selected:
+            kind = "revised" if hasattr(self, f"revised_{self.selected}") else "kernel"
+            return self._learned(kind, self.selected).view(self.kernel_shape)
         if self.estimate is None or not self.estimate.fits:
             self.estimate = Estimate([self])
         with saved_tensors_hooks(_itself, _itself):  # a checkpointed part of a network does not compute it again
@@ -280,6 +282,19 @@ class CMCConv2d(TaskConv2d):
         if not learning or not self.inherits[learning] or self.sharing == "adaptive":
             return None
         return self._learned("kernel", learning - 1)
+
+    def later_terms(self, task: int) -> Tensor:
+        """What each task after a learned one owns (how many, t, m), zero elsewhere; also of the one in training."""
+        memory = self.memory.clone()
+        if self.index is not None:
+            memory.view(-1)[self.index] = self.values.detach()
+        owners = torch.arange(task + 1, len(self.inherits), dtype=self.owner.dtype, device=self.owner.device)
+        return memory.masked_fill(self.owner != owners.view(-1, 1, 1), 0)
+
+    def revise(self, task: int, vectors: Tensor, kernel: Tensor) -> None:
+        """Give a learned task another kernel (m,), to which vectors over :meth:`later_terms` were added."""
+        self.register_buffer(f"later_{task}", vectors)
+        self.register_buffer(f"revised_{task}", kernel, persistent=False)
 
     def current_bias(self) -> Tensor | None:
         """The selected task's bias (k_out,), or None for a convolution without one."""
@@ -353,13 +368,26 @@ class CMCConv2d(TaskConv2d):
     def _learned(self, kind: str, task: int) -> Tensor:
         return self.get_buffer(f"{kind}_{task}")
 
-    def _load_from_state_dict(self, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load, and find out anew what follows from the state: which entries are in training, and all kernels."""
-        super()._load_from_state_dict(*args)
+        for task in range(self.learned):
+            vectors = state_dict.get(f"{prefix}later_{task}")
+            if vectors is not None:
+                self.register_buffer(f"later_{task}", vectors.to(self.memory))
+        super()._load_from_state_dict(state_dict, prefix, *args)
         if self.learning is not None:
             self.index = self._owned_by(self.learning)
         for task in range(self.learned):
             self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
+            if hasattr(self, f"later_{task}"):
+                vectors = self._learned("later", task)
+                kernel = with_later(self._learned("kernel", task), vectors, self.later_terms(task))
+                self.register_buffer(f"revised_{task}", kernel, persistent=False)
+
+
+def with_later(kernel: Tensor, vectors: Tensor, terms: Tensor) -> Tensor:
+    """A kernel (m,) with what vectors (how many, t) make of later tasks' entries (how many, t, m)."""
+    return kernel + (vectors[..., None] * terms).sum((0, 1))
 
 
 def _itself(tensor: Tensor) -> Tensor:

@@ -1,15 +1,19 @@
 """CMC as a strategy: the network does all of Algorithm 1, the strategy only converts the backbone."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
+from strategies.cmc.backward import CHOOSE, learn_from_later
 from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert
+from strategies.rehearsal import StoredPatches
+from strategies.trainer import Trainer
 
 MOST_VALUES = 2**30
 """Values in all memories of a network, at most, which is 4 GiB, and three times as much again in training."""
@@ -35,6 +39,12 @@ class CMCSettings(Settings):
         description="T_n at the start of tasks after the first; by default 0 with sharing and 1 without (or of a copy)",
     )
     exhausted: Literal["error", "expand"] = Field("error", description="what to do when too little memory is free")
+    backward: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="patches stored in all, on which earlier tasks learn from later ones after the last; 0 for never",
+    )
 
 
 class CMC(Strategy):
@@ -44,7 +54,9 @@ class CMC(Strategy):
     ``H_n``, and has a vector T_n of t factors. Its kernel is ``K_n = Σ_{i<n} T_i·(M ⊙ H_i) + T_n·(M ⊙ H_n)`` (Eq. 1-4),
     of which it trains the last term, and the first is what earlier tasks know. Biases, and all that is outside of
     convolutions, belong to the task. Where T_n starts, how M is scaled, and the kinds of ``sharing`` beside the paper's
-    (``fixed``, ``none``) are ours; docs/paper.md tells what the paper leaves open.
+    (``fixed``, ``none``) are ours; docs/paper.md tells what the paper leaves open. With ``backward`` earlier tasks learn
+    from later ones after the last, which section 5 names as future work: then patches are stored, old outputs change
+    where that makes stored patches better, and each earlier task has one more epoch of updates.
     """
 
     name = "cmc"
@@ -53,6 +65,13 @@ class CMC(Strategy):
     Settings = CMCSettings
     traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
     settings: CMCSettings
+
+    def __init__(self, settings: CMCSettings, seed: int = 0) -> None:
+        super().__init__(settings, seed)
+        self.stored = StoredPatches(settings.backward)
+        self.tasks = 0
+        if settings.backward:
+            self.traits = replace(self.traits, stores_data=True, protects_exactly=False)
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution; each keeps its shape."""
@@ -71,6 +90,12 @@ class CMC(Strategy):
             )
         if chosen.sharing == "copy":
             _refuse_lost_copies(chosen, tasks)
+        if 0 < chosen.backward < CHOOSE * (tasks - 1):
+            raise UserError(
+                f"cmc.backward = {chosen.backward} stores too few patches for {tasks - 1} earlier tasks to learn from "
+                f"and to be judged on. Use {CHOOSE * (tasks - 1)} at least, or 0."
+            )
+        self.tasks = tasks
         begin = partial(
             CMCConv2d.begin,
             fraction=chosen.fraction,
@@ -79,6 +104,24 @@ class CMC(Strategy):
             exhausted=chosen.exhausted,
         )
         return CMCNetwork(convert(backbone, chosen.t, chosen.t_ends, self.seed), begin)
+
+    def after_training_exp(self, trainer: Trainer) -> None:
+        """Store patches of the task if earlier tasks are to learn from later ones; after the last, let them."""
+        task = trainer.experience.current_experience
+        if self.settings.backward and task < self.tasks - 1:
+            self.stored.add(task, trainer.experience.dataset)
+        elif self.settings.backward:
+            for earlier in range(task):
+                learn_from_later(earlier, trainer, self.stored, self.seed)
+
+    def state(self) -> dict[str, Tensor]:
+        """The stored patches, if there are to be any."""
+        return self.stored.state() if self.settings.backward else {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up the stored patches."""
+        if self.settings.backward:
+            self.stored.load_state(state)
 
 
 def _refuse_lost_copies(chosen: CMCSettings, tasks: int) -> None:

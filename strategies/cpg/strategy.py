@@ -40,7 +40,7 @@ from strategies.separate import redrawn
 from strategies.state import from_state, load_moments, moments, to_state
 from strategies.surgery import copied
 from strategies.tasks import MAX_TASKS
-from strategies.trainer import Trainer
+from strategies.trainer import Trainer, psnr
 
 STEPS = 9
 """Steps of pruning, each of a tenth."""
@@ -144,8 +144,3 @@ class CPG(Strategy):
         load_moments(self.steps, from_state("moments", progress))
         pruned, settled, grown = progress["stage"].tolist()
         self.pruned, self.settled, self.grown = pruned, bool(settled), bool(grown)
-
-
-def psnr(restored: Tensor, clean: Tensor) -> float:
-    """PSNR in dB of a restored image, clamped to [0, 1], against the clean one; of equal ones 100."""
-    return -10 * float((restored.clamp(0, 1) - clean).square().mean().clamp(min=1e-10).log10())

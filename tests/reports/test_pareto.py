@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import made_run
+from made_runs import ORDER, made_run
 
 from benchmark.core.runs.directory import Run
-from reports.figures.pareto import front, item, spread
+from reports.figures.pareto import front, item, spread, trained
 from reports.groups import Group, collect
 from reports.items.drawing import Drawing
 from reports.items.table import Table
@@ -127,3 +127,22 @@ def test_a_caption_tells_of_no_line_that_is_not_drawn(tmp_path: Path) -> None:
     (group,) = collect([tmp_path]).groups
     assert "The dashed line joins" in drawn(group).caption
     assert "solid" not in drawn(group).caption
+
+
+@pytest.mark.slow
+def test_what_a_further_task_trains_leaves_the_first_task_out(tmp_path: Path) -> None:
+    for name, first, further in (("lora", 5000, 800), ("dan", 5000, 400), ("finetune", 5000, 5000)):
+        run = made_run(tmp_path, name)
+        path = run.path / "ledger.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+        with path.open("a") as file:
+            for after, task in enumerate(ORDER, 1):
+                file.write(f"{after},{task},task_parameters,{first if after == 1 else further + 100 * after},count\n")
+    (group,) = collect([tmp_path]).groups
+    found = {entry.label: entry.mean("later_parameters") for entry in group.entries}
+    assert found == {"lora": 800 + 300, "dan": 400 + 300, "finetune": 5300}
+    figure = trained(group)
+    assert figure is not None
+    assert figure.drawing is not None
+    assert all(figure.drawing.svg.count(f">{name}<") == 1 for name in found)
+    assert item(group) is None, "these runs told nothing of bytes"

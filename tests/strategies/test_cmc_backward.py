@@ -1,0 +1,168 @@
+"""Backward transfer: earlier tasks learn vectors over the memory of later ones, and keep them if they are better."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from made_stream import learner, network, pairs, stream
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
+from benchmark.engine.ledger import storage
+from strategies.cmc.backward import CHOOSE
+from strategies.cmc.network import CMCNetwork, fold
+from strategies.cmc.strategy import CMC, CMCSettings
+from strategies.trainer import psnr
+
+TASKS, PATCHES = 3, 16
+
+
+def make(**settings: Any) -> CMC:
+    return CMC(CMCSettings(**{"fraction": 0.2, **settings}), seed=3)
+
+
+def learned(strategy: CMC, tasks: int = TASKS) -> CMCNetwork:
+    """A network that has learned tasks of which the first and the third are alike."""
+    template = learner(strategy, strategy.adapt(network(), tasks))
+    for experience in stream(*(pairs(seed) for seed in (0, 1, 2)[:tasks])):
+        template.learn(experience)
+    assert isinstance(template.model, CMCNetwork)
+    return template.model.eval()
+
+
+@pytest.fixture(scope="module")
+def plain() -> CMCNetwork:
+    return learned(make())
+
+
+@pytest.fixture(scope="module")
+def strategy() -> CMC:
+    return make(backward=PATCHES)
+
+
+@pytest.fixture(scope="module")
+def revised(strategy: CMC) -> CMCNetwork:
+    return learned(strategy)
+
+
+def outputs(model: CMCNetwork) -> list[Tensor]:
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    with torch.no_grad():
+        return [model(image, task) for task in model.known]
+
+
+def held_out(strategy: CMC, model: CMCNetwork, task: int) -> float:
+    """Mean PSNR on the stored patches that are not trained on."""
+    places = (strategy.stored.labels == task).nonzero().flatten()[CHOOSE - 1 :: CHOOSE]
+    clean = strategy.stored.clean[places] / 255
+    with torch.no_grad():
+        found = model(strategy.stored.degraded[places], task)
+    return sum(psnr(one, other) for one, other in zip(found, clean, strict=True)) / len(places)
+
+
+def test_nothing_but_earlier_tasks_changes_and_these_are_better_where_they_did(
+    strategy: CMC, plain: CMCNetwork, revised: CMCNetwork
+) -> None:
+    before, after = outputs(plain), outputs(revised)
+    changed = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
+    assert any(changed), "vectors that nobody keeps are no test"
+    assert not changed[-1], "the last task has nothing after it"
+    for task in range(TASKS - 1):
+        gain = held_out(strategy, revised, task) - held_out(strategy, plain, task)
+        assert gain > 0 if changed[task] else gain == 0
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, revised.state_dict()[name]), f"{name} is not what a later task may change"
+
+
+def test_kernels_are_those_of_the_formula(revised: CMCNetwork) -> None:
+    seen = 0
+    for layer in revised.layers:
+        for task in range(TASKS - 1):
+            vectors = getattr(layer, f"later_{task}", None)
+            if vectors is None:
+                continue
+            kernel = layer.get_buffer(f"kernel_{task}").clone()
+            for later, vector in enumerate(vectors, task + 1):
+                for row in range(layer.t):
+                    for place in range(layer.m):
+                        if layer.owner[row, place] == later:
+                            kernel[place] += vector[row] * layer.memory[row, place]
+            with revised.showing(task):
+                torch.testing.assert_close(layer.weight.flatten(), kernel, rtol=1e-12, atol=1e-14)
+            seen += 1
+    assert seen
+
+
+def test_the_first_update_follows_the_gradient_by_the_vectors() -> None:
+    """Adam's first step is the rate times the sign of the gradient, here by finite differences of the loss."""
+    strategy = make(backward=PATCHES)
+    template = learner(strategy, strategy.adapt(network(), 2))
+    template.training_settings = template.training_settings.model_copy(update={"updates_per_epoch": 1})
+    first, second = stream(pairs(0), pairs(2))
+    template.learn(first)
+    template.learn(second)
+    model = template.model
+    found = [getattr(layer, "later_0", None) for layer in model.layers]
+    assert all(vectors is not None for vectors in found), "one step downhill is kept"
+    places = (strategy.stored.labels == 0).nonzero().flatten()
+    trained = places[torch.arange(len(places)) % CHOOSE != CHOOSE - 1]
+    draw = generator("cmc", "backward", 3, 0, 0)
+    chosen = trained[torch.from_numpy(draw.integers(len(trained), size=template.train_mb_size))]
+
+    def loss(shift: dict[tuple[int, int], float]) -> float:
+        moved = copy.deepcopy(model)
+        for index, layer in enumerate(moved.layers):
+            delattr(layer, "revised_0")
+            for row in range(layer.t):
+                step = shift.get((index, row), 0.0)
+                owned = (layer.owner[row] == 1) * layer.memory[row]
+                layer.get_buffer("kernel_0").add_(step * owned)
+        with torch.no_grad():
+            restored = moved(strategy.stored.degraded[chosen], 0)
+        return float(F.mse_loss(restored, strategy.stored.clean[chosen] / 255))
+
+    for index, vectors in enumerate(found):
+        for row, value in enumerate(vectors[0]):
+            slope = (loss({(index, row): 1e-4}) - loss({(index, row): -1e-4})) / 2e-4
+            assert float(value) == pytest.approx(-0.02 * (slope > 0) + 0.02 * (slope < 0), rel=1e-3)
+
+
+def test_a_checkpoint_and_a_folded_copy_have_what_was_learned(strategy: CMC, revised: CMCNetwork) -> None:
+    again = make(backward=PATCHES)
+    loaded = again.adapt(network(), TASKS)
+    loaded.train()
+    loaded.rebuild(range(TASKS))
+    loaded.load_state_dict(revised.state_dict())
+    again.load_state(strategy.state())
+    assert all(map(torch.equal, outputs(loaded.eval()), outputs(revised)))
+    assert all(torch.equal(value, strategy.state()[name]) for name, value in again.state().items())
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        for task in range(TASKS):
+            assert torch.equal(fold(revised, task)(image), revised(image, task))
+
+
+def test_what_is_stored_is_declared_and_counted(strategy: CMC, plain: CMCNetwork, revised: CMCNetwork) -> None:
+    assert (strategy.traits.stores_data, strategy.traits.protects_exactly) == (True, False)
+    assert (make().traits.stores_data, make().traits.protects_exactly) == (False, True)
+    assert not make().state()
+    kept = storage(revised.state_dict(), strategy.state())
+    each = min(PATCHES // 2, len(pairs(0)))
+    pixels = 3 * pairs(0)[0][0].shape[-1] ** 2
+    assert kept.exemplar_bytes == 2 * each * (pixels * (8 + 1) + 8), "degraded here float64, clean 8 bits, a label"
+    vectors = sum(
+        getattr(layer, f"later_{task}").numel()
+        for layer in revised.layers
+        for task in range(TASKS - 1)
+        if hasattr(layer, f"later_{task}")
+    )
+    assert kept.parameters - storage(plain.state_dict(), {}).parameters == vectors
+
+
+def test_too_few_patches_are_refused() -> None:
+    with pytest.raises(UserError, match=r"cmc\.backward = 7 .* Use 8 at least, or 0"):
+        make(backward=7).adapt(network(), TASKS)
+    make(backward=8).adapt(network(), TASKS)
