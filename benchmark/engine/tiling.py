@@ -17,15 +17,15 @@ _WHOLE = (
 def reach(network: nn.Module) -> int:
     """How many pixels away from an output pixel the network looks, at most, to either side.
 
-    The sum over all layers with a kernel, as if they stood in one row; too much for a network with branches, never too
-    little. Deformable convolutions may look further, by offsets that depend on the image; for them tiles are an
-    approximation.
+    The sum over all layers with a kernel, as if they stood in one row, one that hangs at two places as two; too much for
+    a network with branches, never too little. Deformable convolutions may look further, by offsets that depend on the
+    image; for them tiles are an approximation.
 
     Raises:
         UserError: a layer has a stride, so that outputs depend on where a tile begins.
     """
     total = 0
-    for layer in network.modules():
+    for _, layer in network.named_modules(remove_duplicate=False):
         kernel: Any = getattr(layer, "kernel_size", None)
         if kernel is None:
             continue

@@ -128,6 +128,23 @@ class Stream(BaseModel):
         return self.model_copy(update={"tasks": [tasks[name] for name in order]})
 
 
+def parts(tasks: Sequence[Task], label: int) -> list[int]:
+    """Which tasks a mixture consists of, in the order in which its steps are applied to an image.
+
+    Args:
+        tasks: those of a stream.
+        label: which of them, from 0.
+
+    Returns:
+        for each step the label of the first task with that degradation alone; nothing where the task is no mixture of
+        several steps, or a step is no task of its own.
+    """
+    alone = {task.degradation: place for place, task in reversed(list(enumerate(tasks)))}
+    steps = tasks[label].test.get("steps", []) if tasks[label].degradation == "blend" else []
+    names = [next(iter(step)) for step in steps]
+    return [alone[name] for name in names] if len(names) > 1 and alone.keys() >= set(names) else []
+
+
 MEANT: dict[str, Any] = {"stream": str, "order": list[str]} | {
     name: field.annotation for name, field in Stream.model_fields.items()
 }

@@ -54,9 +54,9 @@ class CMC(Strategy):
     ``H_n``, and has a vector T_n of t factors. Its kernel is ``K_n = Σ_{i<n} T_i·(M ⊙ H_i) + T_n·(M ⊙ H_n)`` (Eq. 1-4),
     of which it trains the last term, and the first is what earlier tasks know. Biases, and all that is outside of
     convolutions, belong to the task. Where T_n starts, how M is scaled, and the kinds of ``sharing`` beside the paper's
-    (``fixed``, ``none``) are ours; docs/paper.md tells what the paper leaves open. With ``backward`` earlier tasks learn
-    from later ones after the last, which section 5 names as future work: then patches are stored, old outputs change
-    where that makes stored patches better, and each earlier task has one more epoch of updates.
+    (``fixed``, ``none``) are ours; docs/paper.md tells what the paper leaves open. With ``backward`` earlier tasks
+    learn from later ones after the last, which section 5 names as future work: then patches are stored, old outputs
+    change where that makes stored patches better, and each earlier task has one more epoch of updates.
     """
 
     name = "cmc"

@@ -1,0 +1,55 @@
+"""Known mixtures of degradations, restored by what was learned of their parts: two ways, beside learning them.
+
+One after the other undoes the steps of a mixture in turn, the last one first, at the cost of a pass for each. Combined
+is one pass of a network whose weights and biases are the means of those of the parts' tasks. Section 5 of the paper
+names fusing what was learned of single degradations as a way to mixtures, and leaves open how; the mean is ours.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from strategies.base import TaskNetwork
+from strategies.kernels import KernelNetwork, fold
+
+
+class OneAfterOther(nn.Module):
+    """A network that undoes the steps of a mixture in turn, the last one first.
+
+    Args:
+        network: has learned the tasks.
+        labels: the tasks of the steps, in the order in which these were applied.
+    """
+
+    def __init__(self, network: TaskNetwork, labels: Sequence[int]) -> None:
+        super().__init__()
+        self.passes = nn.ModuleList([network] * len(labels))
+        self.labels = list(labels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Restore images (N, 3, H, W)."""
+        for network, label in zip(self.passes, reversed(self.labels), strict=True):
+            images = network(images, label)
+        return images
+
+
+@torch.no_grad()
+def combined(network: TaskNetwork, labels: Sequence[int]) -> nn.Module | None:
+    """A plain network whose tensors are the means of those of some tasks.
+
+    Args:
+        network: has learned the tasks.
+        labels: which tasks.
+
+    Returns:
+        the network; None of one that has no kernel for each task.
+    """
+    if not isinstance(network, KernelNetwork):
+        return None
+    folded = [fold(network, label) for label in labels]
+    states = [one.state_dict() for one in folded]
+    for name, tensor in states[0].items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return folded[0]
