@@ -17,9 +17,9 @@ _WHOLE = (
 def reach(network: nn.Module) -> int:
     """How many pixels away from an output pixel the network looks, at most, to either side.
 
-    The sum over all layers with a kernel, as if they stood in one row, one that hangs at two places as two; too much for
-    a network with branches, never too little. Deformable convolutions may look further, by offsets that depend on the
-    image; for them tiles are an approximation.
+    The sum over all layers with a kernel, as if they stood in one row, one at two places as two; too much for a network
+    with branches, never too little. Deformable convolutions may look further, by offsets that depend on the image; for
+    them tiles are an approximation.
 
     Raises:
         UserError: a layer has a stride, so that outputs depend on where a tile begins.
