@@ -139,6 +139,11 @@ class Evaluation(Section):
         description="after the last task, restore every test image under every task's label, too, and under that which "
         "a task identifier gives it; for strategies that are told the task",
     )
+    mixtures: bool = Field(
+        default=False,
+        description="after the last task, restore the test images of a mixture of earlier tasks also by one of these "
+        "after the other, and by the mean of their kernels; for strategies that are told the task",
+    )
 
 
 class Revisions(Section):

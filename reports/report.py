@@ -16,7 +16,7 @@ from reports.paper import contents, scorecard
 from reports.paper.claims import UNMEASURED, judge
 from reports.paper.evidence import gather
 from reports.paper.tables.printed import as_printed
-from reports.tables import comparison, costs, identification, runs, summary, unfinished
+from reports.tables import comparison, costs, identification, mixtures, runs, summary, unfinished
 
 CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     summary.item,
@@ -31,6 +31,7 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     costs.item,
     wrong_task.item,
     identification.item,
+    mixtures.item,
 )
 """What a report holds of every group, in the order in which a page shows it. A table or figure is one file with a
 function of a group, and one line here."""

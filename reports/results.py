@@ -1,7 +1,7 @@
 """One run as arrays, read from its directory."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,9 @@ import pandas as pd
 
 from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
-from benchmark.core.metrics import Metric, backward_transfer, compared, forgetting, forward_transfer
+from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.schemas import IDENTIFIED, told
+from benchmark.core.runs.schemas import COMBINED, IDENTIFIED, ONE_AFTER_OTHER, told
 from reports.text import plain
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, Traits
@@ -102,6 +102,8 @@ class Result:
         later_parameters: the same, the mean over the tasks after the first; nan also where there is none.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
         identification: what a task identifier makes of the test images; None where that was not measured.
+        mixtures: (T,) dB on mixtures by what was learned of their parts, by the way in which, nan for other tasks;
+            empty where that was not measured.
     """
 
     run: Run
@@ -120,6 +122,7 @@ class Result:
     backbone_parameters: float = float("nan")
     owned: tuple[int, int] | None = None
     identification: Identification | None = None
+    mixtures: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def strategy(self) -> str:
@@ -292,6 +295,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),
         identification=_identification(metrics[metrics["after"] == tasks], tasks),
+        mixtures=_mixtures(metrics[metrics["after"] == tasks], tasks),
     )
 
 
@@ -309,6 +313,12 @@ def _identification(metrics: pd.DataFrame, tasks: int) -> Identification | None:
         found.told[psnr["place"].to_numpy(int) - 1, k] = psnr["value"]
         found.assigned[assigned["place"].to_numpy(int) - 1, k] = assigned["value"] / assigned["images"]
     return found
+
+
+def _mixtures(metrics: pd.DataFrame, tasks: int) -> dict[str, Array]:
+    """From the rows after the last task, by subject; what a network cannot do is nan, and nothing without rows."""
+    ways = {way: metrics[metrics["subject"] == way] for way in (ONE_AFTER_OTHER, COMBINED)}
+    return {way: _row(rows, METRICS[0], tasks) for way, rows in ways.items()} if any(map(len, ways.values())) else {}
 
 
 def _changed(metrics: pd.DataFrame, metric: str, tasks: int) -> tuple[int, int] | None:

@@ -20,8 +20,10 @@ from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.engine.state import tensor_digests
 from benchmark.streams.build import Benchmark
+from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
+from strategies.mixtures import OneAfterOther, combined
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
@@ -44,13 +46,20 @@ class Recorder(SupervisedPlugin):
         benchmark: the stream with its test images.
         on_event: told of every update and epoch.
         identifier: tells which task an image belongs to; None if that is not measured.
+        mixtures: whether mixtures are restored by what was learned of their parts, too.
     """
 
     def __init__(
-        self, run: Run, benchmark: Benchmark, on_event: Listener, identifier: Identifier | None = None
+        self,
+        run: Run,
+        benchmark: Benchmark,
+        on_event: Listener,
+        identifier: Identifier | None = None,
+        mixtures: bool = False,
     ) -> None:
         super().__init__()
-        self.run, self.benchmark, self.on_event, self.identifier = run, benchmark, on_event, identifier
+        self.run, self.benchmark, self.on_event = run, benchmark, on_event
+        self.identifier, self.mixtures = identifier, mixtures
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.outputs: list[dict[str, Any]] = []
@@ -140,6 +149,8 @@ class Recorder(SupervisedPlugin):
                 template.timed(save)
         if self.identifier is not None and after == len(self.benchmark.tasks):
             self._measure_labels(template, self.identifier, save)
+        if self.mixtures and after == len(self.benchmark.tasks):
+            self._measure_mixtures(template)
         self.measured = 0
         self._write()
         self.on_event(self._told(after, after * template.training_settings.updates))
@@ -296,6 +307,24 @@ class Recorder(SupervisedPlugin):
             self._add(*about, "accuracy", given.count(place - 1) / count, "", count, IDENTIFIER_PROTOCOL)
             if template.save_is_due():
                 template.timed(save)
+
+    def _measure_mixtures(self, template: Any) -> None:
+        """Measure what was learned of a mixture's parts on its test images."""
+        for place, images in enumerate(self.benchmark.test, 1):
+            labels = parts(self.benchmark.tasks, place - 1)
+            ways = {
+                schemas.ONE_AFTER_OTHER: OneAfterOther(template.model, labels),
+                schemas.COMBINED: combined(template.model, labels) if labels else None,
+            }
+            for subject, network in ways.items() if labels else ():
+                if network is None:
+                    continue
+                restored = template.outputs(self.benchmark.scenario.test_stream[place - 1], network=network)
+                measured = [
+                    metrics.recorded(output.permute(1, 2, 0).numpy(), images.clean(index))
+                    for index, (output, _) in enumerate(restored)
+                ]
+                self._add_means(len(self.benchmark.tasks), place, subject, measured)
 
     def _psnr_told(self, template: Any, place: int, label: int) -> list[float]:
         """PSNR in dB of each test image of a task while the network is told that it is of the task with a label."""

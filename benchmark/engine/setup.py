@@ -18,7 +18,7 @@ from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
 from benchmark.streams.build import Benchmark
-from benchmark.streams.definition import Task
+from benchmark.streams.definition import Task, parts
 from benchmark.streams.sources import prepare as prepare_sources
 from strategies import registry
 from strategies.base import Strategy
@@ -68,11 +68,14 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
 
     Raises:
         UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken; a
-            task identifier is asked for that would have nothing to tell, or too little to tell it from.
+            task identifier is asked for that would have nothing to tell, or too little to tell it from; or mixtures
+            are to be measured where there are none.
     """
     kind = registry.load(config.strategy)
     if config.evaluation.identify:
         _refuse_to_identify(config, kind.traits.needs_task_id)
+    if config.evaluation.mixtures:
+        _refuse_without_mixtures(config, kind.traits.needs_task_id)
     with blamed(config):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
         _refuse_too_large(config)
@@ -94,6 +97,21 @@ def _refuse_to_identify(config: RunConfig, told: bool) -> None:
         raise UserError(
             f"evaluation.identify = true: tasks are told apart on patches of at least {LEAST_SIDE} pixels, and "
             f"training.patch_size = {config.training.patch_size}. Set training.patch_size={LEAST_SIDE} or more."
+        )
+
+
+def _refuse_without_mixtures(config: RunConfig, told: bool) -> None:
+    """Refuse to measure mixtures where the strategy is not told the task, or the stream has none of its own tasks."""
+    if not told:
+        raise UserError(
+            f"evaluation.mixtures = true: strategy '{config.strategy}' is not told the task of an image, so it cannot "
+            "be told the parts of a mixture. Leave the setting out, or use strategies that are told, such as cmc."
+        )
+    tasks = [Task.model_validate(task) for task in config.tasks]
+    if not any(parts(tasks, label) for label in range(len(tasks))):
+        raise UserError(
+            f"evaluation.mixtures = true: no task of stream '{config.stream}' is a mixture (degradation: blend) of "
+            "degradations that are tasks of it, too. Use a stream such as 'blended', or leave the setting out."
         )
 
 

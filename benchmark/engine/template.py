@@ -166,7 +166,9 @@ class RestorationTemplate(SupervisedTemplate):
         tensors |= to_state("optimizer", moments(self.optimizer))
         return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
 
-    def outputs(self, experience: Any, told: int | None = None) -> list[tuple[Tensor, Tensor]]:
+    def outputs(
+        self, experience: Any, told: int | None = None, network: nn.Module | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
         """Restore the images of an experience: a list of (restored, clean), each (3, H, W) float32 on the CPU.
 
         A network that needs the task's label is given that of the task learned last where it has not learned this one.
@@ -174,10 +176,12 @@ class RestorationTemplate(SupervisedTemplate):
         Args:
             experience: whose images.
             told: a label that such a network is given in place of the images' own; it has learned that task.
+            network: restores the images in place of the network in training.
         """
         self.collector.outputs, self.told = [], told
+        trained, self.model = self.model, network or self.model
         self.eval([experience])
-        self.told = None
+        self.told, self.model = None, trained
         return self.collector.outputs
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:

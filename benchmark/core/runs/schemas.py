@@ -3,6 +3,8 @@
 from benchmark.core import metrics
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 
+ONE_AFTER_OTHER, COMBINED = "one after the other", "combined"
+"""Subjects of what is measured on a mixture of tasks by what was learned of its parts."""
 IDENTIFIED = "identified"
 """Subject of what is measured under the label that a task identifier gives each image."""
 
@@ -25,7 +27,9 @@ METRICS = Schema(
             "test images), ``validation`` (the network's on the validation images, by which settings are tuned) or "
             "``owned`` (the tensors on which the network's output under the task's label depends); with "
             "evaluation.identify also ``told 2`` (the network's on the test images, under the label of the task at "
-            "place 2) and ``identified`` (under the label that the task identifier gives each image)",
+            "place 2) and ``identified`` (under the label that the task identifier gives each image); with "
+            "evaluation.mixtures also ``one after the other`` (of a mixture, restored by the tasks of its parts in "
+            "turn) and ``combined`` (by the mean of their kernels)",
         ),
         Column(
             "metric",
