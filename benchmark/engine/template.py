@@ -179,7 +179,8 @@ class RestorationTemplate(SupervisedTemplate):
             network: restores the images in place of the network in training.
         """
         self.collector.outputs, self.told = [], told
-        trained, self.model = self.model, network or self.model
+        trained: nn.Module = self.model
+        self.model = trained if network is None else network
         self.eval([experience])
         self.told, self.model = None, trained
         return self.collector.outputs
