@@ -90,6 +90,7 @@ class RestorationTemplate(SupervisedTemplate):
 
     mbatch: list[Tensor]
     loss: Tensor
+    model: nn.Module
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class RestorationTemplate(SupervisedTemplate):
             network: restores the images in place of the network in training.
         """
         self.collector.outputs, self.told = [], told
-        trained: nn.Module = self.model
+        trained = self.model
         self.model = trained if network is None else network
         self.eval([experience])
         self.told, self.model = None, trained
