@@ -20,7 +20,6 @@ from conftest import ROOT
 from made_datasets import brighter, picture, write
 
 from benchmark.commands import app
-from benchmark.commands.guide import guide
 from benchmark.data.datasets.bsd68 import NUMBERS
 from benchmark.engine.setup import resolve
 from benchmark.experiments import matrix
@@ -28,6 +27,7 @@ from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
 from strategies.built_in import BUILT_IN
+from strategies.guide import guide
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 COMMANDS = {
