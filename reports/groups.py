@@ -297,16 +297,16 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
         result = read(run, reference=True)
         same = [key for key, _ in there if key == _text([setting(result), tasks(result)])]
         if result.run.name in known:
-            reasons["is among the runs themselves"] += 1
+            reasons["that are among the runs"] += 1
         elif not same:
             same_stream = any(setting(other)["stream"] == setting(result)["stream"] for other in results)
-            reasons["has other images, order or code" if same_stream else "is of another stream"] += 1
+            reasons["with other images, order or code" if same_stream else "of another stream"] += 1
         elif (same[0], result.protocols) not in there:
-            reasons["was measured in another way"] += 1
+            reasons["measured in another way"] += 1
         else:
             found.append(result)
     others = [preset for preset in reference.presets if preset not in presets]
-    left = [f"{number} that {reason}" for reason, number in reasons.items()]
+    left = [f"{number} {reason}" for reason, number in reasons.items()]
     left += [f"all of the preset{'s'[: len(others) - 1]} {listed(others)}"] if others else []
     same_all = "of the same stream, preset, images and protocol"
     if found:

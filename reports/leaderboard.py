@@ -29,6 +29,12 @@ records alone; [runs.md](runs.md) tells how a record gets in, and how anybody ca
 A run of your own stands beside all of these in a report with `report … --with-reference`.
 """
 
+PAPER = (
+    "The paper trains for 125 epochs of 1,000 updates on its full data sets: compare orders and signs, not absolute "
+    "figures.\n"
+)
+"""What the paper's part begins with."""
+
 COSTS = [
     Column("stored", "", "bytes to keep to go on: the checkpoint, and training images that are needed again"),
     Column("MAC/pixel", "", "multiply-accumulates of a restored pixel after the last task"),
@@ -58,7 +64,7 @@ def page(folder: Path) -> str:
 
 def _preset(collection: Collection) -> Iterator[str]:
     for group in collection.groups:
-        yield f"## {group.title[:1].upper()}{group.title[1:]}\n"
+        yield f"## {group.title}\n"
         yield _about(group)
         yield markdown(_board(group))
     for evidence in gather(collection):
@@ -112,6 +118,7 @@ def _paper(evidence: Evidence) -> Iterator[str]:
     measured = [verdict for verdict in verdicts if verdict.state != UNMEASURED]
     if items or measured:
         yield f"## The paper, {evidence.title}\n"
+        yield PAPER
     for item in items:
         assert item.table is not None
         shown = [row for place, row in enumerate(item.table.rows) if place not in item.table.aside]

@@ -262,7 +262,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         inputs={metric.name: _row(inputs, metric, tasks) for metric in compared()},
         changed=_changed(metrics, "outputs_changed", tasks),
         costs=_costs(run.costs),
-        protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
+        protocols=tuple(sorted({plain(text, 300) for text in set(quality["protocol"]) if text})),
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         settings_from=plain(run.status.get("settings_from") or "", 100),

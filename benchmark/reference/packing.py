@@ -21,9 +21,6 @@ from benchmark.planning import plan
 from benchmark.reference import records
 from benchmark.streams.definition import load, shipped
 
-LARGEST_SHIPPED = 3_000_000
-"""Bytes that all archives that ship may have together."""
-
 SECTIONS = ("data", "backbone", "training", "settings")
 """Parts of a configuration that ``--set`` reaches."""
 

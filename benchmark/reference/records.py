@@ -33,6 +33,9 @@ from benchmark.reference import SHIPPED
 FILES = ("config.yaml", "environment.json", "status.json", *TABLES, SEAL)
 """What of a run directory is in a record, as far as the run has it."""
 
+LARGEST_SHIPPED = 3_000_000
+"""Bytes that all archives that ship may have together."""
+
 LARGEST = 2**25
 """Bytes that an archive may have."""
 LARGEST_FILE = 2**24

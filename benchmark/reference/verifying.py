@@ -19,7 +19,7 @@ from strategies import registry
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
 
-__all__ = ["FAILED", "Asked", "against", "damaged", "drawn", "planned", "repeat", "seconds"]
+__all__ = ["FAILED", "Asked", "against", "damaged", "drawn", "planned", "repeat"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,6 @@ def planned(runs: Sequence[Run]) -> tuple[dict[str, "RunConfig"], dict[str, str]
         else:
             configs[run.name] = config
     return configs, outdated
-
-
-def seconds(run: Run) -> float:
-    """What a record's run took on the machine that made it; nan where it does not say."""
-    return float(run.status.get("seconds", "nan"))
 
 
 def repeat(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.figures.leading import CHOICE, MOST_PANELS, leading
+from reports.figures.leading import CHOICE, MOST_LINES, MOST_PANELS, leading
 from reports.groups import Group
 from reports.items.drawing import WIDTH, Drawing, drawing, short, wrapped
 from reports.items.item import Item
@@ -35,10 +35,11 @@ def item(group: Group) -> Item | None:
 def matrices(group: Group) -> Drawing:
     """PSNR on every task after every task, one panel per entry, coloured by the change since the task was learned.
 
-    Of more than MOST_PANELS entries the leading ones are drawn.
+    Of more than MOST_PANELS entries the leading ones are drawn; of more than MOST_LINES where some came with the suite.
     """
     tasks, colours = len(group.order), looks(group.labels)
-    shown = leading(group.entries, MOST_PANELS)
+    most = MOST_LINES if any(entry.reference for entry in group.entries) else MOST_PANELS
+    shown = leading(group.entries, most)
     width = 0.5 * tasks + 0.4
     columns = min(len(shown), max(1, int(WIDTH / width)))
     rows = -(-len(shown) // columns)
