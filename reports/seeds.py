@@ -70,8 +70,8 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
         )
     kept = [result for result in results if result.reference]
     if kept:
-        where = sorted({f"{result.computed_on}, commit {plain(commit(result.run.environment))}" for result in kept})
-        sentences.append(f"Rows marked{REFERENCE} came with the suite (computed on {'; '.join(where)}).")
+        made = sorted({f"{result.computed_on}, commit {plain(commit(result.run.environment))}" for result in kept})
+        sentences.append(f"Rows marked{REFERENCE} came with the suite (computed on {'; '.join(made)}).")
     machines = sorted({result.computed_on for result in results})
     if len(machines) > 1:
         sentences.append(

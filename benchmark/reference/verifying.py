@@ -90,7 +90,7 @@ def repeat(
     """
     from benchmark.engine.executors.execute import execute
 
-    found = {}
+    found: dict[str, Comparison] = {}
     threads = {run.name: workers.threads or int(run.environment.get("threads", 1)) for run in runs}
     places = locate(out) if out.is_dir() else {}
     done = {
