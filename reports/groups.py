@@ -294,7 +294,11 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
     found: list[Result] = []
     reasons: Counter[str] = Counter()
     for run in reference.runs(sorted(presets)):
-        result = read(run, reference=True)
+        try:
+            result = read(run, reference=True)
+        except UserError:
+            reasons["that cannot be read"] += 1
+            continue
         same = [key for key, _ in there if key == _text([setting(result), tasks(result)])]
         if result.run.name in known:
             reasons["that are among the runs"] += 1

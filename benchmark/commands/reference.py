@@ -211,18 +211,19 @@ def _show(compared: "dict[str, Comparison]") -> None:
     from benchmark.reference.comparing import FAILED, NEAR, TOLERANCE
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("run", "compared", "largest difference", "where", "verdict"):
+    table.add_column("run", no_wrap=True)
+    for head in ("compared", "largest (dB)", "verdict"):
         table.add_column(head, overflow="fold")
     for name, one in compared.items():
-        table.add_row(
-            name, f"{one.measurements} measurements", f"{one.largest['dB']:.3g} dB", one.where["dB"], one.verdict
-        )
+        table.add_row(name, str(one.measurements), f"{one.largest['dB']:.3g}", one.verdict)
     console.print(table)
     for name, one in compared.items():
         if one.verdict == FAILED and not one.machines:
             console.print(f"{name}: made on the same kind of machine, so it has to be equal to the bit.")
         elif one.verdict in (NEAR, FAILED):
             console.print(f"{name}: {'; '.join(one.machines)}.")
+        if one.where["dB"]:
+            console.print(f"{name}: {one.where['dB']} differs most, by {one.largest['dB']:.3g} dB.")
         for problem in one.problems:
             console.print(f"{name}: {problem}")
     if any(one.verdict == NEAR for one in compared.values()):

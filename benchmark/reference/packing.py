@@ -86,9 +86,13 @@ def again(run: Run) -> RunConfig:
     """The configuration of a record as this version of the suite resolves it.
 
     Raises:
-        UserError: it cannot be run with what is here.
+        UserError: it cannot be run with what is here, or names code or files from elsewhere, which are never taken up
+            because a record says so.
     """
-    return resolve(checked(**{name: value for name, value in run.config.items() if name not in FOUND}))
+    config = checked(**{name: value for name, value in run.config.items() if name not in FOUND})
+    if config.imports or config.plugin or config.backbone_plugin or config.data.source != "embedded":
+        raise UserError(f"The record {run.name} names a plugin or data from elsewhere; such a run is no reference run.")
+    return resolve(config)
 
 
 FOUND = ("sources", "revisions")

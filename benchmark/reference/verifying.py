@@ -13,7 +13,6 @@ from benchmark.engine import events
 from benchmark.engine.events import Listener
 from benchmark.engine.executors.workers import Workers
 from benchmark.reference.comparing import FAILED, Comparison, compare
-from benchmark.reference.packing import again, stale
 from strategies import registry
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def drawn(runs: Sequence[Run], count: int, draw: int) -> list[Run]:
 
 def planned(runs: Sequence[Run]) -> tuple[dict[str, "RunConfig"], dict[str, str]]:
     """The configuration by which each record is made again; and which cannot be, as code or images are others now."""
+    from benchmark.reference.packing import again, stale
+
     configs, outdated = {}, {}
     for run in runs:
         config = again(run)
@@ -91,7 +92,7 @@ def repeat(
     from benchmark.engine.executors.execute import execute
 
     found: dict[str, Comparison] = {}
-    threads = {run.name: workers.threads or int(run.environment.get("threads", 1)) for run in runs}
+    threads = {run.name: workers.threads or _threads(run) for run in runs}
     places = locate(out) if out.is_dir() else {}
     done = {
         run.name: (path := places.get(configs[run.name].identity)) is not None and Run(path).finished for run in runs
@@ -104,6 +105,12 @@ def repeat(
         results.check()
         found |= {run.name: compare(run, made) for run, made in zip(members, results.runs, strict=True)}
     return found
+
+
+def _threads(run: Run) -> int:
+    """With how many threads a record was made; one where it does not say."""
+    number = run.environment.get("threads")
+    return number if isinstance(number, int) and 1 <= number <= 1024 else 1
 
 
 def against(runs: Sequence[Run], folder: Path) -> dict[str, Comparison]:

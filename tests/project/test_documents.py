@@ -55,7 +55,6 @@ NOT_RUN = {
     "make demo": "installs; what it runs is taken from the Makefile",
     "make test": "is what runs this test",
     "reference pack runs/mine": "writes into the suite; tests/reference does so elsewhere",
-    "reference pack RUN": "the same",
     "reference verify --against runs": "needs a run of full length; tests/reference does so with a small one",
     "reference page > docs/results.md": "a shell writes the file; tests/reference compares it",
     "run … --plugin my_package.anchor": "the module is the reader's",

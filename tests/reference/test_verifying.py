@@ -17,7 +17,7 @@ from benchmark.core.runs.writing import write_json
 from benchmark.reference import records
 from benchmark.reference.packing import pack
 from benchmark.reference.records import Records
-from benchmark.reference.verifying import Asked, damaged, drawn
+from benchmark.reference.verifying import Asked, damaged, drawn, planned
 
 COMMITTED = {"suite": "0.0", "git": "c0ffee" + "0" * 34, "git_changed": False}
 
@@ -79,6 +79,18 @@ def test_a_damaged_run_may_not_become_a_record(tmp_path: Path) -> None:
     write_json(run.path / SEAL, {"sha256": {"metrics.csv": digest(b"another")}})
     with pytest.raises(UserError, match="it is damaged"):
         pack([run], tmp_path / "records")
+
+
+def test_a_record_has_nothing_imported(tmp_path: Path) -> None:
+    module = tmp_path / "theirs.py"
+    module.write_text(f"open({str(tmp_path / 'was imported')!r}, 'w')")
+    theirs = {"plugin": f"{module}#1", "imports": [str(module)]}
+    for changes in (theirs, {"imports": [str(module)]}, {"data": {"source": "datasets", "root": str(tmp_path)}}):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        made_records(folder, made_run(folder / "runs", "finetune", tasks=[{}] * 4, settings={}, **changes))
+        with Records(folder) as held, pytest.raises(UserError, match="names a plugin or data from elsewhere"):
+            planned(held.runs())
+    assert not (tmp_path / "was imported").exists()
 
 
 def tampered(folder: Path, change: Any, sealed: bool) -> Path:

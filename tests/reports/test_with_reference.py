@@ -15,6 +15,7 @@ import reports
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.schemas import METRICS
 from benchmark.core.runs.writing import write_table
+from benchmark.reference import records
 from benchmark.reference.records import Records
 from reports.figures.leading import leading
 from reports.groups import REFERENCE, collect
@@ -109,6 +110,18 @@ def test_seeds_of_ones_own_stay_apart_and_no_run_stands_twice(folder: Path, tmp_
         assert sum(len(one.results) for one in own.groups) == 8
         assert "No reference run is of" in own.beside
         assert "8 that are among the runs" in own.beside
+
+
+def test_what_is_damaged_is_left_out(folder: Path, tmp_path: Path) -> None:
+    made_run(tmp_path / "runs", "mine", seed=7)
+    held = records.unpack(folder, "quick")
+    name = next(name for name, files in held.items() if b"strategy: mas" in files["config.yaml"])
+    held[name]["metrics.csv"] += b"\n"
+    records.pack(tmp_path / "records", "quick", held)
+    with Records(tmp_path / "records") as damaged:
+        found = collect([tmp_path / "runs"], damaged)
+    assert [entry.label for entry in found.groups[0].entries] == [f"cmc{REFERENCE}", "mine"]
+    assert "1 that cannot be read" in found.beside
 
 
 def test_nothing_stands_beside_where_it_was_not_asked_for(tmp_path: Path) -> None:
