@@ -205,18 +205,18 @@ def _told(run: "Run") -> tuple[str, tuple[str, str]]:
 
 
 def _show(compared: "dict[str, Comparison]") -> None:
-    """A table of what was compared, and in words what was found."""
-    from rich.table import Table
+    """What was compared, a line for each record, and in words what was found."""
+    from rich.text import Text
 
-    from benchmark.reference.comparing import FAILED, NEAR, TOLERANCE
+    from benchmark.core.printing import literal
+    from benchmark.reference.comparing import EQUAL, FAILED, NEAR, TOLERANCE
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", no_wrap=True)
-    for head in ("compared", "largest (dB)", "verdict"):
-        table.add_column(head, overflow="fold")
+    colours = {EQUAL: "green", NEAR: "yellow", FAILED: "red"}
+    console.print(f"{'verdict':<21} {'largest difference':<20} {'compared':<10} run", style="bold")
     for name, one in compared.items():
-        table.add_row(name, str(one.measurements), f"{one.largest['dB']:.3g}", one.verdict)
-    console.print(table)
+        off, rows = f"{one.largest['dB']:.3g} dB", str(one.measurements)
+        line = literal(f" {off:<20} {rows:<10} {name}")
+        console.print(Text.assemble((f"{one.verdict:<21}", colours[one.verdict]), line))
     for name, one in compared.items():
         if one.verdict == FAILED and not one.machines:
             console.print(f"{name}: made on the same kind of machine, so it has to be equal to the bit.")
