@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "build"]
 
 
-def build(paths: list[Path], out: Path, overwrite: bool = False) -> "Report":
+def build(paths: list[Path], out: Path, overwrite: bool = False, reference: Path | None = None) -> "Report":
     """Read all runs at or below the paths and write a report.
 
     Args:
@@ -20,6 +20,8 @@ def build(paths: list[Path], out: Path, overwrite: bool = False) -> "Report":
         out: the folder to write to: ``index.html`` (one file, works offline), ``tables/`` (CSV, Markdown, LaTeX) and
             ``figures/`` (SVG, PNG). An earlier report there is replaced; see :mod:`reports.folder`.
         overwrite: replace files in ``out`` that no report wrote, too.
+        reference: a folder of records (:mod:`benchmark.reference.records`), of which those that may be compared with
+            the runs are put beside them; None for none.
 
     Raises:
         UserError: there is no run at the paths, or none that can be read; or ``out`` cannot be written to, or holds
@@ -27,4 +29,4 @@ def build(paths: list[Path], out: Path, overwrite: bool = False) -> "Report":
     """
     from reports.report import make
 
-    return make(paths, out, overwrite)
+    return make(paths, out, overwrite, reference)

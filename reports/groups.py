@@ -20,9 +20,10 @@ from benchmark.core.names import file_name
 from benchmark.core.runs import layer_table, profile_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
 from benchmark.core.runs.layer_table import Row
+from benchmark.reference.records import Records
 from reports.labels import labels as labels_of
 from reports.results import Array, ImageSet, Quantity, Result, Source, mean, read, value
-from reports.text import plain
+from reports.text import listed, plain
 from strategies.traits import WORDS, answers
 
 IRRELEVANT = ("workers", "tile", "root", "fallback", "cache")
@@ -39,6 +40,9 @@ PAPER = "paper-"
 CONFIGURATION = ("strategy", "backbone", "training", "evaluation", "settings", "plugin", "backbone_plugin")
 """What two runs must have in common, beyond the above, to be seeds of one configuration."""
 
+REFERENCE = " [reference]"
+"""How the label of what came with the suite ends."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -51,6 +55,11 @@ class Entry:
 
     label: str
     results: list[Result]
+
+    @property
+    def reference(self) -> bool:
+        """Whether its runs are records that came with the suite."""
+        return self.results[0].reference
 
     def values(self, quantity: Quantity) -> Array:
         """One of the results' quantities for every seed: (S,) or (S, ...)."""
@@ -172,6 +181,7 @@ class Collection:
         labels: every label once; the position of a label decides how it is drawn.
         layer: what a layer costs; empty where that was not measured.
         profiles: what else was measured of time, the rows of one file after the other.
+        beside: which reference runs stand beside the others, and which were left out and why, in sentences.
     """
 
     groups: list[Group]
@@ -179,6 +189,7 @@ class Collection:
     labels: list[str] = field(default_factory=list)
     layer: list[Row] = field(default_factory=list)
     profiles: list[list[profile_table.Row]] = field(default_factory=list)
+    beside: str = ""
 
 
 def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
@@ -187,12 +198,13 @@ def added(counts: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
     return (sum(c for c, _ in known), sum(n for _, n in known)) if len(known) == len(counts) else None
 
 
-def collect(paths: Sequence[Path]) -> Collection:
+def collect(paths: Sequence[Path], reference: Records | None = None) -> Collection:
     """Read every run at or below the paths, and sort them into comparable groups; and what a layer costs.
 
     Args:
         paths: run directories, folders that hold some, and files named LAYER_PROFILE or as in
             :data:`benchmark.core.runs.profile_table.FILES`; one of each in a folder is found there.
+        reference: records of which those that may be compared with the runs are put beside them.
 
     Raises:
         UserError: a path does not exist, or there is neither a run nor such a file.
@@ -208,11 +220,12 @@ def collect(paths: Sequence[Path]) -> Collection:
             results.append(read(run))
         except UserError as error:
             unreadable.append(Unreadable(run, str(error)))
-    groups = _groups(results)
+    added_to, told = _beside(results, reference) if reference else ([], "")
+    groups = _groups([*results, *added_to])
     labels = list(dict.fromkeys(entry.label for group in groups for entry in group.entries))
     layer = layer_table.read(first[LAYER_PROFILE]) if LAYER_PROFILE in first else []
     profiles = [profile_table.read(first[name]) for name in profile_table.FILES.values() if name in first]
-    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer, profiles)
+    return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer, profiles, told)
 
 
 def _text(values: Any) -> str:
@@ -269,6 +282,45 @@ def _compared(images: ImageSet) -> list[str]:
     return [images.name, "" if images.name == EMBEDDED else images.release, images.digest]
 
 
+def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result], str]:
+    """The reference runs that may be compared with some of the results, and what there is to say of all in sentences.
+
+    Same stream, order, preset, data, revision of the shared code and protocol; a run that is itself among the results
+    is not put beside itself.
+    """
+    presets = {plain(result.config.get("preset")) for result in results}
+    there = {(_text([setting(result), tasks(result)]), result.protocols) for result in results}
+    known = {result.run.name for result in results}
+    found: list[Result] = []
+    reasons: Counter[str] = Counter()
+    for run in reference.runs(sorted(presets)):
+        try:
+            result = read(run, reference=True)
+        except UserError:
+            reasons["that cannot be read"] += 1
+            continue
+        same = [key for key, _ in there if key == _text([setting(result), tasks(result)])]
+        if result.run.name in known:
+            reasons["that are among the runs"] += 1
+        elif not same:
+            same_stream = any(setting(other)["stream"] == setting(result)["stream"] for other in results)
+            reasons["with other images, order or code" if same_stream else "of another stream"] += 1
+        elif (same[0], result.protocols) not in there:
+            reasons["measured in another way"] += 1
+        else:
+            found.append(result)
+    others = [preset for preset in reference.presets if preset not in presets]
+    left = [f"{number} {reason}" for reason, number in reasons.items()]
+    left += [f"all of the preset{'s'[: len(others) - 1]} {listed(others)}"] if others else []
+    same_all = "of the same stream, preset, images and protocol"
+    if found:
+        stand = "run stands" if len(found) == 1 else "runs stand"
+        text = f"{len(found)} reference {stand} beside the others, {same_all}, marked{REFERENCE}."
+    else:
+        text = f"No reference run is {same_all}."
+    return found, text + (f" Left out: {listed(left)}." if left else "")
+
+
 def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
@@ -313,11 +365,18 @@ def distinct(keys: Sequence[str]) -> list[str]:
 
 
 def entries(results: Sequence[Result]) -> list[Entry]:
-    """Results as entries in order of their labels: the seeds of one configuration, labelled by what tells it apart."""
+    """Results as entries in order of their labels: the seeds of one configuration, labelled by what tells it apart.
+
+    Reference runs of a configuration are an entry of their own.
+    """
     apart: dict[str, list[Result]] = {}
     for result in results:
         own = [result.config.get(key) or None for key in CONFIGURATION]
         apart.setdefault(_text([*own, revision(result, "strategy")]), []).append(result)
     members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
-    names = labels_of([seeds[0].config for seeds in members])
-    return [Entry(label, seeds) for label, seeds in sorted(zip(names, members, strict=True), key=lambda pair: pair[0])]
+    found = []
+    for label, seeds in zip(labels_of([seeds[0].config for seeds in members]), members, strict=True):
+        for mark, kept in (("", False), (REFERENCE, True)):
+            if own_seeds := [result for result in seeds if result.reference is kept]:
+                found.append(Entry(label + mark, own_seeds))
+    return sorted(found, key=lambda entry: entry.label)

@@ -1,12 +1,14 @@
 """A report: what it holds, in which order, and how it is made from run directories."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.core.errors import UserError
+from benchmark.reference.records import Records
 from reports import folder
 from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wrong_task
 from reports.groups import Collection, Group, collect
@@ -54,10 +56,14 @@ class Report:
     scorecard: pd.DataFrame
 
 
-def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
+def make(paths: list[Path], out: Path, overwrite: bool = False, reference: Path | None = None) -> Report:
     """Read runs and write a report; see :func:`reports.build`."""
     folder.check(out, overwrite)
-    collection = collect(paths)
+    with Records(reference) if reference is not None else nullcontext() as records:
+        return _make(collect(paths, records), out, overwrite)
+
+
+def _make(collection: Collection, out: Path, overwrite: bool) -> Report:
     if collection.unreadable and not (collection.groups or collection.layer or collection.profiles):
         reasons = dict.fromkeys(bad.reason for bad in collection.unreadable)
         raise UserError("\n".join(["There is nothing to report: no run can be read.", *reasons]))

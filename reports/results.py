@@ -93,6 +93,7 @@ class Result:
         changed: how many test outputs of earlier tasks the last task changed, and how many were compared;
             None when that was not measured.
         owned: the same of the tensors on which those outputs depend, of networks that are told the task.
+        reference: whether it is a record that came with the suite.
         costs: the ledger after the last task learned, of PEAKS the largest value so far: quantity to (value, unit).
         protocols: how the metrics were computed, in words.
         sources: for each task, where its images come from.
@@ -123,6 +124,7 @@ class Result:
     owned: tuple[int, int] | None = None
     identification: Identification | None = None
     mixtures: Mapping[str, Array] = field(default_factory=dict)
+    reference: bool = False
 
     @property
     def strategy(self) -> str:
@@ -203,14 +205,17 @@ class Result:
 
     @cached_property
     def computed_on(self) -> str:
-        """Where it was computed, in words: the device, how many of them, threads on a CPU, and the version of torch.
+        """Where it was computed, in words: device, how many, instructions and threads of a CPU, version of torch.
 
         The same command gives the same bytes where these, and the kind of processor, are the same.
         """
         known = self.run.environment
         device, threads, torch = (plain(known.get(key, "unknown")) for key in ("device", "threads", "torch"))
         several = f"processes: {plain(known['processes'])}, " if known.get("processes", 1) != 1 else ""
-        return f"{device}, {several}{f'threads: {threads}, ' if device == 'cpu' else ''}torch {torch}"
+        if device == "cpu":
+            several += f"{plain(known['capability'])}, " if known.get("capability") else ""
+            several += f"threads: {threads}, "
+        return f"{device}, {several}torch {torch}"
 
     def cost(self, name: str) -> float:
         """A quantity of the ledger, nan when it is absent."""
@@ -253,8 +258,12 @@ def mean(values: Array) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def read(run: Run) -> Result:
+def read(run: Run, reference: bool = False) -> Result:
     """One run directory as arrays.
+
+    Args:
+        run: the directory.
+        reference: whether it is a record that came with the suite.
 
     Raises:
         UserError: a file is missing, damaged, or says what cannot be.
@@ -265,12 +274,12 @@ def read(run: Run) -> Result:
         raise UserError(f"'{run.path / 'config.yaml'}' names no strategy or no order of tasks. Was it edited?")
     _ = run.environment, run.curves, run.outputs  # read later, one at a time; a damaged one has to show here
     try:
-        return _result(run, config, str(status.get("state", "created")), len(order))
+        return _result(run, config, str(status.get("state", "created")), len(order), reference)
     except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise UserError(f"The tables in '{run.path}' cannot be read: {error}. Delete the run and repeat it.") from error
 
 
-def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
+def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference: bool) -> Result:
     int(config.get("seed", 0))
     metrics = run.metrics
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
@@ -286,7 +295,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         inputs={metric.name: _row(inputs, metric, tasks) for metric in compared()},
         changed=_changed(metrics, "outputs_changed", tasks),
         costs=_costs(run.costs),
-        protocols=tuple(sorted({plain(text, 300) for text in quality["protocol"] if text})),
+        protocols=tuple(sorted({plain(text, 300) for text in set(quality["protocol"]) if text})),
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         settings_from=plain(run.status.get("settings_from") or "", 100),
@@ -296,6 +305,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int) -> Result:
         owned=_changed(metrics, "owned_changed", tasks),
         identification=_identification(metrics[metrics["after"] == tasks], tasks),
         mixtures=_mixtures(metrics[metrics["after"] == tasks], tasks),
+        reference=reference,
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.groups import Entry
+from benchmark.reference.comparing import commit
+from reports.groups import REFERENCE, Entry
 from reports.results import Array, Quantity, Result, value
 from reports.text import listed, plain
 
@@ -67,6 +68,10 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
             "Means ± standard deviation over seeds; † is not significantly worse than the best of its column (paired "
             f"t-test over seeds, p ≥ {LEVEL:g})."
         )
+    kept = [result for result in results if result.reference]
+    if kept:
+        made = sorted({f"{result.computed_on}, commit {plain(commit(result.run.environment))}" for result in kept})
+        sentences.append(f"Rows marked{REFERENCE} came with the suite (computed on {'; '.join(made)}).")
     machines = sorted({result.computed_on for result in results})
     if len(machines) > 1:
         sentences.append(

@@ -5,6 +5,7 @@ strategy that forgets loses 2 dB on every earlier task with each task it learns;
 not learned yet stands 1 dB below its input.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from PIL import Image
 
 from benchmark.core.runs.directory import Run, after_kind
 from benchmark.core.runs.schemas import CURVES, LEDGER, METRICS, OUTPUTS
-from benchmark.core.runs.seals import SEAL
+from benchmark.core.runs.seals import SEAL, digest
 from benchmark.core.runs.writing import write_json, write_table
+from benchmark.reference import records
 
 ORDER = ["derain", "denoise", "deblock", "deblur"]
 INPUTS = [25.0, 15.0, 27.0, 24.0]
@@ -87,6 +89,19 @@ def made_run(
     if state == "finished":
         write_json(run.path / SEAL, {"sha256": {}})  # of no file, so that tests may change what they like
     return run
+
+
+def made_records(folder: Path, *runs: Run) -> Path:
+    """Pack the records of made runs into archives below ``folder``, as they are and sealed, whatever they say."""
+    held: dict[str, dict[str, records.Files]] = {}
+    for run in runs:
+        found = [name for name in records.FILES if name != SEAL and (run.path / name).exists()]
+        files = {name: (run.path / name).read_bytes() for name in found}
+        files[SEAL] = json.dumps({"sha256": {name: digest(data) for name, data in files.items()}}).encode()
+        held.setdefault(run.config["preset"], {})[run.name] = files
+    for preset, members in held.items():
+        records.pack(folder, preset, members)
+    return folder
 
 
 def _metrics(order: list[str], done: int, keeps: bool, shift: float) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.commands import check, data, listing, profile, report, reproduce, run, tune
+from benchmark.commands import check, data, listing, profile, reference, report, reproduce, run, tune
 from benchmark.core import printing
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
@@ -60,6 +60,15 @@ app.add_typer(data_app, name="data")
 runs_app = typer.Typer(no_args_is_help=True, help="Look after run directories.")
 runs_app.command("check")(check.runs_check)
 app.add_typer(runs_app, name="runs")
+
+reference_app = typer.Typer(
+    no_args_is_help=True, help="Finished runs that come with the suite: what there is, and whether it can be repeated."
+)
+reference_app.command("list")(reference.reference_list)
+reference_app.command("verify")(reference.reference_verify)
+reference_app.command("page")(reference.reference_page)
+reference_app.command("pack")(reference.reference_pack)
+app.add_typer(reference_app, name="reference")
 
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
 profile_app.command("data")(profile.profile_data)

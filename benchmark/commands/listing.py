@@ -49,7 +49,7 @@ def list_(
 
     registry.add_plugins(plugin or [])
     if guide:
-        from benchmark.commands.guide import guide as written
+        from strategies.guide import guide as written
 
         print(written(list(registry.entries())), end="")
         return

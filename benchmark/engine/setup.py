@@ -189,8 +189,17 @@ def environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         **packages,
         "machine": f"{platform.system()} {platform.machine()}",
+        **processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": group.size(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+def processor() -> dict[str, str]:
+    """``processor``, its name; ``capability``, the widest instructions of torch, and of oneDNN if that is held back."""
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    held_back = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    capability = torch.backends.cpu.get_cpu_capability() + (f", oneDNN {held_back}" if held_back else "")
+    return {"processor": str(name), "capability": capability}

@@ -20,9 +20,10 @@ def leading(entries: Sequence[Entry], most: int) -> list[Entry]:
     """At most so many entries, in the order given: the best of each strategy, then those with the highest mean PSNR.
 
     So a figure shows every strategy before it shows variants of one; there, too, the highest mean PSNR comes first.
+    What came with the suite comes after all that did not.
     """
     means = np.array([float(entry.mean("mean_psnr")) for entry in entries])
     best = np.argsort(-means, kind="stable").tolist()  # nan comes last
     firsts = {entries[place].results[0].strategy: place for place in reversed(best)}.values()
-    chosen = sorted(best, key=lambda place: place not in firsts)[:most]
+    chosen = sorted(best, key=lambda place: (entries[place].reference, place not in firsts))[:most]
     return [entries[place] for place in sorted(chosen)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.figures.heat import maps, number
-from reports.figures.leading import MOST_PANELS, leading
+from reports.figures.leading import MOST_LINES, MOST_PANELS, leading
 from reports.groups import Group
 from reports.items.drawing import Drawing
 from reports.items.item import Item
@@ -35,9 +35,11 @@ def item(group: Group) -> Item | None:
 def matrices(group: Group) -> Drawing:
     """PSNR on every task after every task, one panel per entry, coloured by the change since the task was learned.
 
-    Of more than MOST_PANELS entries the leading ones are drawn.
+    Of more than MOST_PANELS entries the leading ones are drawn; of more than MOST_LINES where some came with the suite.
     """
-    tasks, shown = len(group.order), leading(group.entries, MOST_PANELS)
+    tasks = len(group.order)
+    most = MOST_LINES if any(entry.reference for entry in group.entries) else MOST_PANELS
+    shown = leading(group.entries, most)
     found = [entry.mean("psnr") for entry in shown]
 
     def write(axis: "Axes", place: int) -> None:

@@ -164,10 +164,12 @@ def scenes(group: Group) -> list[Scene]:
     """Every test image of a group; every task gets its first image before any gets its second.
 
     Of several seeds the first one's pictures are shown; after each task, those of the leading MOST_LINES entries.
+    Reference runs have no pictures.
     """
-    runs = {entry.label: entry.results[0].run for entry in group.entries}
+    pictured = [entry for entry in group.entries if not entry.reference]
+    runs = {entry.label: entry.results[0].run for entry in pictured}
     images = kept_images(list(runs.values()))
-    followed = [(entry.label, entry.results[0]) for entry in leading(group.entries, MOST_LINES)]
+    followed = [(entry.label, entry.results[0]) for entry in leading(pictured, MOST_LINES)]
     tasks = [str(task) for task in group.results[0].config["order"]] if group.results else []
     found = []
     for place, task in enumerate(tasks, 1):

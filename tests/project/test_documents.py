@@ -20,7 +20,6 @@ from conftest import ROOT
 from made_datasets import brighter, picture, write
 
 from benchmark.commands import app
-from benchmark.commands.guide import guide
 from benchmark.data.datasets.bsd68 import NUMBERS
 from benchmark.engine.setup import resolve
 from benchmark.experiments import matrix
@@ -28,6 +27,7 @@ from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
 from strategies.built_in import BUILT_IN
+from strategies.guide import guide
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 COMMANDS = {
@@ -42,6 +42,7 @@ SHORTER = {
     "run": ["--set", "training.epochs=1"],
     "sweep": ["--set", "training.epochs=1"],
     "reproduce": ["--set", "training.epochs=1"],
+    "reference verify": ["--preset", "smoke"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],
     "profile data": ["--step-ms", "50"],
     "profile train": ["--preset", "smoke", "--updates", "1", "--repeats", "1"],
@@ -53,6 +54,9 @@ NOT_RUN = {
     "profile start": "starts a process for every command; tests/profiling does so",
     "make demo": "installs; what it runs is taken from the Makefile",
     "make test": "is what runs this test",
+    "reference pack runs/mine": "writes into the suite; tests/reference does so elsewhere",
+    "reference verify --against runs": "needs a run of full length; tests/reference does so with a small one",
+    "reference page > docs/results.md": "a shell writes the file; tests/reference compares it",
     "run … --plugin my_package.anchor": "the module is the reader's",
     "run … --set data.root=...": "shows the form of an option, not a folder",
     "run … --set data.root=null": "speaks of a folder that is called null",

@@ -6,7 +6,7 @@ without torch::
 
     cmc-four_tasks-quick-seed0-1a2b3c4d/
         config.yaml         the resolved configuration
-        environment.json    versions, machine, threads, processes; number of the format (benchmark.core.runs.formats)
+        environment.json    versions, machine, processor, threads; number of the format (benchmark.core.runs.formats)
         status.json         state, tasks done, seconds they took, the process that writes, what ended it early
         error.txt           the traceback of a run that failed
         metrics.csv         one row per measurement; the columns of tables are told in benchmark.core.runs.schemas

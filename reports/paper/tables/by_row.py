@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination, Experiment
-from reports.groups import Entry
+from reports.groups import REFERENCE, Entry
 from reports.items.item import Item
 from reports.items.table import Cell, Column, Table, number
 from reports.paper import control
@@ -45,7 +45,9 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     rows = []
     for row, entry, knows in zip(said.rows, found, told, strict=True):
         cells = dict(zip(said.columns, row.cells, strict=True))
-        named = [Cell(cells[head], cells[head].casefold()) for head in own] + ([Cell(knows, knows)] if methods else [])
+        came = REFERENCE if entry and entry.reference else ""
+        named = [Cell(cells[head] + came * (head == own[0]), cells[head].casefold()) for head in own]
+        named += [Cell(knows, knows)] if methods else []
         rows.append([*named, *_ours(entry, tasks, said.metrics), *(cell(cells[head]) for head in heads)])
     if methods:
         for entry in evidence.others([one.strategy for one in wanted]):

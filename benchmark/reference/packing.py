@@ -1,0 +1,169 @@
+"""From finished runs to records: which runs may become some, and what is kept of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.config import NO_PART, RunConfig, checked
+from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.records import from_json, from_yaml
+from benchmark.core.runs.schemas import TABLES
+from benchmark.core.runs.seals import SEAL, digest
+from benchmark.core.runs.wholeness import examine
+from benchmark.core.yaml_files import command as command_line
+from benchmark.engine.setup import resolve
+from benchmark.planning import plan
+from benchmark.reference import records
+from benchmark.streams.definition import load, shipped
+
+SECTIONS = ("data", "backbone", "training", "settings")
+"""Parts of a configuration that ``--set`` reaches."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A record that was written.
+
+    Args:
+        name: of the run.
+        size: bytes of its files, before they are packed.
+        replaced: the names of records of the same configuration by earlier code, which it takes the place of.
+    """
+
+    name: str
+    size: int
+    replaced: list[str]
+
+
+def pack(runs: Sequence[Run], folder: Path) -> list[Packed]:
+    """Write the records of finished runs into the archives of their presets; other records there are kept.
+
+    A record of the same configuration is replaced. Either all runs are packed or none.
+
+    Raises:
+        UserError: a run is unfinished, damaged, was made by code that is not committed or by a plugin, is not on
+            embedded images or on a stream that ships, or cannot be made again by this version of the suite.
+    """
+    made = {run.name: record(run) for run in runs}
+    archives: dict[str, dict[str, records.Files]] = {}
+    packed = []
+    for name, files in made.items():
+        preset = str(from_yaml(files["config.yaml"].decode())["preset"])
+        held = archives.setdefault(preset, dict(records.unpack(folder, preset)))
+        same = [other for other in held if other != name and _asked(held[other]) == _asked(files)]
+        for other in same:
+            del held[other]
+        held[name] = files
+        packed.append(Packed(name, sum(map(len, files.values())), same))
+    for preset, held in archives.items():
+        records.pack(folder, preset, held)
+    return packed
+
+
+def record(run: Run) -> dict[str, bytes]:
+    """The files of the record of a run.
+
+    Raises:
+        UserError: it may not become a record; see :func:`pack`.
+    """
+    problem = _problem(run)
+    if problem:
+        raise UserError(f"'{run.path}' cannot become a reference run: {problem}")
+    status = {key: value for key, value in run.status.items() if key != "process"} | {"command": command(run)}
+    names = ("config.yaml", "environment.json", *TABLES)
+    files = {name: (run.path / name).read_bytes() for name in names if (run.path / name).exists()}
+    files["status.json"] = _json(status)
+    files[SEAL] = _json({"sha256": {name: digest(content) for name, content in sorted(files.items())}})
+    return files
+
+
+def again(run: Run) -> RunConfig:
+    """The configuration of a record as this version of the suite resolves it.
+
+    Raises:
+        UserError: it cannot be run with what is here, or names code or files from elsewhere, which are never taken up
+            because a record says so.
+    """
+    config = checked(**{name: value for name, value in run.config.items() if name not in FOUND})
+    if config.imports or config.plugin or config.backbone_plugin or config.data.source != "embedded":
+        raise UserError(f"The record {run.name} names a plugin or data from elsewhere; such a run is no reference run.")
+    return resolve(config)
+
+
+FOUND = ("sources", "revisions")
+"""Parts of a configuration that resolving it finds out: what images there are, and which code."""
+
+
+def stale(run: Run, config: RunConfig) -> list[str]:
+    """In what a record is of other code or images than this version of the suite has, in words; else nothing."""
+    before, now = checked(**run.config), config
+    found = [] if before.sources == now.sources else ["images"]
+    there, here = before.revisions.model_dump(), now.revisions.model_dump()
+    return found + [
+        f"revision {there[part]} of {part}, now {here[part]}" for part in there if there[part] != here[part]
+    ]
+
+
+def command(run: Run) -> str:
+    """The shortest command that makes a run of a shipped stream again."""
+    config = checked(**run.config)
+    order = None if config.order == load(config.stream).order else ",".join(config.order)
+    words = ["--strategy", config.strategy, "--stream", config.stream, "--preset", config.preset]
+    words += ["--seed", str(config.seed), *(["--order", order] if order else [])]
+    (usual,) = plan(config.strategy, config.stream, config.preset, str(config.seed), order, None, None, [])
+    given, default = config.model_dump(mode="json"), resolve(usual).model_dump(mode="json")
+    for section in SECTIONS:
+        for name, value in given[section].items():
+            if name not in NO_PART and value != default[section].get(name):
+                owner = config.strategy if section == "settings" else section
+                text = value if isinstance(value, str) else json.dumps(value)
+                words += ["--set", f"{owner}.{name}={text}"]
+    return command_line("run", *words)
+
+
+def _problem(run: Run) -> str:
+    """Why a run may not become a record; empty if it may."""
+    found = examine(run)
+    if found.state != "whole":
+        return f"it is {found.state}. {' '.join(found.details)}".strip()
+    made, config = run.environment, checked(**run.config)
+    if not made.get("git"):
+        return "it does not say which commit made it. Run it from a checkout of the repository."
+    if made.get("git_changed"):
+        return (
+            f"the code that made it was changed since commit {str(made['git'])[:7]}. Commit the code, and run it again."
+        )
+    if config.plugin or config.backbone_plugin:
+        return "it was made with a plugin, which does not ship. Add the strategy or backbone to the suite first."
+    if config.data.source != "embedded":
+        return "its images are not the embedded ones, which everybody has."
+    if config.stream not in shipped():
+        return f"its stream '{config.stream}' does not ship."
+    changed = stale(run, again(run))
+    return (
+        f"this version of the suite has other code or images ({'; '.join(changed)}). Run it again." if changed else ""
+    )
+
+
+def _asked(files: Mapping[str, bytes]) -> Any:
+    """What a record's run was asked to do, whatever code did it on which images."""
+    try:
+        config = dict(from_yaml(files["config.yaml"].decode()))
+        sections = {name: dict(config.get(name) or {}) for name in SECTIONS}
+    except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise UserError(
+            f"A record that stands there already has no configuration that can be read: {error}."
+        ) from error
+    parts = {key: {n: v for n, v in section.items() if n not in NO_PART} for key, section in sections.items()}
+    return {name: value for name, value in config.items() if name not in (*FOUND, "tasks", "imports")} | parts
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    from_json(text)
+    return text.encode()

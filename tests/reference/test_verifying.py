@@ -1,0 +1,170 @@
+"""From the real command: a run becomes a record, the record is verified, and what was tampered with is found out."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from made_runs import made_records, made_run
+
+from benchmark.core.errors import UserError
+from benchmark.core.process.suite import TOLD
+from benchmark.core.runs.directory import Run
+from benchmark.core.runs.seals import SEAL, digest
+from benchmark.core.runs.writing import write_json
+from benchmark.reference import records
+from benchmark.reference.packing import pack
+from benchmark.reference.records import Records
+from benchmark.reference.verifying import Asked, damaged, drawn, planned
+
+COMMITTED = {"suite": "0.0", "git": "c0ffee" + "0" * 34, "git_changed": False}
+
+
+def test_a_draw_is_repeated_by_its_number(tmp_path: Path) -> None:
+    runs = [Run(tmp_path / f"run{number}") for number in range(9)]
+    first = drawn(runs, 2, draw=5)
+    assert drawn(runs[::-1], 2, draw=5) == first
+    assert drawn(runs, 3, draw=5)[:2] == first
+    assert len({tuple(drawn(runs, 2, draw)) for draw in range(20)}) > 10
+    assert set(drawn(runs, 99, draw=5)) == set(runs)
+
+
+def test_what_is_meant(tmp_path: Path) -> None:
+    made = [made_run(tmp_path / "runs", name, seed=seed) for name in ("cmc", "mas") for seed in (0, 1)]
+    other = made_run(tmp_path / "runs", "cmc", stream="recurring")
+    with Records(made_records(tmp_path, *made, other)) as held:
+        runs = held.runs()
+        asked: dict[Asked, int] = {
+            Asked(): 5,
+            Asked(strategies=("cmc",)): 3,
+            Asked(strategies=("cmc", "mas"), seeds=(1,)): 2,
+            Asked(stream="recurring"): 1,
+            Asked(strategies=("ewc",)): 0,
+        }
+        for wanted, count in asked.items():
+            assert sum(wanted.meant(run) for run in runs) == count
+
+
+def finished(folder: Path, made: dict[str, Any] = COMMITTED, **changes: Any) -> Run:
+    run = made_run(folder, tasks=[{}] * 4, **changes)
+    environment = json.loads((run.path / "environment.json").read_text())
+    write_json(run.path / "environment.json", environment | made)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("made", "changes", "told"),
+    [
+        ({}, {"state": "failed", "done": 2}, "it is unfinished"),
+        ({"git_changed": True}, {}, "changed since commit c0ffee0. Commit the code"),
+        ({"git": None}, {}, "does not say which commit"),
+        ({}, {"plugin": "mine.py#1"}, "made with a plugin"),
+        ({}, {"backbone_plugin": "mine.py#1"}, "made with a plugin"),
+        ({}, {"data": {"source": "datasets", "root": "/data"}}, "not the embedded ones"),
+        ({}, {"stream": "mine.yaml"}, "its stream 'mine.yaml' does not ship"),
+    ],
+)
+def test_what_may_not_become_a_record(tmp_path: Path, made: dict[str, Any], changes: dict[str, Any], told: str) -> None:
+    run = finished(tmp_path / "runs", COMMITTED | made, **changes)
+    with pytest.raises(UserError, match="cannot become a reference run") as error:
+        pack([run], tmp_path / "records")
+    assert told in str(error.value)
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_damaged_run_may_not_become_a_record(tmp_path: Path) -> None:
+    run = finished(tmp_path / "runs")
+    write_json(run.path / SEAL, {"sha256": {"metrics.csv": digest(b"another")}})
+    with pytest.raises(UserError, match="it is damaged"):
+        pack([run], tmp_path / "records")
+
+
+def test_a_record_has_nothing_imported(tmp_path: Path) -> None:
+    module = tmp_path / "theirs.py"
+    module.write_text(f"open({str(tmp_path / 'was imported')!r}, 'w')")
+    theirs = {"plugin": f"{module}#1", "imports": [str(module)]}
+    for changes in (theirs, {"imports": [str(module)]}, {"data": {"source": "datasets", "root": str(tmp_path)}}):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        made_records(folder, made_run(folder / "runs", "finetune", tasks=[{}] * 4, settings={}, **changes))
+        with Records(folder) as held, pytest.raises(UserError, match="names a plugin or data from elsewhere"):
+            planned(held.runs())
+    assert not (tmp_path / "was imported").exists()
+
+
+def tampered(folder: Path, change: Any, sealed: bool) -> Path:
+    """A copy of the archive at smoke with something of metrics.csv changed, with or without a new seal."""
+    ((name, files),) = records.unpack(folder, "smoke").items()
+    files = files | {"metrics.csv": change(files["metrics.csv"])}
+    if sealed:
+        seal = {"sha256": {file: digest(data) for file, data in files.items() if file != SEAL}}
+        files[SEAL] = json.dumps(seal).encode()
+    other = folder.with_name("tampered")
+    records.pack(other, "smoke", {name: files})
+    return other
+
+
+def better(metrics: bytes) -> bytes:
+    """The measurements with every output's PSNR ten times as high."""
+    rows = metrics.decode().splitlines(keepends=True)
+    for place, row in enumerate(rows):
+        cells = row.split(",")
+        if cells[4:6] == ["output", "psnr"]:
+            rows[place] = ",".join([*cells[:6], repr(10 * float(cells[6])), *cells[7:]])
+    return "".join(rows).encode()
+
+
+def test_from_a_run_to_a_record_and_back(command: Command, tmp_path: Path) -> None:
+    env = {**os.environ, TOLD: json.dumps(COMMITTED)}
+    run = ["run", "--strategy", "finetune", "--order", "derain,deblock", "--preset", "smoke", "--threads", "1"]
+    assert command(*run, "--out", str(tmp_path / "runs"), env=env).returncode == 0
+    folder = tmp_path / "records"
+    verify = ["reference", "verify", "--preset", "smoke", "--draw", "0", "--out", str(tmp_path / "again")]
+    where = ["--records", str(folder)]
+
+    packed = command("reference", "pack", str(tmp_path / "runs"), *where)
+    assert packed.returncode == 0, packed.stderr
+    assert f"{(folder / 'smoke.zip').stat().st_size:,} bytes packed" in packed.stdout
+    before = (folder / "smoke.zip").read_bytes()
+    assert command("reference", "pack", str(tmp_path / "runs"), *where).returncode == 0
+    assert (folder / "smoke.zip").read_bytes() == before
+    with Records(folder) as held:
+        (record,) = held.runs()
+        assert "process" not in record.status
+        assert record.status["command"] == (
+            "python -m benchmark run --strategy finetune --stream four_tasks --preset smoke --seed 0 "
+            "--order derain,deblock"
+        )
+        assert not damaged([record])
+
+    listed = command("reference", "list", *where).stdout
+    assert "smoke, four_tasks, made by commit c0ffee0 on cpu" in listed
+    assert "derain,deblock" in listed
+    assert "1 reference runs" in listed
+
+    done = command(*verify, *where, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 records are whole." in done.stdout
+    assert "as --draw 0 says" in done.stdout
+    assert "equal to the bit" in done.stdout
+    assert "ETA" in done.stdout
+
+    against = [*verify, "--against", str(tmp_path / "again")]
+    assert command(*against, *where).returncode == 0
+    broken = command(*against, "--records", str(tampered(folder, lambda rows: rows + rows[-200:], sealed=False)))
+    assert broken.returncode == 1
+    assert "damaged: metrics.csv has changed" in broken.stdout
+    forged = command(*against, "--records", str(tampered(folder, better, sealed=True)))
+    assert forged.returncode == 1
+    assert "differs" in forged.stdout
+    assert "it may differ by" in forged.stdout
+    nothing = command(*verify, *where, "--strategy", "cmc")
+    assert (nothing.returncode, "No reference run is of" in nothing.stderr) == (2, True)
+
+
+def test_one_that_ships_is_repeated(command: Command, tmp_path: Path) -> None:
+    """Whatever processor this is: equal to the bit on one like that of the record, near on others."""
+    done = command("reference", "verify", "--preset", "smoke", "--strategy", "finetune", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "equal to the bit" in done.stdout or "within the tolerance" in done.stdout
