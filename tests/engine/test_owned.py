@@ -12,6 +12,7 @@ from made_runs import made_run
 from rich.console import Console
 
 import reports
+from benchmark.core import metrics
 from benchmark.core.runs import schemas, seals, writing
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.engine.checkpoints import load_checkpoint
@@ -45,6 +46,30 @@ def changed(run: Run) -> dict[tuple[int, int], tuple[int, int]]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return smoke("cmc", tmp_path_factory.mktemp("owned"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "measured"), [("cmc", 9 + 6 + 3), ("finetune", 9 + 9 + 9)])
+def test_outputs_that_did_not_change_are_not_measured_again(
+    strategy: str, measured: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three images of each of three tasks after every task; with cmc those of a task do not change once it is learned."""
+    counted = 0
+    measure = metrics.recorded
+
+    def counting(*images: Any) -> dict[str, float]:
+        nonlocal counted
+        counted += 1
+        return measure(*images)
+
+    monkeypatch.setattr(metrics, "recorded", counting)
+    run = smoke(strategy, tmp_path)
+    inputs = 9
+    assert counted == inputs + measured
+    rows = run.outputs
+    assert len(rows) == 27
+    for _, same in rows.groupby(["place", "image", "sha256"]):
+        assert len(same[[metric.name for metric in metrics.METRICS]].drop_duplicates()) == 1
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ OUTPUTS = Schema(
         Column("place", INTEGER, "1-based place of the task in the stream"),
         Column("task", TEXT, "its name"),
         Column("image", TEXT, "name of the test image"),
-        Column("sha256", TEXT, "taken over the raw float32 output"),
+        Column("sha256", TEXT, "taken over the raw float32 output; a row with that of an earlier one has its figures"),
         *(
             Column(metric.name, NUMBER, ", ".join(filter(None, (metric.title, metric.unit))), optional=True, later=True)
             for metric in metrics.METRICS
