@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_outputs_that_did_not_change_are_not_measured_again(
     strategy: str, measured: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three images of each of three tasks after every task; with cmc those of a task do not change once it is learned."""
+    """Three images of each of three tasks after every task; of cmc those of a learned task do not change any more."""
     counted = 0
     measure = metrics.recorded
 
