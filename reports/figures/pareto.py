@@ -65,7 +65,13 @@ def trained(group: Group) -> Item | None:
         "keeps: their mean over these tasks, on a logarithmic axis. Strategies above each other are compared at equal "
         "trained parameters."
     )
-    return _item(group, "trained", "What a further task trains", TRAINED, caption)
+    unknown = [entry.label for entry in group.entries if np.isnan(entry.mean("later_parameters"))]
+    note = (
+        f" Left out, since they learn all tasks at once or their runs do not say what a task trained: {listed(unknown)}."
+        if unknown
+        else ""
+    )
+    return _item(group, "trained", "What a further task trains", TRAINED, caption, note)
 
 
 def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: str, note: str = "") -> Item | None:
