@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.core.errors import UserError
 from reports import folder
-from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer
+from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wins
 from reports.groups import Collection, Group, collect
 from reports.items.item import Item
 from reports.page import html
@@ -22,6 +22,7 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     summary.item,
     comparison.item,
     unfinished.item,
+    wins.item,
     matrix.item,
     transfer.item,
     forgetting.item,
@@ -75,7 +76,7 @@ def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
         runs.item(collection),
         *shown.values(),
         *(as_printed(name) for name in sorted({item.name for item in shown.values() if item.table})),
-        Item("scorecard", data=scored),
+        scorecard.item(scored, [(part.evidence, part.verdicts) for part in parts]),
         *(item for section in sections for item in section.items),
         *times,
     ]

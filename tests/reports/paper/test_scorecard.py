@@ -72,7 +72,7 @@ def made(
         [{"after": tasks, "place": tasks, "epoch": epoch, "psnr": first + epoch - 1} for epoch in range(3)]
     )
     return Result(
-        run=cast(Run, SimpleNamespace(curves=curves, status={})),
+        run=cast(Run, SimpleNamespace(curves=curves, status={}, environment={})),
         config=given,
         state="finished",
         outputs={"psnr": psnr, "ssim": psnr / 40},
