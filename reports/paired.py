@@ -32,9 +32,9 @@ SAME = 1e-9
 @cache
 def quantile(values: int, level: float = LEVEL) -> float:
     """Student's t for an interval over so many values, two and more; it leaves out half of the level on each side."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(1 - level / 2, values - 1))
+    return float(stdtrit(values - 1, 1 - level / 2))
 
 
 def half_width(values: Array, level: float = LEVEL) -> Array:
@@ -86,9 +86,9 @@ class Difference:
             return math.nan
         if self.deviation == 0:
             return float(abs(self.mean) < SAME)
-        from scipy.stats import t
+        from scipy.special import stdtr
 
-        return float(2 * t.sf(abs(self.mean) / self.deviation * math.sqrt(self.seeds), self.seeds - 1))
+        return float(2 * stdtr(self.seeds - 1, -abs(self.mean) / self.deviation * math.sqrt(self.seeds)))
 
     def needed(self, level: float = LEVEL) -> int | None:
         """Seeds that would decide it at the present mean and spread; None where one seed has no spread.
@@ -145,6 +145,13 @@ class Every:
         return min((count for count in against if count is not None), default=None)
 
 
+def stated(needed: int | None) -> str:
+    """How many seeds would decide something, as :meth:`Difference.needed` has it, in words."""
+    if needed is None:
+        return "unknown, as one seed has no spread"
+    return f"more than {MOST}" if needed > MOST else str(needed)
+
+
 def corrected(values: Sequence[float]) -> list[float]:
     """p values corrected for their number by the false discovery rate (Benjamini and Hochberg); nan stays nan.
 
@@ -180,9 +187,9 @@ def within_reach(deviation: float, seeds: int, power: float = POWER, level: floa
 
 
 def _missed(noncentrality: float, seeds: int, level: float) -> float:
-    from scipy.stats import nct
+    from scipy.special import nctdtr
 
-    return float(nct.cdf(quantile(seeds, level), seeds - 1, noncentrality))
+    return float(nctdtr(seeds - 1, noncentrality, quantile(seeds, level)))
 
 
 @cache

@@ -2,16 +2,16 @@
 
 Whoever adds seeds until something is decided looks again and again, and each look may be deceived by luck. So more is
 asked for before stopping than a report asks for afterwards: p below STOPPING, not below 0.05. Where there is no
-difference at all, ten seeds one after the other are then stopped by luck in 5 of 100 cases, at 0.05 it would be in 19.
+difference at all, looking after each of 2 to 10 seeds then stops by luck in 5 of 100 cases; at 0.05 it would in 20.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.groups import Collection
-from reports.paired import MOST, corrected
-from reports.paper.claims import UNDECIDED, judge, stated
+from reports.groups import Collection, Entry
+from reports.paired import corrected, stated
+from reports.paper.claims import UNDECIDED, judge
 from reports.paper.evidence import gather
 from reports.tables.marks import against_best
 from reports.text import fixed
@@ -26,7 +26,7 @@ class Open:
 
     Args:
         text: what, with our figures and the seeds that would decide it, on one line.
-        runs: directories of the runs that it is about.
+        runs: directories of the runs that it is about, resolved.
     """
 
     text: str
@@ -40,7 +40,7 @@ def claims(collection: Collection) -> list[Open]:
         for verdict in judge(evidence, STOPPING):
             if verdict.state == UNDECIDED:
                 text = f"{verdict.claim.text}: {verdict.measured}; seeds that would decide it: {verdict.needed}"
-                found.append(Open(text, _runs(verdict.entries)))
+                found.append(Open(text, _directories(verdict.entries)))
     return found
 
 
@@ -52,11 +52,15 @@ def comparisons(collection: Collection) -> list[Open]:
         against = against_best(group.entries, [entry.told for entry in group.entries])
         told = corrected([difference.p for difference in against.values()])
         for ((best, other), difference), p in zip(against.items(), told, strict=True):
-            if not p < STOPPING:
-                needed = stated(difference.needed(STOPPING))
-                margin = difference.margin(STOPPING)
-"""
+            if p < STOPPING:
+                continue
+            margin = difference.margin(STOPPING)
+            gap = fixed(difference.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")
+            needed = stated(difference.needed(STOPPING))
+            text = f"{group.title}: {best} over {other}: {gap} dB; seeds that would decide it: {needed}"
+            found.append(Open(text, _directories([entries[best], entries[other]])))
+    return found
 
 
-def _runs(entries: Iterable[Entry]) -> frozenset[Path]:
-    return frozenset(result.run.path for entry in entries for result in entry.results)
+def _directories(entries: Iterable[Entry]) -> frozenset[Path]:
+    return frozenset(result.run.path.resolve() for entry in entries for result in entry.results)

@@ -118,9 +118,9 @@ def made(entries: Sequence[Entry], name: str, scope: str, caption: str, where: s
 
 
 READING = (
-    "Each row against each column: the share of pairs of a seed and a task in which the row is better (equal ones count "
-    "half), and the mean gap in dB, ± half of its 95 % interval over seeds. Bold is told apart: p < 0.05 over the seeds’ "
-    "mean gaps, after correction for the number of pairs by the false discovery rate."
+    "Each row against each column: the share of pairs of a seed and a task in which the row is better (equal ones "
+    "count half), and the mean gap in dB, ± half of its 95 % interval over seeds. Bold is told apart: p < 0.05 "
+    "over the seeds’ mean gaps, after correction for the number of pairs by the false discovery rate."
 )
 """How to read the table."""
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from reports.groups import Entry
-from reports.paired import LEVEL, MOST, Difference, Every, corrected
+from reports.paired import LEVEL, Difference, Every, corrected, stated
 from reports.paper.evidence import Evidence
 from reports.results import SMOKE
 from reports.text import NOTHING
@@ -132,10 +132,7 @@ class Verdict:
         if self.state != UNDECIDED or self.tested is None:
             return NOTHING
         share = self.p / self.corrected if self.p > 0 and self.corrected > 0 else 1.0
-        count = self.tested.needed(self.level * share)
-        if count is None:
-            return "unknown: one seed has no spread"
-        return f"more than {MOST}" if count > MOST else str(count)
+        return stated(self.tested.needed(self.level * share))
 
 
 def together(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:

@@ -60,10 +60,8 @@ def mas_forgets(evidence: Evidence) -> Measured | None:
     mean = {one.seed: -one.backward_transfer for one in mas.results}
     derain = lost["derain"]
     over = [{seed: derain[seed] - loss[seed] for seed in derain} for task, loss in lost.items() if task != "derain"]
-    figures = (
-        f"dB lost since learned: {', '.join(f'{task} {words(values, sign=False)}' for task, values in lost.items())}"
-    )
-    return Measured(f"{figures}; in the mean {words(mean, sign=False)}", [mas], [mean, *over])
+    figures = ", ".join(f"{task} {words(values, sign=False)}" for task, values in lost.items())
+    return Measured(f"dB lost since learned: {figures}; in the mean {words(mean, sign=False)}", [mas], [mean, *over])
 
 
 @claim(
