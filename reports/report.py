@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.core.errors import UserError
+from benchmark.experiments import paper
 from reports import folder
 from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wins
 from reports.groups import Collection, Group, collect
@@ -75,7 +76,11 @@ def make(paths: list[Path], out: Path, overwrite: bool = False) -> Report:
     items = [
         runs.item(collection),
         *shown.values(),
-        *(as_printed(name) for name in sorted({item.name for item in shown.values() if item.table})),
+        *(
+            as_printed(name)
+            for name in paper.names()
+            if any(item.table and item.name == name for item in shown.values())
+        ),
         scorecard.item(scored, [(part.evidence, part.verdicts) for part in parts]),
         *(item for section in sections for item in section.items),
         *times,
