@@ -102,8 +102,8 @@ def reproduce(
     from benchmark.experiments import matrix, paper
     from reports import undecided
 
-    asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
-    experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
+    named = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
+    experiments = [paper.load(name) for name in paper.names()] if "all" in names else named
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
     rounds = Rounds(most_seeds(until_decided, most), undecided.claims)
     asked = workers(jobs, threads, engine, address)

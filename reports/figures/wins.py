@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -206,7 +206,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
         for (one, other), duel in found.items():
             if not duel.gaps.size:
                 continue
-            place = {"ha": "center", "va": "center", "in_layout": False}
+            place: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}
             weight, colour = ("bold", INK) if duel.told else ("normal", MUTED)
             axis.text(
                 other + 0.5, one + 0.38, f"{100 * duel.wins:.0f} %", fontsize=9, weight=weight, color=colour, **place

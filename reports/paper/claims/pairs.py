@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -67,7 +66,8 @@ def members(pairs: Iterable[Pair]) -> list[Entry]:
 
 def common(values: Iterable[BySeed]) -> list[int]:
     """The seeds that all of some values have."""
-    return sorted(reduce(set.intersection, (set(one) for one in values)))
+    first, *others = (set(one) for one in values)
+    return sorted(first.intersection(*others))
 
 
 def slope(at: Mapping[float, BySeed]) -> dict[int, float]:
