@@ -97,7 +97,7 @@ def reproduce(
 
         python -m benchmark reproduce all --dry-run
 
-        python -m benchmark reproduce table1 --until-decided --most-seeds 10
+        python -m benchmark reproduce table5 --until-decided --most-seeds 10
     """
     from benchmark.experiments import matrix, paper
     from reports import undecided

@@ -222,7 +222,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
         axis.set_xticks(places, names, rotation=35, ha="left", rotation_mode="anchor")
         axis.set_yticks(places, names)
         axis.tick_params(labelsize=8.5, labelcolor=INK, top=False, labeltop=True, labelbottom=False)
-        axis.set_title("Row over column: share of seeds and tasks in which it is better, mean gap in dB", pad=8)
+        axis.set_title("Wins of row over column, and gap in dB", pad=8)
         bar = figure.colorbar(mesh, ax=axis, shrink=0.7, pad=0.02, aspect=18, extend="both")
         bar.set_label("mean gap (dB)")
         bar.outline.set_visible(False)
