@@ -22,6 +22,7 @@ from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
 from benchmark.core.runs.layer_table import Row
 from benchmark.reference.records import Records
 from reports.labels import labels as labels_of
+from reports.paired import half_width
 from reports.results import Array, ImageSet, Quantity, Result, Source, mean, read, value
 from reports.text import listed, plain
 from strategies.traits import WORDS, answers
@@ -73,6 +74,10 @@ class Entry:
         """The standard deviation over the seeds (n − 1 in the denominator); nan for a single seed."""
         values = self.values(quantity)
         return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+    def margin(self, quantity: Quantity) -> Any:
+        """Half of the 95 % interval of the mean over the seeds; nan for a single seed."""
+        return half_width(self.values(quantity))
 
     @property
     def settings_from(self) -> str:

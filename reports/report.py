@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.core.errors import UserError
+from benchmark.experiments import paper
 from benchmark.reference.records import Records
 from reports import folder
-from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wrong_task
+from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wins, wrong_task
 from reports.groups import Collection, Group, collect
 from reports.items.item import Item
 from reports.page import html
@@ -24,6 +25,7 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     summary.item,
     comparison.item,
     unfinished.item,
+    wins.item,
     matrix.item,
     transfer.item,
     forgetting.item,
@@ -84,8 +86,12 @@ def _make(collection: Collection, out: Path, overwrite: bool) -> Report:
     items = [
         runs.item(collection),
         *shown.values(),
-        *(as_printed(name) for name in sorted({item.name for item in shown.values() if item.table})),
-        Item("scorecard", data=scored),
+        *(
+            as_printed(name)
+            for name in paper.names()
+            if any(item.table and item.name == name for item in shown.values())
+        ),
+        scorecard.item(scored, [(part.evidence, part.verdicts) for part in parts]),
         *(item for section in sections for item in section.items),
         *times,
     ]

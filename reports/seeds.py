@@ -1,4 +1,4 @@
-"""What several seeds tell about a difference, and what a table has to say about its figures."""
+"""Two configurations seed by seed, and what a table has to say about its figures."""
 
 from collections.abc import Sequence
 
@@ -9,42 +9,27 @@ from reports.groups import REFERENCE, Entry
 from reports.results import Array, Quantity, Result, value
 from reports.text import listed, plain
 
-LEVEL = 0.05
-"""p from which on a difference over seeds is not called significant."""
-
 FEWEST = 3
-"""Seeds that a test takes."""
+"""Seeds from which on a page does not warn that there are few."""
 
 
-SAME = 1e-9
-"""Differences that are nearer to each other than this, in dB, vary by rounding alone."""
+def by_seed(one: Entry, other: Entry, quantity: Quantity) -> dict[int, Array]:
+    """``one`` − ``other`` in one of the results' quantities, of its own shape, for every seed that both have."""
+    theirs = {result.seed: value(result, quantity) for result in other.results}
+    return {
+        result.seed: np.asarray(value(result, quantity), dtype=float) - theirs[result.seed]
+        for result in one.results
+        if result.seed in theirs
+    }
 
 
 def paired(one: Entry, other: Entry, quantity: Quantity) -> Array:
-    """``one`` − ``other`` in one of the results' quantities, (S, ...) over the S seeds that both have."""
-    theirs = {result.seed: value(result, quantity) for result in other.results}
-    differences = [
-        np.asarray(value(result, quantity)) - theirs[result.seed] for result in one.results if result.seed in theirs
-    ]
-    return np.array(differences, dtype=float)
-
-
-def significance(differences: Array) -> float:
-    """p of a paired, two-sided t-test that the mean of (S,) differences is 0; nan for fewer than FEWEST seeds.
-
-    Differences that are all equal give 1 where they are 0, and 0 else.
-    """
-    if differences.ndim != 1 or len(differences) < FEWEST:
-        return float("nan")
-    if np.ptp(differences) < SAME:
-        return float(abs(differences[0]) < SAME)
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(differences, 0.0).pvalue)
+    """The same as (S, ...) over the S seeds that both have."""
+    return np.array(list(by_seed(one, other, quantity).values()), dtype=float)
 
 
 def facts(where: str, entries: Sequence[Entry]) -> str:
-    """What a table has to say about its figures: metric, preset, images, seeds, and how differences were tested.
+    """What a table has to say about its figures: metric, preset, images, seeds, and what ± is.
 
     Where a task has test images of its own they are told task by task, and where runs were not all computed on a like
     machine, that is told, too.
@@ -61,13 +46,10 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
         f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
         f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
     ]
-    if max((len(entry.results) for entry in entries), default=0) < FEWEST:
-        sentences.append("Differences are not tested: that takes three seeds.")
+    if max((len(entry.results) for entry in entries), default=0) < 2:
+        sentences.append("One seed has no interval: nothing is told apart.")
     else:
-        sentences.append(
-            "Means ± standard deviation over seeds; † is not significantly worse than the best of its column (paired "
-            f"t-test over seeds, p ≥ {LEVEL:g})."
-        )
+        sentences.append("Means ± half of their 95 % interval over seeds (Student’s t).")
     kept = [result for result in results if result.reference]
     if kept:
         made = sorted({f"{result.computed_on}, commit {plain(commit(result.run.environment))}" for result in kept})

@@ -67,14 +67,15 @@ def _cell(result: Result, i: int, j: int) -> "Text":
 
 def show_scorecard(scored: pd.DataFrame, console: "Console") -> None:
     """Print what became of the paper's claims, from a report's scorecard; those not measured are counted."""
-    from reports.paper.claims import FAILS, HOLDS, UNMEASURED
+    from reports.paper.claims import CONTRADICTED, HOLDS, UNMEASURED
 
-    colours = {HOLDS: "green", FAILS: "yellow"}
+    colours = {HOLDS: "green", CONTRADICTED: "yellow"}
     for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
         title = "The paper's claims" + (f", preset {preset}" if preset != "" else "")
-        table = _table(title, "claim", "verdict", "measured")
-        for claim, verdict, measured in claims[["claim", "verdict", "measured"]].itertuples(index=False):
-            table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(measured))
+        shown = claims[["claim", "verdict", "seeds that would decide it", "measured"]]
+        table = _table(title, *shown.columns)
+        for claim, verdict, needed, measured in shown.itertuples(index=False):
+            table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(needed), _text(measured))
         console.print(table)
     missing = int((scored["verdict"] == UNMEASURED).sum())
     if missing:

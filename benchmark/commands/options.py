@@ -154,6 +154,22 @@ Track = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the runs: which are done, and the expected time.")]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="After the planned seeds go on, seed by seed, until what the runs are compared for is decided. See "
+        "docs/experiments.md",
+    ),
+]
+MostSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--most-seeds",
+        parser=number("--most-seeds", 2, 1000),
+        help="With --until-decided: seeds after which it ends all the same; 10 by default.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -186,6 +202,17 @@ Address = Annotated[
         help="With --engine ray: the cluster, as host:port, or auto for the one that this machine is in.",
     ),
 ]
+
+
+def most_seeds(until_decided: bool, most: int | None) -> int | None:
+    """How many seeds these two options ask for at most; None where only the planned ones are wanted.
+
+    Raises:
+        UserError: a number is given without the other option.
+    """
+    if most is not None and not until_decided:
+        raise UserError(f"--most-seeds {most} is for runs that go on until they decide; it goes with --until-decided.")
+    return (most or 10) if until_decided else None
 
 
 def workers(jobs: int | None, threads: int | None, engine: Engine, address: str | None) -> "Workers":

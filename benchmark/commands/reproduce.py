@@ -1,6 +1,7 @@
 """``reproduce`` and ``sweep``: the runs of experiments, the paper's and one's own, and their report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from benchmark.commands.options import (
     EngineName,
     Fallback,
     Jobs,
+    MostSeeds,
     Out,
     Overwrite,
     Page,
@@ -23,6 +25,8 @@ from benchmark.commands.options import (
     Seeds,
     Threads,
     Track,
+    UntilDecided,
+    most_seeds,
     place,
     words,
     workers,
@@ -33,6 +37,33 @@ if TYPE_CHECKING:
     from benchmark.engine.executors.workers import Workers
     from benchmark.experiments.experiment import Experiment
     from benchmark.experiments.matrix import Choices
+    from reports.groups import Collection
+    from reports.undecided import Open
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Whether, after the planned seeds, more are run until something is decided.
+
+    Args:
+        most: seeds at most; None where the planned ones are all that is wanted.
+        undecided: what runs leave undecided.
+    """
+
+    most: int | None
+    undecided: "Callable[[Collection], list[Open]]"
+
+    def tell(self, left: "Sequence[Open]", seeds: "Sequence[int]", further: "Sequence[int]") -> None:
+        """Print what a round has left undecided, and what comes next."""
+        from reports.undecided import STOPPING
+
+        if not left:
+            console.print(f"Nothing is left undecided (p < {STOPPING}), with seeds {_numbers(seeds)}.")
+            return
+        for one in left:
+            console.print(f"Undecided: {one.text}.")
+        after = f"next is seed {further[0]}" if further else f"no more than {self.most} seeds are run (--most-seeds)"
+        console.print(f"{len(left)} undecided (p ≥ {STOPPING}) with seeds {_numbers(seeds)}; {after}.")
 
 
 def reproduce(
@@ -49,6 +80,8 @@ def reproduce(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    until_decided: UntilDecided = False,
+    most: MostSeeds = None,
     jobs: Jobs = None,
     threads: Threads = None,
     engine: EngineName = Engine.local,
@@ -63,13 +96,18 @@ def reproduce(
         python -m benchmark reproduce table2 figure6
 
         python -m benchmark reproduce all --dry-run
+
+        python -m benchmark reproduce table5 --until-decided --most-seeds 10
     """
     from benchmark.experiments import matrix, paper
+    from reports import undecided
 
-    asked = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
-    experiments = [paper.load(name) for name in paper.names()] if "all" in names else asked
+    named = [paper.load(name) for name in dict.fromkeys(names) if name != "all"]
+    experiments = [paper.load(name) for name in paper.names()] if "all" in names else named
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
+    rounds = Rounds(most_seeds(until_decided, most), undecided.claims)
+    asked = workers(jobs, threads, engine, address)
+    _do(experiments, choices, rounds, asked, out, report, overwrite, dry_run, track)
 
 
 def sweep(
@@ -84,6 +122,8 @@ def sweep(
     plugin: Plugins = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    until_decided: UntilDecided = False,
+    most: MostSeeds = None,
     jobs: Jobs = None,
     threads: Threads = None,
     engine: EngineName = Engine.local,
@@ -95,17 +135,21 @@ def sweep(
     How to write one: docs/experiments.md.
     """
     from benchmark.experiments import matrix
+    from reports import undecided
     from strategies import registry
 
     registry.add_plugins(plugin or [])
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
     experiments = [matrix.load(file) for file in files]
-    _do(experiments, choices, workers(jobs, threads, engine, address), out, report, overwrite, dry_run, track)
+    rounds = Rounds(most_seeds(until_decided, most), undecided.comparisons)
+    asked = workers(jobs, threads, engine, address)
+    _do(experiments, choices, rounds, asked, out, report, overwrite, dry_run, track)
 
 
 def _do(
     experiments: "Sequence[Experiment]",
     choices: "Choices",
+    rounds: Rounds,
     asked: "Workers",
     out: Path,
     page: Path,
@@ -113,14 +157,17 @@ def _do(
     dry_run: bool,
     track: Track,
 ) -> None:
-    """Do what is missing of some experiments, and report their runs."""
+    """Do what is missing of some experiments, and report their runs; then, if asked to, more seeds of the undecided."""
     from benchmark.experiments import agenda, schedule
     from benchmark.tracking.trackers import tracked
     from reports import build, folder
+    from reports.groups import collect
     from reports.terminal import show_scorecard
 
     if not dry_run:
         folder.check(page, overwrite)
+    seeds = agenda.planned_seeds(experiments, choices)
+    further = agenda.more_seeds(seeds, rounds.most or 0)
     wanted = agenda.gather(experiments, choices, out, console, asked)
     if dry_run:
         if wanted.planned:
@@ -128,17 +175,46 @@ def _do(
         for name, one in wanted.measurements.items():
             path = out / one.file
             console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
+        if rounds.most and wanted.planned:
+            all_ = agenda.gather(experiments, replace(choices, seeds=(*seeds, *further)), out, console, asked)
+            console.print(f"Until decided: at least these; at most, with seeds {_numbers([*seeds, *further])}:")
+            console.print(schedule.summary(all_.planned, all_.jobs))
         return
-    if wanted.planned:
-        console.print(schedule.summary(wanted.planned, wanted.jobs))
-    for note in wanted.notes:
-        console.print(note)
-    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-        results = agenda.perform(wanted, out, listener, asked)
-    measured = [one.of(out, console) for one in wanted.measurements.values()]
-    paths = [*(run.path for run in results.begun), *measured]
-    if paths:
-        made = build(paths, page, overwrite=overwrite)
-        show_scorecard(made.scorecard, console)
-        console.print(f"Report: {made.index.resolve()}")
+    measured = wanted.measurements
+    paths: dict[Path, None] = {}
+    belongs: dict[Path, list[str]] = {}
+    while True:
+        if wanted.planned:
+            console.print(schedule.summary(wanted.planned, wanted.jobs))
+        for note in wanted.notes:
+            console.print(note)
+        with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+            results = agenda.perform(wanted, out, listener, asked)
+        belongs |= wanted.belongs
+        paths |= dict.fromkeys(run.path for run in results.begun)
+        paths |= dict.fromkeys(one.of(out, console) for one in measured.values())
+        if not paths:
+            break
+        left = rounds.undecided(collect(list(paths))) if rounds.most and not results.failures else []
+        names = {name for one in left for path in one.runs for name in belongs[path]}
+        still = [one for one in experiments if one.name in names]
+        last = not (still and further)
+        if last or not all(one.finished for one in wanted.planned):
+            made = build(list(paths), page, overwrite=overwrite)
+            if last:
+                show_scorecard(made.scorecard, console)
+            console.print(f"Report: {made.index.resolve()}")
+        if rounds.most and not results.failures:
+            rounds.tell(left, seeds, further)
+        if last:
+            break
+        seeds.append(further.pop(0))
+        wanted = agenda.gather(still, replace(choices, seeds=(seeds[-1],)), out, console, asked)
     results.check()
+
+
+def _numbers(seeds: "Sequence[int]") -> str:
+    """Seeds in words, in order."""
+    from reports.text import listed
+
+    return listed([str(seed) for seed in sorted(seeds)])

@@ -1,5 +1,6 @@
 """From experiments to their runs: which runs they need, what is missing of these, and doing it."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from benchmark.engine.executors.execute import Results
 
 
+def planned_seeds(experiments: Sequence[Experiment], choices: Choices) -> list[int]:
+    """The seeds of some experiments, each once: those that are chosen, or else the experiments' own."""
+    own = (seed for experiment in experiments for seed in experiment.seeds)
+    return sorted(set(choices.seeds or own))
+
+
+def more_seeds(seeds: Sequence[int], most: int) -> list[int]:
+    """The seeds that come after these, the smallest first, until there are ``most`` of them together."""
+    free = (seed for seed in itertools.count() if seed not in seeds)
+    return list(itertools.islice(free, max(0, most - len(seeds))))
+
+
 @dataclass(frozen=True)
 class Agenda:
     """What some experiments come to.
@@ -37,6 +50,11 @@ class Agenda:
     measurements: dict[str, Measurement]
     notes: list[str]
     jobs: int = 1
+
+    @property
+    def belongs(self) -> dict[Path, list[str]]:
+        """Directory of a run, resolved → the experiments that it belongs to."""
+        return {one.run.path.resolve(): self.needed[one.config.identity] for one in self.planned}
 
 
 def gather(

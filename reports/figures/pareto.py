@@ -66,11 +66,9 @@ def trained(group: Group) -> Item | None:
         "trained parameters."
     )
     unknown = [entry.label for entry in group.entries if np.isnan(entry.mean("later_parameters"))]
-    note = (
-        f" Left out, since they learn all tasks at once or their runs do not say what a task trained: {listed(unknown)}."
-        if unknown
-        else ""
-    )
+    note = ""
+    if unknown:
+        note = f" Left out, as they learn all tasks at once or do not say what a task trained: {listed(unknown)}."
     return _item(group, "trained", "What a further task trains", TRAINED, caption, note)
 
 

@@ -33,11 +33,20 @@ _LATEX = {
     "\u202f": r"\,",
     "∞": r"$\infty$",
     "σ": r"$\sigma$",
+    "√": r"$\surd$",
+    "·": r"$\cdot$",
+    "<": "$<$",
+    "|": "$|$",
+    "“": "``",
+    "”": "''",
 }
+
+_FITTED = r"\resizebox{\ifdim\width>\textwidth \textwidth\else\width\fi}{!}{%" + "\n"
+"""Before a table that is made smaller where it is wider than the page."""
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """The table's numbers and words, with a column of its own for the deviations of each column that has some.
+    """The table's numbers and words, with a column of its own for the half intervals of each column that has some.
 
     The last column repeats the table's note, so that a file that went elsewhere still says what its figures are.
     """
@@ -47,9 +56,9 @@ def frame(table: Table) -> pd.DataFrame:
         name = _inert(" ".join(part for part in (column.head, column.over and f"({column.over})") if part))
         columns[name] = [_machine(cell) for cell in cells]
         if any(cell.spread for cell in cells):
-            columns[f"{name} std"] = [cell.spread or None for cell in cells]
+            columns[f"{name} ±"] = [cell.spread or None for cell in cells]
         if any(cell.level for cell in cells):
-            columns[f"{name} level with best"] = [cell.level for cell in cells]
+            columns[f"{name} not told from best"] = [cell.level for cell in cells]
     if table.note:
         columns["note"] = [table.note] * len(table.rows)
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
@@ -90,27 +99,36 @@ def latex(table: Table, name: str) -> str:
         head = [" & ".join(cells) + r" \\", " ".join(rules)]
     head.append(" & ".join(_tex(column.head) for column in table.columns) + r" \\")
     words = next((i for i, cell in enumerate(table.rows[0]) if isinstance(cell.value, float | int)), 1)
-    alignment = "l" * words + "r" * (len(table.columns) - words)
+    alignment, size, fit = "l" * words + "r" * (len(table.columns) - words), [], (_FITTED, "}")
+    if table.kind == "words":
+        alignment, size, fit = _wrapping(table), [r"\footnotesize"], ("", "")
     body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,amssymb,graphicx}",
             r"\begin{table*}",
             r"\centering",
+            *size,
             rf"\caption{{{_tex(' '.join(part for part in (table.caption + '.', table.note) if part))}}}",
             rf"\label{{tab:{name}}}",
-            r"\resizebox{\ifdim\width>\textwidth \textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{alignment}}}",
+            rf"{fit[0]}\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
             *head,
             r"\midrule",
             *body,
             r"\bottomrule",
-            r"\end{tabular}}",
+            rf"\end{{tabular}}{fit[1]}",
             r"\end{table*}",
             "",
         ]
     )
+
+
+def _wrapping(table: Table) -> str:
+    """Columns of words, which wrap: each as wide as the mean length of its texts asks for."""
+    texts = [[column.head, *(row[i].text for row in table.rows)] for i, column in enumerate(table.columns)]
+    lengths = [min(60.0, max(10.0, sum(map(len, column)) / len(column))) for column in texts]
+    return "".join(rf"p{{{0.88 * length / sum(lengths):.3f}\textwidth}}" for length in lengths)
 
 
 def _views(table: Table) -> dict[str, Table]:

@@ -37,8 +37,8 @@ class Cell:
         value: what it sorts by; None sorts last.
         small: a second, quieter line.
         best: whether it is the best of its column.
-        spread: the standard deviation over seeds, as printed; empty for a single seed.
-        level: whether it is not significantly worse than the best of its column.
+        spread: half of its interval over seeds, as printed; empty for a single seed.
+        level: whether it is not told apart from the best of its column.
     """
 
     text: str
@@ -107,7 +107,7 @@ class Table:
 
 
 def number(value: float, digits: int = 2, spread: float = math.nan, gain: float = math.nan, sign: bool = False) -> Cell:
-    """A number as a cell, with its deviation over seeds and what it gains where these are known; a dash for nan."""
+    """A number as a cell, with half of its interval over seeds and what it gains where known; a dash for nan."""
     return Cell(
         fixed(value, digits, sign),
         sortable(value),

@@ -53,6 +53,9 @@ def caveats(group: Group) -> list[Caveat]:
     few = [entry.label for entry in group.entries if len(entry.results) < FEWEST]
     if few:
         who = "Every strategy" if len(few) == len(scores) else f"{len(few)} of {len(scores)} strategies"
-        text = f"{who} ran with fewer than three seeds: part of any difference is luck, and none can be tested."
+        text = (
+            f"{who} ran with fewer than three seeds: part of any difference is luck. One seed tells nothing apart, two "
+            "only what is nine times their spread."
+        )
         found.append(Caveat(text, grave=False))
     return found

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 
 from reports.groups import Entry, Group
+from reports.paired import LEVEL, corrected
 from reports.results import mean
+from reports.tables.marks import against_best
 from reports.text import fixed, listed
 
 ALONE = {
@@ -18,9 +20,15 @@ FIRST = {"yes": "Of the strategies told the task at test time, ", "no": "Of the 
 LATER = {"no": "of those not told, ", "unknown": "of those that do not say whether they are told, "}
 """How it begins, and goes on, where some are told the task and others are not: they are ranked by themselves."""
 
+MOST_NAMED = 6
+"""Entries that the sentence names; of more it tells how many there are."""
+
 
 def finding(group: Group) -> str:
-    """Which entry ends with the highest mean PSNR, of those told the task and of those not, and which forgot most."""
+    """Which entry ends with the highest mean PSNR, of those told the task and of those not, and which forgot most.
+
+    Where there are several seeds, also what is not told apart from the best.
+    """
     known = [entry for entry in group.entries if math.isfinite(float(entry.mean("mean_psnr")))]
     if not known:
         return "No run of this comparison has finished yet."
@@ -44,11 +52,30 @@ def finding(group: Group) -> str:
         parts.append(f"{start}{listed(best)}{have}, {beside}")
     sentence = "; ".join(parts)
     if math.isnan(most):
-        return f"{sentence}."
+        return f"{sentence}.{_level(known)}"
     if most <= 0:
-        return f"{sentence}; no strategy forgot anything on average."
+        return f"{sentence}; no strategy forgot anything on average.{_level(known)}"
     worst = listed([label for label, loss in losses.items() if loss == most])
-    return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average."
+    return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average.{_level(known)}"
+
+
+def _level(entries: Sequence[Entry]) -> str:
+    """What the seeds do not tell apart from the best of its kind, in a sentence; empty where all are of one seed."""
+    found = against_best(entries, [entry.told for entry in entries])
+    if all(len(entry.results) < 2 for entry in entries) or not found:
+        return ""
+    told = corrected([difference.p for difference in found.values()])
+    level: dict[str, list[str]] = {}
+    for (best, other), p in zip(found, told, strict=True):
+        if not p < LEVEL:
+            level.setdefault(best, []).append(other)
+    if not level:
+        return " Over the seeds, all others are told apart from the best."
+    parts = [
+        f"{best} is not told apart from {listed(others) if len(others) <= MOST_NAMED else f'{len(others)} others'}"
+        for best, others in level.items()
+    ]
+    return f" Over the seeds, {listed(parts)}."
 
 
 def _leaders(entries: Sequence[Entry], degraded: float) -> tuple[list[str], str]:

@@ -23,7 +23,8 @@ from reports.page import album
 from reports.page.caveats import Caveat, caveats
 from reports.page.findings import finding
 from reports.page.settings import Settings, settings
-from reports.paper.claims import FAILS, HOLDS, UNJUDGED, UNMEASURED, Verdict
+from reports.paper import scorecard
+from reports.paper.claims import CONTRADICTED, HOLDS, UNDECIDED, UNJUDGED, UNMEASURED, Verdict
 from reports.paper.evidence import Evidence
 from reports.paper.figures import figure5
 from reports.text import NOTHING, fixed, listed, plain
@@ -145,7 +146,7 @@ class PaperPart:
 
     @property
     def summary(self) -> str:
-        """How many claims hold, and how many do not, of those that were measured and may be judged."""
+        """How many claims hold, are contradicted and undecided, of those that were measured and may be judged."""
         states = [verdict.state for verdict in self.measured]
         if not states:
             return f"None of the paper’s {len(self.verdicts)} claims was measured."
@@ -154,12 +155,18 @@ class PaperPart:
                 f"No claim is judged by runs of the preset {self.evidence.preset}; {len(states)} of the paper’s "
                 f"{len(self.verdicts)} were measured."
             )
-        holding, failing = states.count(HOLDS), states.count(FAILS)
+        holding, against, still = (states.count(state) for state in (HOLDS, CONTRADICTED, UNDECIDED))
         return (
             f"Of the paper’s {len(self.verdicts)} claims {len(states)} "
             f"{'was' if len(states) == 1 else 'were'} measured: {holding} {'holds' if holding == 1 else 'hold'} here, "
-            f"{failing} {'does' if failing == 1 else 'do'} not."
+            f"{against} {'is' if against == 1 else 'are'} contradicted, "
+            f"{still} {'is' if still == 1 else 'are'} undecided."
         )
+
+    @property
+    def note(self) -> str:
+        """How the claims were judged."""
+        return scorecard.note(self.verdicts)
 
 
 @dataclass(frozen=True)

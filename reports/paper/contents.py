@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from reports.items.item import Item
 from reports.paper.evidence import Evidence
-from reports.paper.figures import figure4, figure5, figure6
+from reports.paper.figures import figure4, figure5, figure6, ranking
 from reports.paper.tables import by_row, table3, table6
 
 CONTENTS: tuple[Callable[[Evidence], Item | None], ...] = (
     by_row.table("table1"),
     by_row.table("table2"),
+    ranking.item,
     table3.item,
     by_row.table("table4"),
     by_row.table("table5"),

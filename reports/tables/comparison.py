@@ -16,15 +16,15 @@ from reports.items.table import Cell, Column, Table, number
 from reports.results import Array, Quantity, final, mean, value
 from reports.seeds import facts
 from reports.tables.cells import changed, named
-from reports.tables.marks import KNOWLEDGE, mark
+from reports.tables.marks import KNOWLEDGE, mark, reading
 from reports.text import NOTHING
 from strategies.traits import WORDS
 
 READING = (
     "Every task once the whole stream has been learned. Forgetting is the PSNR lost on a task since its best moment, "
     "backward transfer (BWT) what later tasks did to earlier ones, forward transfer (FWT) the PSNR over the degraded "
-    "input on a task just before it is learned. Where a strategy ran with several seeds, figures are means, ± the "
-    "standard deviation. The best of each column is bold; a heading sorts."
+    "input on a task just before it is learned. Where a strategy ran with several seeds, figures are means, ± half of "
+    "their 95 % interval over seeds. The best of each column is bold; a heading sorts."
 )
 """How to read the comparison."""
 
@@ -50,9 +50,9 @@ class Figure:
     degraded: float | None = None
 
     def cell(self, entry: Entry) -> Cell:
-        """The mean over an entry's seeds, with the deviation."""
-        value, spread = self._one(entry.mean(self.quantity)), self._one(entry.spread(self.quantity))
-        return number(value, self.digits, spread, sign=self.sign)
+        """The mean over an entry's seeds, with half of its interval."""
+        value, margin = self._one(entry.mean(self.quantity)), self._one(entry.margin(self.quantity))
+        return number(value, self.digits, margin, sign=self.sign)
 
     def _one(self, values: Any) -> float:
         return float(values if self.place is None else values[self.place])
@@ -107,7 +107,7 @@ def table(group: Group) -> Table:
     ]
     tested = [(figure.quantity, [(2 + place, figure.place)]) for place, figure in enumerate(figures)]
     first = [Cell(NOTHING) if figure.degraded is None else number(figure.degraded, figure.digits) for figure in figures]
-    sentences = [facts(f"preset {group.preset}", group.entries)]
+    sentences = [facts(f"preset {group.preset}", group.entries), *reading(group.entries, told)]
     if len(set(told)) > 1:
         sentences.append(KNOWLEDGE)
     return Table(
@@ -163,7 +163,7 @@ def _view(
 
 
 def frame(group: Group) -> pd.DataFrame:
-    """One row for the degraded input and one per entry: means over its seeds, and standard deviations beside them."""
+    """One row for the degraded input and one per entry: means over its seeds, and what they vary by beside them."""
     inputs = group.input("psnr")
     first: dict[str, Any] = {"label": "degraded input", "mean psnr": mean(inputs)}
     for metric in compared():
@@ -180,6 +180,7 @@ def frame(group: Group) -> pd.DataFrame:
                 **entry.traits,
                 **_finals(group, entry),
                 **_per_task(group, "psnr std", entry.spread("final_psnr")),
+                **_per_task(group, "psnr ±", entry.margin("final_psnr")),
                 **_per_task(group, "gain", entry.mean("final_psnr") - inputs),
                 **_per_task(group, "forgetting", entry.mean("forgetting")),
                 **{
@@ -190,7 +191,7 @@ def frame(group: Group) -> pd.DataFrame:
                         ("backward transfer", "backward_transfer"),
                         ("forward transfer", "forward_transfer"),
                     )
-                    for suffix, statistic in (("", "mean"), (" std", "spread"))
+                    for suffix, statistic in (("", "mean"), (" std", "spread"), (" ±", "margin"))
                 },
                 "outputs changed": changed[0] if changed else None,
                 "outputs compared": changed[1] if changed else None,
@@ -221,10 +222,14 @@ def _comparison(tasks: list[str]) -> Schema:
         "forward transfer": "dB over the degraded input on tasks not learned yet",
     }
     pairs = {
-        name: [number(name, meaning), number(f"{name} std", "its standard deviation over seeds")]
+        name: [
+            number(name, meaning),
+            number(f"{name} std", "its standard deviation over seeds"),
+            number(f"{name} ±", "half of its 95 % interval over seeds"),
+        ]
         for name, meaning in overall.items()
     }
-    mean_psnr, spread = pairs.pop("mean psnr")
+    mean_psnr, *spread = pairs.pop("mean psnr")
     return Schema(
         (
             Field("label", TEXT, "the configuration's name in the report"),
@@ -239,9 +244,10 @@ def _comparison(tasks: list[str]) -> Schema:
             Field("settings from", TEXT, "where the strategy's settings come from"),
             *(Field(words, TEXT, f"the strategy's {name}: yes, no or unknown") for name, words in WORDS.items()),
             *each("psnr std", "standard deviation over seeds"),
+            *each("psnr ±", "half of the 95 % interval over seeds"),
             *each("gain", "dB over the degraded input"),
             *each("forgetting", "dB lost since its best moment"),
-            spread,
+            *spread,
             *(column for pair in pairs.values() for column in pair),
             Field("outputs changed", INTEGER, "test outputs no longer bit-identical", optional=True),
             Field("outputs compared", INTEGER, "of how many", optional=True),

@@ -1,13 +1,18 @@
-"""Which cells of a table are the best of their column, and which are level with them."""
+"""Which cells of a table are the best of their column, and which are not told apart from them."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from reports.groups import Entry
 from reports.items.table import Cell, Column
+from reports.paired import LEVEL, Difference, corrected, missed, within_reach
 from reports.results import Quantity
-from reports.seeds import FEWEST, LEVEL, paired, significance
+from reports.seeds import paired
+from reports.text import fixed
 
 Places = Sequence[tuple[int, int | None]]
 """Columns, each with the index into what it shows; None where that is a single number."""
@@ -25,7 +30,7 @@ def mark(
     kinds: Sequence[Any],
     tested: Sequence[tuple[Quantity, Places]],
 ) -> list[list[Cell]]:
-    """Mark the best cells of each column, and those not significantly worse, among the rows of one kind each.
+    """Mark the best cells of each column, and those not told apart from them, among the rows of one kind each.
 
     Args:
         columns: the headings.
@@ -68,7 +73,9 @@ def mark_level(
     quantity: Quantity,
     places: Places,
 ) -> None:
-    """Mark the cells that are not significantly below the best of their column.
+    """Mark the cells that are not told apart from the best of their column; none where all are of one seed.
+
+    Cells of one column are so many comparisons, and corrected for that by the false discovery rate.
 
     Args:
         rows: the rows of a table, in which the best cells are marked.
@@ -76,15 +83,72 @@ def mark_level(
         quantity: what the columns show.
         places: where they show it.
     """
+    if not _several(entries):
+        return
     for column, index in places:
         best = next((i for i, row in enumerate(rows) if row[column].best), None)
         top = entries[best] if best is not None else None
         if top is None:
             continue
-        for row, entry in zip(rows, entries, strict=True):
-            if entry is None or row[column].best:
-                continue
-            differences = paired(top, entry, quantity)
-            if len(differences) >= FEWEST:
-                level = significance(differences if index is None else differences[:, index]) >= LEVEL
-                row[column] = replace(row[column], level=level)
+        others = [
+            (row, paired(top, entry, quantity))
+            for row, entry in zip(rows, entries, strict=True)
+            if entry is not None and not row[column].best and row[column].value is not None
+        ]
+        found = [Difference(all_ if index is None else all_[:, index]) for _, all_ in others if len(all_)]
+        told = iter(corrected([one.p for one in found]))
+        for row, differences in others:
+            level = not (len(differences) and next(told) < LEVEL)  # of one seed there is no p, and nothing is told
+            row[column] = replace(row[column], level=level)
+
+
+def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
+    """What † means, and which gap the seeds of a table can tell, in sentences; none where all are of one seed.
+
+    Args:
+        entries: what each row stands for.
+        kinds: rows of one kind are compared with each other, as in :func:`mark`.
+    """
+    if not _several(entries):
+        return []
+    sentences = [
+        "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for the "
+        "column’s comparisons by the false discovery rate)."
+    ]
+    found = [one for one in against_best(entries, kinds).values() if one.deviation > 0]
+    if found:
+        seeds = Counter(one.seeds for one in found).most_common(1)[0][0]
+        spread = median(one.deviation for one in found)
+        sentences.append(
+            f"At the median paired spread found here ({fixed(spread)} dB in the mean over the tasks, {seeds} seeds) "
+            f"a true gap of {fixed(within_reach(spread, seeds))} dB is told four times in five, and one of half "
+            f"that size missed {fixed(100 * missed(within_reach(spread, seeds) / 2, spread, seeds), 0)} times in a "
+            "hundred."
+        )
+    return sentences
+
+
+def against_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[tuple[str, str], Difference]:
+    """The entry with the highest mean PSNR of each kind over each other of that kind, seed by seed.
+
+    Args:
+        entries: what is compared; None counts for nothing.
+        kinds: of each entry.
+
+    Returns:
+        The labels of the best and of the other → dB in the mean over the tasks.
+    """
+    found = {}
+    for kind in dict.fromkeys(kinds):
+        known = [entry for entry, own in zip(entries, kinds, strict=True) if entry is not None and own == kind]
+        known = [entry for entry in known if math.isfinite(float(entry.mean("mean_psnr")))]
+        best = max(known, key=lambda entry: float(entry.mean("mean_psnr")), default=None)
+        for entry in known:
+            if best is not None and entry is not best:
+                found[best.label, entry.label] = Difference(paired(best, entry, "mean_psnr"))
+    return found
+
+
+def _several(entries: Sequence[Entry | None]) -> bool:
+    """Whether one of them has several seeds."""
+    return any(entry is not None and len(entry.results) > 1 for entry in entries)

@@ -7,7 +7,7 @@ from reports.results import mean
 from reports.seeds import facts
 from reports.tables.cells import changed, kept, named, trained
 from reports.tables.comparison import CHANGED, FORGETTING, TOLD
-from reports.tables.marks import KNOWLEDGE, mark
+from reports.tables.marks import KNOWLEDGE, mark, reading
 from reports.text import NOTHING
 
 EVIDENCE = (
@@ -46,7 +46,7 @@ def item(group: Group) -> Item | None:
         told,
         [("mean_psnr", [(1, None)]), ("mean_gain", [(2, None)]), ("mean_forgetting", [(3, None)])],
     )
-    sentences = [facts(f"preset {group.preset}", group.entries), CAPACITY]
+    sentences = [facts(f"preset {group.preset}", group.entries), *reading(group.entries, told), CAPACITY]
     if len(set(told)) > 1:
         sentences.append(KNOWLEDGE)
     if any(entry.owned for entry in group.entries):
@@ -61,7 +61,7 @@ def item(group: Group) -> Item | None:
 def _row(entry: Entry) -> list[Cell]:
     return [
         named(entry),
-        number(float(entry.mean("mean_psnr")), spread=float(entry.spread("mean_psnr"))),
+        number(float(entry.mean("mean_psnr")), spread=float(entry.margin("mean_psnr"))),
         number(float(entry.mean("mean_gain")), sign=True),
         FORGETTING.cell(entry),
         changed(entry),

@@ -207,7 +207,7 @@ class TestReports:
         words = "0 of 84 tensors on which such outputs depend, in the 1 where they were compared"
         assert words in self.verdict(tmp_path).measured
         self.made(tmp_path / "runs", 1)
-        assert self.verdict(tmp_path).state == "does not hold"
+        assert self.verdict(tmp_path).state == "contradicted"
         assert "3 of 168 tensors" in self.verdict(tmp_path).measured
 
     def verdict(self, folder: Path) -> Any:

@@ -54,7 +54,7 @@ def test_our_row_stands_beside_the_printed_one(evidence: Evidence) -> None:
     frame = exports.frame(table(evidence, "table2")).set_index("Methods")
     row = frame.loc["CMC-5"]
     assert row["derain (measured here)"] == pytest.approx(LEARNED[0] + 0.6)
-    assert row["derain (measured here) std"] == "0.10"
+    assert row["derain (measured here) ±"] == "0.25"  # t(2) · 0.1 / √3
     assert row["Derain (printed in the paper)"] == 32.14
     assert frame.loc["MAS [3]", "derain (measured here)"] == "–"
 
@@ -120,7 +120,7 @@ def test_markdown_is_a_table(folder: Path) -> None:
     text = (folder / "page" / "tables" / "paper-quick-table2.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-    assert "**30.60** ± 0.10" in next(row for row in rows if "CMC-5" in row)
+    assert "**30.60** ± 0.25" in next(row for row in rows if "CMC-5" in row)
 
 
 def test_latex_has_its_rules_and_as_many_cells_in_each_row(folder: Path) -> None:

@@ -1,15 +1,16 @@
 """Two configurations beside each other, seed by seed, and what differs in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from reports.groups import Entry
+from reports.paired import Difference
+from reports.paper.claims.claim import BySeed
 from reports.paper.evidence import Evidence
 from reports.results import Array
-from reports.seeds import paired, significance
+from reports.seeds import by_seed
 from reports.text import fixed, listed
 
 
@@ -19,25 +20,29 @@ class Pair:
 
     Args:
         one, other: the configurations.
-        gains: (S, T) dB, the first's final PSNR over the second's for S seeds and T tasks.
+        gains: by seed (T,) dB, the first's final PSNR over the second's.
     """
 
     one: Entry
     other: Entry
-    gains: Array
+    gains: Mapping[int, Array]
 
     @property
     def mean(self) -> Array:
         """(T,) dB, the mean of the gains over the seeds."""
-        return np.asarray(self.gains.mean(axis=0))
+        return np.mean(list(self.gains.values()), axis=0)
+
+    def at(self, *places: int) -> dict[int, float]:
+        """By seed the gain in dB on the task at a place, or the mean of those at several, from 0."""
+        return {seed: float(gains[list(places)].mean()) for seed, gains in self.gains.items()}
 
 
 def compared(one: Entry | None, other: Entry | None) -> Pair | None:
     """Two configurations as a pair; None if one is missing or they have no seed in common."""
     if one is None or other is None:
         return None
-    gains = paired(one, other, "final_psnr")
-    return Pair(one, other, gains) if len(gains) else None
+    gains = by_seed(one, other, "final_psnr")
+    return Pair(one, other, gains) if gains else None
 
 
 def with_and_without(evidence: Evidence, fraction: float, **where: str) -> Pair | None:
@@ -59,25 +64,38 @@ def members(pairs: Iterable[Pair]) -> list[Entry]:
     return [entry for pair in pairs for entry in (pair.one, pair.other)]
 
 
-def rank_correlation(places: Sequence[float], values: Sequence[float]) -> float:
-    """Spearman's rank correlation; equal values share their rank, and values that are all equal give 0."""
-    ranks = [pd.Series(list(numbers)).rank().to_numpy() for numbers in (places, values)]
-    if min(float(np.std(rank)) for rank in ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def common(values: Iterable[BySeed]) -> list[int]:
+    """The seeds that all of some values have."""
+    first, *others = (set(one) for one in values)
+    return sorted(first.intersection(*others))
 
 
-def gains(tasks: Sequence[str], values: Array) -> str:
+def slope(at: Mapping[float, BySeed]) -> dict[int, float]:
+    """By seed the slope of the line through values at several places, by least squares.
+
+    Args:
+        at: place → the values there; seeds that one place lacks are left out.
+    """
+    seeds = common(at.values())
+    values = np.array([[one[seed] for seed in seeds] for one in at.values()])
+    if not seeds:
+        return {}
+    places = np.array(list(at)) - np.mean(list(at))
+    return dict(zip(seeds, (places @ values / (places @ places)).tolist(), strict=True))
+
+
+def words(values: BySeed, sign: bool = True, digits: int = 2) -> str:
+    """A mean over seeds, with ± half of its 95 % interval where there are several."""
+    difference = Difference(np.array(list(values.values()), dtype=float))
+    margin = difference.margin()
+    return fixed(difference.mean, digits, sign) + ("" if np.isnan(margin) else f" ± {fixed(margin, digits)}")
+
+
+def gains(names: Sequence[str], values: Sequence[BySeed]) -> str:
     """What each task gains in dB, in words."""
-    return listed([f"{task} {fixed(float(gain), sign=True)}" for task, gain in zip(tasks, values, strict=True)]) + " dB"
+    return listed([f"{name} {words(gain)}" for name, gain in zip(names, values, strict=True)]) + " dB"
 
 
 def share(fraction: float) -> str:
     """A share of the memory in words."""
     return f"{100 * fraction:g} %"
-
-
-def p_value(differences: Array) -> str:
-    """The p of a paired test of (S,) differences in words; empty where there are too few seeds for it."""
-    p = significance(differences)
-    return "" if np.isnan(p) else f" (p = {p:.2g})"

@@ -12,7 +12,7 @@ from reports.paper.evidence import Evidence
 from reports.paper.tables.printed import HERE, PRINTED, as_item, caption, cell, printed
 from reports.results import final
 from reports.seeds import facts
-from reports.tables.marks import KNOWLEDGE, mark
+from reports.tables.marks import KNOWLEDGE, mark, reading
 from reports.text import NOTHING, fixed
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, answers
@@ -57,8 +57,9 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
             rows.append([*named, *_ours(entry, tasks, said.metrics), *[Cell(NOTHING)] * len(heads)])
     first = len(columns) - len(tasks) - len(heads)
     tested = [("final_psnr", [(first + place, place) for place in range(len(tasks))])]
-    rows = mark(columns, rows, found, told if methods else _blocks(rows, own), tested)
-    sentences = [facts(evidence.title, [entry for entry in found if entry is not None])]
+    kinds = told if methods else _blocks(rows, own)
+    rows = mark(columns, rows, found, kinds, tested)
+    sentences = [facts(evidence.title, [entry for entry in found if entry is not None]), *reading(found, kinds)]
     if methods:
         sentences.append(KNOWLEDGE)
     if SHARING in own:
@@ -87,10 +88,10 @@ def _ours(entry: Entry | None, tasks: Sequence[str], metrics: Sequence[str]) -> 
         return [Cell(NOTHING)] * len(tasks)
     order = entry.results[0].config["order"]
     places = [order.index(task) for task in tasks]
-    psnr, spread, ssim = entry.mean("final_psnr"), entry.spread("final_psnr"), entry.mean(final("ssim"))
+    psnr, margin, ssim = entry.mean("final_psnr"), entry.margin("final_psnr"), entry.mean(final("ssim"))
     cells = []
     for place in places:
-        value = number(float(psnr[place]), spread=float(spread[place]))
+        value = number(float(psnr[place]), spread=float(margin[place]))
         more = f"/{fixed(float(ssim[place]), 3)}" if "ssim" in metrics else ""
         cells.append(Cell(value.text + more, value.value, spread=value.spread))
     return cells

@@ -26,8 +26,8 @@ def item(evidence: Evidence) -> Item | None:
             at = order.index(task)
             ours = Cell(NOTHING)
             if entry is not None:
-                spread = float(entry.spread("final_psnr")[at])
-                ours = number(float(entry.mean("final_psnr")[at]), spread=spread)
+                margin = float(entry.margin("final_psnr")[at])
+                ours = number(float(entry.mean("final_psnr")[at]), spread=margin)
             row += [Cell(str(at + 1), float(at + 1)), ours, cell(said.cells[2 + 2 * place])]
         _mark_places(row)
         rows.append(row)

@@ -12,7 +12,7 @@ from reports.groups import Group, collect
 from reports.items.exports import latex, markdown
 from reports.page.caveats import caveats
 from reports.page.settings import settings
-from reports.paper.claims import FAILS, HOLDS, UNJUDGED, UNMEASURED
+from reports.paper.claims import CONTRADICTED, HOLDS, UNJUDGED, UNMEASURED
 from reports.results import SMOKE
 from reports.tables import comparison, summary
 
@@ -112,12 +112,15 @@ def test_claims_without_a_measurement_take_one_line(tmp_path: Path) -> None:
     page = report.index.read_text(encoding="utf-8")
     verdicts = report.scorecard["verdict"].tolist()
     missing = verdicts.count(UNMEASURED)
-    assert (verdicts.count(HOLDS), verdicts.count(FAILS)) == (1, 0)
+    assert (verdicts.count(HOLDS), verdicts.count(CONTRADICTED)) == (1, 0)
     (line,) = re.findall(r"<p>(\d+) more claims can be measured with <code>(.*)</code>", page)
     assert int(line[0]) == missing
     assert line[1].startswith("python -m benchmark reproduce table1 figure4 ")
     assert page.count('class="verdict') == len(verdicts) - missing
-    assert f"Of the paper’s {len(verdicts)} claims 1 was measured: 1 holds here, 0 do not." in page
+    assert (
+        f"Of the paper’s {len(verdicts)} claims 1 was measured: 1 holds here, 0 are contradicted, 0 are undecided."
+        in page
+    )
     assert "not measured" not in page[page.index("<main") :]
 
 

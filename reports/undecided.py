@@ -1,0 +1,66 @@
+"""What runs leave undecided: claims of the paper, and who is behind the best.
+
+Whoever adds seeds until something is decided looks again and again, and each look may be deceived by luck. So more is
+asked for before stopping than a report asks for afterwards: p below STOPPING, not below 0.05. Where there is no
+difference at all, looking after each of 2 to 10 seeds then stops by luck in 5 of 100 cases; at 0.05 it would in 20.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports.groups import Collection, Entry
+from reports.paired import corrected, stated
+from reports.paper.claims import UNDECIDED, judge
+from reports.paper.evidence import gather
+from reports.tables.marks import against_best
+from reports.text import fixed
+
+STOPPING = 0.01
+"""p, corrected for the number of comparisons, from which on seeds are added."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Something that is not decided.
+
+    Args:
+        text: what, with our figures and the seeds that would decide it, on one line.
+        runs: directories of the runs that it is about, resolved.
+    """
+
+    text: str
+    runs: frozenset[Path]
+
+
+def claims(collection: Collection) -> list[Open]:
+    """The claims of the paper that the runs measure and do not decide; of the preset smoke there are none."""
+    found = []
+    for evidence in gather(collection):
+        for verdict in judge(evidence, STOPPING):
+            if verdict.state == UNDECIDED:
+                text = f"{verdict.claim.text}: {verdict.measured}; seeds that would decide it: {verdict.needed}"
+                found.append(Open(text, _directories(verdict.entries)))
+    return found
+
+
+def comparisons(collection: Collection) -> list[Open]:
+    """What the runs of each group do not tell apart from the best: of those told the task, and of those not."""
+    found = []
+    for group in collection.groups:
+        entries = {entry.label: entry for entry in group.entries}
+        against = against_best(group.entries, [entry.told for entry in group.entries])
+        told = corrected([difference.p for difference in against.values()])
+        for ((best, other), difference), p in zip(against.items(), told, strict=True):
+            if p < STOPPING:
+                continue
+            margin = difference.margin(STOPPING)
+            gap = fixed(difference.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")
+            needed = stated(difference.needed(STOPPING))
+            text = f"{group.title}: {best} over {other}: {gap} dB; seeds that would decide it: {needed}"
+            found.append(Open(text, _directories([entries[best], entries[other]])))
+    return found
+
+
+def _directories(entries: Iterable[Entry]) -> frozenset[Path]:
+    return frozenset(result.run.path.resolve() for entry in entries for result in entry.results)
