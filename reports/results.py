@@ -13,7 +13,8 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
 from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.schemas import COMBINED, IDENTIFIED, ONE_AFTER_OTHER, told
+from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
+from reports.identification import Identification, read_identification
 from reports.text import plain
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, Traits
@@ -52,31 +53,6 @@ class Source:
 
     train: ImageSet = ImageSet()
     test: ImageSet = ImageSet()
-
-
-@dataclass(frozen=True)
-class Identification:
-    """What a network that is told the task is worth to someone who does not know it, after the whole stream.
-
-    Args:
-        told: (T, T) dB; ``told[j, k]`` is the PSNR on task j under the label of task k.
-        assigned: (T, T) share, from 0 to 1, of the test images of task j that the task identifier gives to task k.
-        psnr: (T,) dB, each image under the label that it is given.
-    """
-
-    told: Array
-    assigned: Array
-    psnr: Array
-
-    @property
-    def accuracy(self) -> Array:
-        """(T,) share of each task's test images that are given to their own task."""
-        return np.diag(self.assigned)
-
-    @property
-    def cost(self) -> Array:
-        """(T,) dB over the network that is told; negative where not being told costs."""
-        return self.psnr - np.diag(self.told)
 
 
 @dataclass(frozen=True)
@@ -303,26 +279,10 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         later_parameters=float(_task_parameters(run.ledger).iloc[1:].mean()),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),
-        identification=_identification(metrics[metrics["after"] == tasks], tasks),
+        identification=read_identification(metrics[metrics["after"] == tasks], tasks),
         mixtures=_mixtures(metrics[metrics["after"] == tasks], tasks),
         reference=reference,
     )
-
-
-def _identification(metrics: pd.DataFrame, tasks: int) -> Identification | None:
-    """From the rows after the last task; None unless there are those of an identifier."""
-    rows = metrics[metrics["subject"] == IDENTIFIED]
-    if rows.empty:
-        return None
-    found = Identification(np.full((tasks, tasks), np.nan), np.full((tasks, tasks), np.nan), np.full(tasks, np.nan))
-    psnr = rows[rows["metric"] == "psnr"]
-    found.psnr[psnr["place"].to_numpy(int) - 1] = psnr["value"]
-    for k in range(tasks):
-        rows = metrics[metrics["subject"] == told(k + 1)]
-        psnr, assigned = (rows[rows["metric"] == name] for name in ("psnr", "assigned"))
-        found.told[psnr["place"].to_numpy(int) - 1, k] = psnr["value"]
-        found.assigned[assigned["place"].to_numpy(int) - 1, k] = assigned["value"] / assigned["images"]
-    return found
 
 
 def _mixtures(metrics: pd.DataFrame, tasks: int) -> dict[str, Array]:

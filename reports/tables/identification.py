@@ -89,8 +89,8 @@ def frame(group: Group) -> pd.DataFrame:
 def _rows(group: Group, entry: Entry) -> list[list[Cell]]:
     """One row for each task, and the mean over the tasks where there are several."""
     matrix, accuracy = entry.mean(quantity("told")), entry.mean(quantity("accuracy"))
-    identified, spread = entry.mean(quantity("psnr")), entry.spread(quantity("psnr"))
-    told = entry.spread(quantity("told"))
+    identified, spread = entry.mean(quantity("psnr")), entry.margin(quantity("psnr"))
+    told = entry.margin(quantity("told"))
     rows = [
         _row(
             entry.label, task, accuracy[j], matrix[j, j], identified[j], wrong(matrix)[j], told[j, j], float(spread[j])

@@ -43,7 +43,7 @@ def item(group: Group) -> Item | None:
 def _rows(group: Group, entry: Entry) -> list[list[Cell]]:
     """One row for each mixture."""
     ways = (way(ONE_AFTER_OTHER), way(COMBINED), "final_psnr")
-    means, spreads = ([of(one) for one in ways] for of in (entry.mean, entry.spread))
+    means, spreads = ([of(one) for one in ways] for of in (entry.mean, entry.margin))
     places = np.flatnonzero(~np.isnan(means[0])).tolist()
     return [
         [
