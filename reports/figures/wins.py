@@ -14,7 +14,7 @@ from reports.figures.leading import CHOICE, MOST_LINES, leading
 from reports.groups import Entry, Group
 from reports.items.drawing import WIDTH, Drawing, drawing, short
 from reports.items.item import Item
-from reports.items.style import GRID, INK, MUTED, change_colours
+from reports.items.style import GRID, INK, change_colours
 from reports.items.table import Cell, Column, Table
 from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts, paired
@@ -207,12 +207,12 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
             if not duel.gaps.size:
                 continue
             place: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}
-            weight, colour = ("bold", INK) if duel.told else ("normal", MUTED)
+            weight = "bold" if duel.told else "normal"
             axis.text(
-                other + 0.5, one + 0.38, f"{100 * duel.wins:.0f} %", fontsize=9, weight=weight, color=colour, **place
+                other + 0.5, one + 0.38, f"{100 * duel.wins:.0f} %", fontsize=9, weight=weight, color=INK, **place
             )
             gap = fixed(duel.difference.mean, sign=True)
-            axis.text(other + 0.5, one + 0.7, gap, fontsize=7.5, weight=weight, color=colour, **place)
+            axis.text(other + 0.5, one + 0.7, gap, fontsize=7.5, weight=weight, color=INK, **place)
         for cut in cuts:
             axis.plot([0, count], [cut, cut], color=INK, linewidth=1.2, clip_on=False)
             axis.plot([cut, cut], [0, count], color=INK, linewidth=1.2, clip_on=False)
