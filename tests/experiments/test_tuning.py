@@ -139,7 +139,6 @@ def test_the_preset_has_the_best_values_that_were_found() -> None:
     other = {
         ("cmc", "training.learning_rate"): (0.002, 0.004),
         ("packnet", "packnet.fraction"): (0.25, 0.2),
-        ("packnet", "packnet.retrain"): (0.9, 0.75),
         ("replay", "replay.patches"): (800, 200),
         ("si", "si.weight"): (1, 10),
     }
