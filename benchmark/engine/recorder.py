@@ -366,9 +366,9 @@ class Recorder(SupervisedPlugin):
 
     def _measured_before(self, place: int, image: str, digest: str) -> dict[str, float] | None:
         """What was measured of the same output already; as of strategies that protect exactly. None of a new output."""
-        names = {metric.name for metric in metrics.METRICS}
+        names = [metric.name for metric in metrics.METRICS]
         same = (row for row in self.outputs if (row["place"], row["image"], row["sha256"]) == (place, image, digest))
-        return next(({name: row[name] for name in names} for row in same if row.keys() >= names), None)
+        return next(({name: row[name] for name in names} for row in same if row.keys() >= set(names)), None)
 
     def _keep_picture(self, place: int, index: int, kind: str, pixels: np.ndarray) -> None:
         if index >= PICTURES:

@@ -89,7 +89,7 @@ def test_bad_input_is_told_and_ends_with_2(words: list[str], expected: list[str]
         (["run", "--strategy", "cmcc"], "Did you mean 'cmc'"),
         (["run", "--strategy", "cmc", "--set", "cmc.fraction=1.5"], "cmc.fraction = 1.5"),
         (["run", "--strategy", "cmc", "--set", "cmc.fraction=0.3"], "a fraction of at most 0.25"),
-        (["run", "--strategy", "cmc", "--set", "cmc.share=fixed"], "Accepted: exhausted, fraction, sharing"),
+        (["run", "--strategy", "cmc", "--set", "cmc.share=fixed"], "Accepted: backward, exhausted, fraction, sharing"),
         (["run", "--strategy", "cmc", "--out", "{file}/runs"], "Choose another folder with --out"),
         (["show", "{file}"], "not a run directory|No run found"),
         (["report", "{missing}"], "There is no folder"),
@@ -196,7 +196,9 @@ def test_the_real_command_leaves_complete_runs_and_a_report(smoke_runs: Path, co
     for run in runs:
         assert run.finished
         assert run.config["settings"].keys() == (
-            {"fraction", "t", "t_ends", "sharing", "start", "exhausted"} if run.config["strategy"] == "cmc" else set()
+            {"fraction", "t", "t_ends", "sharing", "start", "exhausted", "backward"}
+            if run.config["strategy"] == "cmc"
+            else set()
         )
         assert len(run.metrics.query("metric == 'psnr' and subject == 'output'")) == 16
         assert len(run.metrics.query("subject == 'input'")) == 16
