@@ -135,6 +135,8 @@ def small(command: str) -> list[str]:
         words += ["--strategy", "lwf"]
     if words[0] == "tune" and "--seed" not in words:
         words += ["--seed", "0"]
+    if "--until-decided" in words:
+        words += ["--most-seeds", "2"]  # the last word on it counts
     if "--fallback" in words and "--data-root" not in words:
         words += ["--data-root", "some"]
     words += SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))
