@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.config import NO_PART, RunConfig, checked
+from benchmark.config import NO_PART, SECTIONS, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.records import from_json, from_yaml
@@ -20,9 +20,6 @@ from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from benchmark.reference import records
 from benchmark.streams.definition import load, shipped
-
-SECTIONS = ("data", "backbone", "training", "settings")
-"""Parts of a configuration that ``--set`` reaches."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def command(run: Run) -> str:
     words += ["--seed", str(config.seed), *(["--order", order] if order else [])]
     (usual,) = plan(config.strategy, config.stream, config.preset, str(config.seed), order, None, None, [])
     given, default = config.model_dump(mode="json"), resolve(usual).model_dump(mode="json")
-    for section in SECTIONS:
+    for section in (*SECTIONS, "settings"):
         for name, value in given[section].items():
             if name not in NO_PART and value != default[section].get(name):
                 owner = config.strategy if section == "settings" else section
@@ -150,17 +147,15 @@ def _problem(run: Run) -> str:
     )
 
 
-def _asked(files: Mapping[str, bytes]) -> Any:
-    """What a record's run was asked to do, whatever code did it on which images."""
+def _asked(files: Mapping[str, bytes]) -> str:
+    """What a record's run was asked to do, whatever code did it on which images: its identity but for these."""
     try:
         config = dict(from_yaml(files["config.yaml"].decode()))
-        sections = {name: dict(config.get(name) or {}) for name in SECTIONS}
     except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise UserError(
             f"A record that stands there already has no configuration that can be read: {error}."
         ) from error
-    parts = {key: {n: v for n, v in section.items() if n not in NO_PART} for key, section in sections.items()}
-    return {name: value for name, value in config.items() if name not in (*FOUND, "tasks", "imports")} | parts
+    return checked(**{name: value for name, value in config.items() if name not in FOUND} | {"tasks": []}).identity
 
 
 def _json(data: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import Command
 from made_runs import made_records, made_run
 
@@ -14,7 +15,11 @@ from benchmark.core.process.suite import TOLD
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.seals import SEAL, digest
 from benchmark.core.runs.writing import write_json
+from benchmark.engine.setup import resolve
+from benchmark.planning import plan
 from benchmark.reference import records
+from benchmark.reference.packing import _asked as asked
+from benchmark.reference.packing import command as command_of
 from benchmark.reference.packing import pack
 from benchmark.reference.records import Records
 from benchmark.reference.verifying import Asked, damaged, drawn, planned
@@ -168,3 +173,31 @@ def test_one_that_ships_is_repeated(command: Command, tmp_path: Path) -> None:
     done = command("reference", "verify", "--preset", "smoke", "--strategy", "finetune", "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "equal to the bit" in done.stdout or "within the tolerance" in done.stdout
+
+
+def configured(path: Path, *assignments: str) -> dict[str, Any]:
+    """The configuration of a run of cmc as it stands in its directory, which is made."""
+    (config,) = plan("cmc", "four_tasks", "smoke", "0", None, None, None, list(assignments))
+    found = resolve(config).model_dump(mode="json")
+    path.mkdir()
+    (path / "config.yaml").write_text(yaml.safe_dump(found), encoding="utf-8")
+    write_json(path / "environment.json", {})
+    return found
+
+
+def test_a_command_names_what_is_measured_and_not_usual(tmp_path: Path) -> None:
+    configured(tmp_path / "usual")
+    configured(tmp_path / "more", "evaluation.identify=true", "training.patch_size=24")
+    usual, more = (command_of(Run(tmp_path / name)) for name in ("usual", "more"))
+    assert more == f"{usual} --set training.patch_size=24 --set evaluation.identify=true"
+
+
+def test_a_record_from_before_a_setting_was_there_is_replaced(tmp_path: Path) -> None:
+    """As what it was asked to do is the same; of another value it is another record."""
+    new = configured(tmp_path / "new")
+    old = {name: value for name, value in new.items() if name != "evaluation"}
+    old["settings"] = {name: value for name, value in new["settings"].items() if name != "backward"}
+    old["revisions"] = new["revisions"] | {"strategy": 1}
+    other = configured(tmp_path / "other", "cmc.backward=64")
+    files = [{"config.yaml": yaml.safe_dump(config).encode()} for config in (new, old, other)]
+    assert asked(files[0]) == asked(files[1]) != asked(files[2])
