@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
 from strategies.base import TaskNetwork
 from strategies.kernels import KernelNetwork, fold
 
@@ -53,3 +54,9 @@ def combined(network: TaskNetwork, labels: Sequence[int]) -> nn.Module | None:
         if tensor.is_floating_point():
             tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
     return folded[0]
+
+
+def ways(network: TaskNetwork, labels: Sequence[int]) -> dict[str, nn.Module]:
+    """What restores a mixture of some tasks, by the subject under which it is recorded; as far as the network can."""
+    fused = combined(network, labels)
+    return {ONE_AFTER_OTHER: OneAfterOther(network, labels)} | ({COMBINED: fused} if fused is not None else {})

@@ -23,7 +23,7 @@ from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
-from strategies.mixtures import OneAfterOther, combined
+from strategies.mixtures import ways
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
@@ -125,9 +125,10 @@ class Recorder(SupervisedPlugin):
                     raise self._diverged(template, f"the output for test image '{name}' of task '{task}' is no number")
                 image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
                 digest = hashlib.sha256(image.tobytes()).hexdigest()
-                measured = self._measured_before(place, name, digest) or metrics.recorded(image, images.clean(index))
+                before = [row for row in self.outputs if (row["place"], row["image"]) == (place, name)]
+                measured = _measured(before, digest) or metrics.recorded(image, images.clean(index))
                 values.append(measured)
-                learned = self._digest_when_learned(place, name)
+                learned = next((row["sha256"] for row in before if row["after"] >= place), None)
                 if learned is not None:
                     compared += 1
                     changed += digest != learned
@@ -242,10 +243,8 @@ class Recorder(SupervisedPlugin):
 
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
-        restored = template.outputs(self.benchmark.scenario.valid_stream[label])
-        if not all(torch.isfinite(output).all() for output, _ in restored):
-            raise self._diverged(template, "an output for a validation image is no number")
-        values = [metrics.counted(metrics.psnr(_pixels(output), _pixels(clean))) for output, clean in restored]
+        images = self.benchmark.scenario.valid_stream[label]
+        values = _psnr(self._restored(template, images, "an output for a validation image"))
         return float(np.mean(values)), "dB", len(values)
 
     def _diverged(self, template: Any, what: str) -> Diverged:
@@ -310,16 +309,11 @@ class Recorder(SupervisedPlugin):
 
     def _measure_mixtures(self, template: Any) -> None:
         """Measure what was learned of a mixture's parts on its test images."""
+        tests = self.benchmark.scenario.test_stream
         for place, images in enumerate(self.benchmark.test, 1):
             labels = parts(self.benchmark.tasks, place - 1)
-            ways = {
-                schemas.ONE_AFTER_OTHER: OneAfterOther(template.model, labels),
-                schemas.COMBINED: combined(template.model, labels) if labels else None,
-            }
-            for subject, network in ways.items() if labels else ():
-                if network is None:
-                    continue
-                restored = template.outputs(self.benchmark.scenario.test_stream[place - 1], network=network)
+            for subject, network in ways(template.model, labels).items() if labels else ():
+                restored = self._restored(template, tests[place - 1], f"an output '{subject}'", network=network)
                 measured = [
                     metrics.recorded(output.permute(1, 2, 0).numpy(), images.clean(index))
                     for index, (output, _) in enumerate(restored)
@@ -328,11 +322,16 @@ class Recorder(SupervisedPlugin):
 
     def _psnr_told(self, template: Any, place: int, label: int) -> list[float]:
         """PSNR in dB of each test image of a task while the network is told that it is of the task with a label."""
-        restored = template.outputs(self.benchmark.scenario.test_stream[place - 1], told=label)
+        task, other = self.benchmark.tasks[place - 1].name, self.benchmark.tasks[label].name
+        what = f"an output for task '{task}' under the label of '{other}'"
+        return _psnr(self._restored(template, self.benchmark.scenario.test_stream[place - 1], what, told=label))
+
+    def _restored(self, template: Any, images: Any, what: str, **given: Any) -> list[tuple[Tensor, Tensor]]:
+        """Outputs of an experience, as the template gives them; ``what`` one is in words, should it be no number."""
+        restored: list[tuple[Tensor, Tensor]] = template.outputs(images, **given)
         if not all(torch.isfinite(output).all() for output, _ in restored):
-            task, other = self.benchmark.tasks[place - 1].name, self.benchmark.tasks[label].name
-            raise self._diverged(template, f"an output for task '{task}' under the label of '{other}' is no number")
-        return [float(metrics.counted(metrics.psnr(_pixels(output), _pixels(clean)))) for output, clean in restored]
+            raise self._diverged(template, f"{what} is no number")
+        return restored
 
     def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
         task = self.benchmark.tasks[after - 1].name
@@ -357,19 +356,6 @@ class Recorder(SupervisedPlugin):
                     for name, digest in found.items()
                 ]
 
-    def _digest_when_learned(self, place: int, image: str) -> str | None:
-        """Of the first measurement since the task was learned, or None if this is to be the first."""
-        for row in self.outputs:
-            if row["after"] >= row["place"] == place and row["image"] == image:
-                return row["sha256"]
-        return None
-
-    def _measured_before(self, place: int, image: str, digest: str) -> dict[str, float] | None:
-        """What was measured of the same output already; as of strategies that protect exactly. None of a new output."""
-        names = [metric.name for metric in metrics.METRICS]
-        same = (row for row in self.outputs if (row["place"], row["image"], row["sha256"]) == (place, image, digest))
-        return next(({name: row[name] for name in names} for row in same if row.keys() >= set(names)), None)
-
     def _keep_picture(self, place: int, index: int, kind: str, pixels: np.ndarray) -> None:
         if index >= PICTURES:
             return
@@ -390,9 +376,21 @@ class Recorder(SupervisedPlugin):
             writing.write_table(self.run.path / file, self._rows(file), schemas.TABLES[file])
 
 
+def _measured(before: list[dict[str, Any]], digest: str) -> dict[str, float] | None:
+    """What the earlier rows of an image have of the same output; None of a new one."""
+    names = [metric.name for metric in metrics.METRICS]
+    same = (row for row in before if row["sha256"] == digest and row.keys() >= set(names))
+    return next(({name: row[name] for name in names} for row in same), None)
+
+
 def _before(template: Any) -> int:
     """How many updates the run had made before the present round."""
     return (template.experience.current_experience + 1 - template.budget) * template.training_settings.updates
+
+
+def _psnr(restored: list[tuple[Tensor, Tensor]]) -> list[float]:
+    """PSNR in dB of each restored image, as it counts in means."""
+    return [float(metrics.counted(metrics.psnr(_pixels(output), _pixels(clean)))) for output, clean in restored]
 
 
 def _pixels(image: Tensor) -> np.ndarray:

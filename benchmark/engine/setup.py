@@ -72,10 +72,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
             are to be measured where there are none.
     """
     kind = registry.load(config.strategy)
-    if config.evaluation.identify:
-        _refuse_to_identify(config, kind.traits.needs_task_id)
-    if config.evaluation.mixtures:
-        _refuse_without_mixtures(config, kind.traits.needs_task_id)
+    _refuse_evaluation(config, kind.traits.needs_task_id)
     with blamed(config):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
         _refuse_too_large(config)
@@ -85,30 +82,22 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
         return strategy, strategy.adapt(plain, len(config.order))
 
 
-def _refuse_to_identify(config: RunConfig, told: bool) -> None:
-    """Refuse a task identifier where the strategy is not told the task, or where patches are too small for it."""
-    if not told:
+def _refuse_evaluation(config: RunConfig, told: bool) -> None:
+    """Refuse to measure what cannot be: without task labels, on too small patches, or of mixtures that are none."""
+    asked = [name for name, wanted in config.evaluation if wanted]
+    if asked and not told:
         others = [name for name, entry in registry.entries().items() if entry.traits and entry.traits.needs_task_id]
         raise UserError(
-            f"evaluation.identify = true: strategy '{config.strategy}' is not told the task of an image, so there is "
-            f"nothing to identify. Leave the setting out, or use strategies that are told: {', '.join(others)}."
+            f"evaluation.{asked[0]} = true: strategy '{config.strategy}' is not told the task of an image, so there is "
+            f"nothing of this to measure. Leave the setting out, or use strategies that are told: {', '.join(others)}."
         )
-    if config.training.patch_size < LEAST_SIDE:
+    if config.evaluation.identify and config.training.patch_size < LEAST_SIDE:
         raise UserError(
             f"evaluation.identify = true: tasks are told apart on patches of at least {LEAST_SIDE} pixels, and "
             f"training.patch_size = {config.training.patch_size}. Set training.patch_size={LEAST_SIDE} or more."
         )
-
-
-def _refuse_without_mixtures(config: RunConfig, told: bool) -> None:
-    """Refuse to measure mixtures where the strategy is not told the task, or the stream has none of its own tasks."""
-    if not told:
-        raise UserError(
-            f"evaluation.mixtures = true: strategy '{config.strategy}' is not told the task of an image, so it cannot "
-            "be told the parts of a mixture. Leave the setting out, or use strategies that are told, such as cmc."
-        )
-    tasks = [Task.model_validate(task) for task in config.tasks]
-    if not any(parts(tasks, label) for label in range(len(tasks))):
+    tasks = [Task.model_validate(task) for task in config.tasks] if config.evaluation.mixtures else []
+    if tasks and not any(parts(tasks, label) for label in range(len(tasks))):
         raise UserError(
             f"evaluation.mixtures = true: no task of stream '{config.stream}' is a mixture (degradation: blend) of "
             "degradations that are tasks of it, too. Use a stream such as 'blended', or leave the setting out."

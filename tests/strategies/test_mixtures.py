@@ -1,5 +1,6 @@
 """What was learned of the parts of a mixture: one task after the other, and the mean of their kernels."""
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 import torch
 from made_networks import images, learned
 from made_runs import ORDER, PROTOCOL, made_run
+from torch import nn
 
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
 from benchmark.core.runs.schemas import METRICS
 from benchmark.core.runs.writing import write_table
-from benchmark.engine import job, setup
+from benchmark.engine import job, recorder, setup
 from benchmark.engine.tiling import reach
 from benchmark.planning import plan
 from benchmark.streams.definition import Task, parts
@@ -24,6 +26,7 @@ from strategies.kernels import fold
 from strategies.mixtures import OneAfterOther, combined
 
 TINY = ["training.epochs=1", "backbone.width=3", "data.dead_leaves=0", "data.test_size=48", "data.validation_size=32"]
+MIXTURES = "evaluation.mixtures=true"
 
 
 def untrained() -> CMCNetwork:
@@ -86,7 +89,7 @@ def test_networks_without_kernels_for_each_task_are_not_combined() -> None:
     [("finetune", "blended", "'finetune' is not told the task"), ("cmc", "four_tasks", "stream 'four_tasks' is a")],
 )
 def test_mixtures_are_refused_where_there_are_none(strategy: str, stream: str, words: str) -> None:
-    (config,) = plan(strategy, stream, "smoke", "0", None, None, None, ["evaluation.mixtures=true"])
+    (config,) = plan(strategy, stream, "smoke", "0", None, None, None, [MIXTURES])
     with pytest.raises(UserError, match=f"mixtures = true: .*{words}"):
         setup.resolve(config)
 
@@ -94,7 +97,7 @@ def test_mixtures_are_refused_where_there_are_none(strategy: str, stream: str, w
 def test_a_run_measures_both_ways_and_nothing_else_changes(tmp_path: Path) -> None:
     order = "blur,noise,jpeg,blur_jpeg"
     tables = []
-    for number, more in enumerate(([], ["evaluation.mixtures=true"])):
+    for number, more in enumerate(([], [MIXTURES])):
         (config,) = plan("cmc", "blended", "smoke", "0", order, None, None, [*TINY, *more])
         run = job.run(setup.resolve(config), tmp_path / str(number))
         tables.append(
@@ -107,6 +110,17 @@ def test_a_run_measures_both_ways_and_nothing_else_changes(tmp_path: Path) -> No
     assert {key[3] for key in added} == {"psnr", "ssim", "psnr_y", "ssim_y"}
     values = [more_of[key]["value"] for key in added if key[3] == "psnr"]
     assert values[0] != values[1]
+
+
+def test_an_output_that_is_no_number_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * math.nan
+
+    monkeypatch.setattr(recorder, "ways", lambda *_: {"combined": Broken()})
+    (config,) = plan("cmc", "blended", "smoke", "0", "blur,jpeg,blur_jpeg", None, None, [*TINY, MIXTURES])
+    with pytest.raises(UserError, match="an output 'combined' is no number"):
+        job.run(setup.resolve(config), tmp_path / "run")
 
 
 def test_the_report_sets_them_beside_what_learning_the_mixture_gave(tmp_path: Path) -> None:
