@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark.core.addresses import torch_seed
 from strategies.base import Settings, Strategy
 from strategies.state import from_state, load_moments, moments, to_state
-from strategies.trainer import Trainer
+from strategies.trainer import Trainer, cosine
 
 SCALE = 8
 """Pixels of a patch's side to a latent."""
@@ -145,7 +145,7 @@ class GeneratedRehearsal(Strategy):
             trainer.mbatch = [*(interleaved(*both) for both in joined), labels]
         if int((update + 1) * share) > int(update * share):
             for group in self.optimizer.param_groups:
-                group["lr"] = RATE * (1 + math.cos(math.pi * update / trainer.training_settings.updates)) / 2
+                group["lr"] = RATE * cosine(update, trainer.training_settings.updates)
             self.optimizer.zero_grad()
             bounds = self.generator.bound(trainer.mb_x.to(next(self.generator.parameters()).dtype), rng)
             loss = bounds.mean() if self.earlier is None else self._weighed(trainer, bounds[::2], bounds[1::2])

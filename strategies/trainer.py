@@ -1,5 +1,6 @@
 """What a strategy may use of that which trains its network."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -84,6 +85,11 @@ class Trainer(Protocol):
 
     def make_optimizer(self) -> None:
         """Begin with a fresh optimizer over what is trainable now."""
+
+
+def cosine(update: int, updates: int) -> float:
+    """The share of a learning rate in one of so many updates, counted from 0, that falls from 1 to 0 as a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * update / updates))
 
 
 def psnr(restored: Tensor, clean: Tensor) -> float:

@@ -1,6 +1,5 @@
 """The Avalanche template for image-to-image tasks: what happens in training, and how a stream is evaluated."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from strategies.base import Strategy, TaskNetwork
 from strategies.state import load_moments, moments, to_state
+from strategies.trainer import cosine
 
 MOST_SAVING = 0.01
 """Share of the time, at most, in which states within an epoch are saved."""
@@ -31,7 +31,7 @@ def learning_rate(training: Training, update: int, budget: int = 1) -> float:
     """Learning rate of one batch update, counted from 0; with ``budget`` tasks' worth of updates it falls slower."""
     update //= budget
     if training.schedule == "cosine":
-        return training.learning_rate * 0.5 * (1 + math.cos(math.pi * update / training.updates))
+        return training.learning_rate * cosine(update, training.updates)
     if training.schedule == "halving":
         return training.learning_rate * 0.5 ** (update // training.updates_per_epoch // training.halve_every)
     return training.learning_rate

@@ -10,7 +10,6 @@ built upon it. A task learns on patches that were stored as it was learned, for 
 as a cosine; every fourth patch is not trained on, and a task keeps its new kernels only if they are better on those.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +20,7 @@ from benchmark.core.addresses import generator
 from strategies.cmc.layer import CMCConv2d, with_later
 from strategies.cmc.network import CMCNetwork
 from strategies.rehearsal import StoredPatches, placed
-from strategies.trainer import Trainer, psnr
+from strategies.trainer import Trainer, cosine, psnr
 
 CHOOSE = 4
 """Of so many stored patches one is not trained on, and decides which kernels are kept."""
@@ -53,7 +52,7 @@ def learn_from_later(task: int, trainer: Trainer, stored: StoredPatches, seed: i
         return [with_later(*parts) for parts in zip(own, vectors, terms, strict=True)]
 
     for update in range(updates):
-        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * update / updates))
+        optimizer.param_groups[0]["lr"] = rate * cosine(update, updates)
         draw = generator("cmc", "backward", seed, task, update)
         chosen = places[~held][torch.from_numpy(draw.integers(int((~held).sum()), size=trainer.train_mb_size))]
         optimizer.zero_grad()
@@ -63,12 +62,11 @@ def learn_from_later(task: int, trainer: Trainer, stored: StoredPatches, seed: i
         optimizer.step()
 
     with torch.no_grad():
-        found = kernels()
-        better = _quality(network, task, stored, places[held], found) > _quality(network, task, stored, places[held])
-        if better:
-            for layer, vector, kernel in zip(network.layers, vectors, found, strict=True):
-                layer.revise(task, vector.detach().clone(), kernel)
-    return better
+        before, after = (_quality(network, task, stored, places[held], found) for found in (own, kernels()))
+        if after > before:
+            for layer, vector in zip(network.layers, vectors, strict=True):
+                layer.revise(task, vector.detach().clone())
+    return after > before
 
 
 @contextmanager
@@ -83,13 +81,10 @@ def given(layers: list[CMCConv2d], kernels: list[Tensor]) -> Iterator[None]:
             layer.given = None
 
 
-def _quality(
-    network: CMCNetwork, task: int, stored: StoredPatches, places: Tensor, kernels: list[Tensor] | None = None
-) -> float:
-    """Mean PSNR in dB on stored patches, with a task's own kernels or others."""
+def _quality(network: CMCNetwork, task: int, stored: StoredPatches, places: Tensor, kernels: list[Tensor]) -> float:
+    """Mean PSNR in dB of a task on stored patches, with some kernels (m,)."""
     device = network.layers[0].memory.device
-    layers = network.layers if kernels else []
-    with given(layers, kernels or []):
+    with given(network.layers, kernels):
         values = [
             psnr(
                 network(placed(stored.degraded[place, None], device), task),

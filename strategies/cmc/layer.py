@@ -291,8 +291,9 @@ class CMCConv2d(TaskConv2d):
         owners = torch.arange(task + 1, len(self.inherits), dtype=self.owner.dtype, device=self.owner.device)
         return memory.masked_fill(self.owner != owners.view(-1, 1, 1), 0)
 
-    def revise(self, task: int, vectors: Tensor, kernel: Tensor) -> None:
-        """Give a learned task another kernel (m,), to which vectors over :meth:`later_terms` were added."""
+    def revise(self, task: int, vectors: Tensor) -> None:
+        """Give a learned task vectors (how many, t) over :meth:`later_terms`, and the kernel that they lead to."""
+        kernel = with_later(self._learned("kernel", task), vectors, self.later_terms(task))
         self.register_buffer(f"later_{task}", vectors)
         self.register_buffer(f"revised_{task}", kernel, persistent=False)
 
@@ -380,9 +381,7 @@ class CMCConv2d(TaskConv2d):
         for task in range(self.learned):
             self.register_buffer(f"kernel_{task}", self._estimate(task), persistent=False)
             if hasattr(self, f"later_{task}"):
-                vectors = self._learned("later", task)
-                kernel = with_later(self._learned("kernel", task), vectors, self.later_terms(task))
-                self.register_buffer(f"revised_{task}", kernel, persistent=False)
+                self.revise(task, self._learned("later", task))
 
 
 def with_later(kernel: Tensor, vectors: Tensor, terms: Tensor) -> Tensor:

@@ -107,12 +107,14 @@ class CMC(Strategy):
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """Store patches of the task if earlier tasks are to learn from later ones; after the last, let them."""
+        if not self.settings.backward:
+            return
         task = trainer.experience.current_experience
-        if self.settings.backward and task < self.tasks - 1:
+        if task < self.tasks - 1:
             self.stored.add(task, trainer.experience.dataset)
-        elif self.settings.backward:
-            for earlier in range(task):
-                learn_from_later(earlier, trainer, self.stored, self.seed)
+            return
+        for earlier in range(task):
+            learn_from_later(earlier, trainer, self.stored, self.seed)
 
     def state(self) -> dict[str, Tensor]:
         """The stored patches, if there are to be any."""
