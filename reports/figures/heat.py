@@ -13,6 +13,7 @@ from reports.results import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 
@@ -56,16 +57,7 @@ def maps(
             axis.set_axis_off()
         mesh = None
         for place, axis in enumerate(axes.flat[: len(shown)]):
-            axis.grid(False)
-            axis.spines[:].set_visible(False)
-            mesh = axis.pcolormesh(
-                np.ma.masked_invalid(changes[place]),
-                vmin=-limit,
-                vmax=limit,
-                cmap=change_colours(),
-                edgecolor=GRID,
-                linewidth=0.8,
-            )
+            mesh = cells(axis, changes[place], limit)
             if tasks > 5:
                 axis.set_aspect("equal")
             write(axis, place)
@@ -83,11 +75,7 @@ def maps(
         for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
             axis.set_xlabel(words[1])
         assert mesh is not None
-        bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015, aspect=18)
-        bar.set_label(words[2])
-        bar.outline.set_visible(False)
-        if bar.solids is not None:
-            bar.solids.set(rasterized=True, edgecolor="none")  # as an image: single cells would show their seams
+        scale(figure, mesh, axes, words[2], shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015)
 
     if len(shown) < of:
         caption += (
@@ -98,7 +86,32 @@ def maps(
     return drawing(caption, description, (min(WIDTH, columns * width + 1.8), rows * height + 0.2), draw)
 
 
-def number(axis: "Axes", row: Any, column: Any, text: str, size: float, colour: str, down: float = 0.5) -> None:
+def cells(axis: "Axes", values: Array, limit: float) -> "QuadMesh":
+    """A panel's cells in the colours of differences in dB from −limit to limit; nan has none."""
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    return axis.pcolormesh(
+        np.ma.masked_invalid(values),
+        vmin=-limit,
+        vmax=limit,
+        cmap=change_colours(),
+        edgecolor=GRID,
+        linewidth=0.8,
+    )
+
+
+def scale(figure: "Figure", mesh: "QuadMesh", axes: Any, label: str, **options: Any) -> None:
+    """The colours of some panels' cells beside these, with what they mean; options are those of a colour bar."""
+    bar = figure.colorbar(mesh, ax=axes, aspect=18, **options)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    if bar.solids is not None:
+        bar.solids.set(rasterized=True, edgecolor="none")  # as an image: single cells would show their seams
+
+
+def number(
+    axis: "Axes", row: Any, column: Any, text: str, size: float, colour: str, down: float = 0.5, weight: str = "normal"
+) -> None:
     """Write into a cell of a panel, ``down`` from its upper edge, where 1 is its height."""
     axis.text(
         column + 0.5,
@@ -107,6 +120,7 @@ def number(axis: "Axes", row: Any, column: Any, text: str, size: float, colour: 
         ha="center",
         va="center",
         fontsize=size,
+        fontweight=weight,
         color=colour,
         in_layout=False,  # inside of its panel, so that the layout need not measure it
     )

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
+from reports.figures.heat import cells, number, scale
 from reports.figures.leading import CHOICE, MOST_LINES, leading
 from reports.groups import Entry, Group
 from reports.items.drawing import WIDTH, Drawing, drawing, short
 from reports.items.item import Item
-from reports.items.style import GRID, INK, change_colours
+from reports.items.style import INK
 from reports.items.table import Cell, Column, Table
 from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts, paired
@@ -193,26 +194,14 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
         gaps = np.full((count, count), np.nan)
         for (one, other), duel in found.items():
             gaps[one, other] = duel.difference.mean
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
-        mesh = axis.pcolormesh(
-            np.ma.masked_invalid(np.clip(gaps, -CLEAR, CLEAR)),
-            vmin=-CLEAR,
-            vmax=CLEAR,
-            cmap=change_colours(),
-            edgecolor=GRID,
-            linewidth=0.8,
-        )
+        mesh = cells(axis, np.clip(gaps, -CLEAR, CLEAR), CLEAR)
         for (one, other), duel in found.items():
             if not duel.gaps.size:
                 continue
-            place: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}
             weight = "bold" if duel.told else "normal"
-            axis.text(
-                other + 0.5, one + 0.38, f"{100 * duel.wins:.0f} %", fontsize=9, weight=weight, color=INK, **place
-            )
+            number(axis, one, other, f"{100 * duel.wins:.0f} %", 9, INK, down=0.38, weight=weight)
             gap = fixed(duel.difference.mean, sign=True)
-            axis.text(other + 0.5, one + 0.7, gap, fontsize=7.5, weight=weight, color=INK, **place)
+            number(axis, one, other, gap, 7.5, INK, down=0.7, weight=weight)
         for cut in cuts:
             axis.plot([0, count], [cut, cut], color=INK, linewidth=1.2, clip_on=False)
             axis.plot([cut, cut], [0, count], color=INK, linewidth=1.2, clip_on=False)
@@ -223,11 +212,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
         axis.set_yticks(places, names)
         axis.tick_params(labelsize=8.5, labelcolor=INK, top=False, labeltop=True, labelbottom=False)
         axis.set_title("Wins of row over column, and gap in dB", pad=8)
-        bar = figure.colorbar(mesh, ax=axis, shrink=0.7, pad=0.02, aspect=18, extend="both")
-        bar.set_label("mean gap (dB)")
-        bar.outline.set_visible(False)
-        if bar.solids is not None:
-            bar.solids.set(rasterized=True, edgecolor="none")
+        scale(figure, mesh, axis, "mean gap (dB)", shrink=0.7, pad=0.02, extend="both")
 
     told = sum(found[pair].told for pair in combinations(range(count), 2))
     caption = (
@@ -237,7 +222,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
     if len(seeds) > 1:
         caption += (
             f"Bold: told apart over the seeds (paired, corrected for the number of pairs); {told} of "
-            f"{count * (count - 1) // 2} are. Grey: not told apart."
+            f"{count * (count - 1) // 2} are."
         )
     else:
         caption += "All are of one seed, so that none is told apart."
