@@ -294,7 +294,9 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
     is not put beside itself.
     """
     presets = {plain(result.config.get("preset")) for result in results}
-    there = {(_text([setting(result), tasks(result)]), result.protocols) for result in results}
+    there: dict[str, set[tuple[str, ...]]] = {}
+    for result in results:
+        there.setdefault(_text([setting(result), tasks(result)]), set()).add(result.protocols)
     known = {result.run.name for result in results}
     found: list[Result] = []
     reasons: Counter[str] = Counter()
@@ -304,13 +306,13 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
         except UserError:
             reasons["that cannot be read"] += 1
             continue
-        same = [key for key, _ in there if key == _text([setting(result), tasks(result)])]
+        protocols = there.get(_text([setting(result), tasks(result)]))
         if result.run.name in known:
             reasons["that are among the runs"] += 1
-        elif not same:
+        elif protocols is None:
             same_stream = any(setting(other)["stream"] == setting(result)["stream"] for other in results)
             reasons["with other images, order or code" if same_stream else "of another stream"] += 1
-        elif (same[0], result.protocols) not in there:
+        elif result.protocols not in protocols:
             reasons["measured in another way"] += 1
         else:
             found.append(result)

@@ -30,11 +30,6 @@ class Identification:
         """(T,) share of each task's test images that are given to their own task."""
         return np.diag(self.assigned)
 
-    @property
-    def cost(self) -> Array:
-        """(T,) dB over the network that is told; negative where not being told costs."""
-        return self.psnr - np.diag(self.told)
-
 
 def read_identification(metrics: pd.DataFrame, tasks: int) -> Identification | None:
     """From the rows after the last task; None unless there are those of an identifier."""

@@ -263,6 +263,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
     quality = metrics[metrics["metric"].isin([metric.name for metric in compared()])]
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
+    last, trained = metrics[metrics["after"] == tasks], _task_parameters(run.ledger)
     return Result(
         run=run,
         config=_completed(config),
@@ -275,12 +276,12 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         settings_from=plain(run.status.get("settings_from") or "", 100),
-        task_parameters=float(_task_parameters(run.ledger).mean()),
-        later_parameters=float(_task_parameters(run.ledger).iloc[1:].mean()),
+        task_parameters=float(trained.mean()),
+        later_parameters=float(trained.iloc[1:].mean()),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
         owned=_changed(metrics, "owned_changed", tasks),
-        identification=read_identification(metrics[metrics["after"] == tasks], tasks),
-        mixtures=_mixtures(metrics[metrics["after"] == tasks], tasks),
+        identification=read_identification(last, tasks),
+        mixtures=_mixtures(last, tasks),
         reference=reference,
     )
 

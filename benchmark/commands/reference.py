@@ -20,9 +20,6 @@ Folder = Annotated[
 ]
 Of = Annotated[str | None, typer.Option("--preset", parser=words("--preset"), help="Only records of this preset.")]
 
-SMOKE = "smoke"
-"""The preset whose records are there to try the commands; it is verified where it is named."""
-
 
 def reference_list(preset: Of = None, folder: Folder = SHIPPED) -> None:
     """List the reference runs by strategy and seeds, with the commit and the kind of machine that made them."""
@@ -176,7 +173,9 @@ def reference_verify(
 
 
 def _of(records: "Records", preset: str | None, verified: bool = False) -> "list[Run]":
-    """The records of a preset or of all; to be verified, of all but SMOKE."""
+    """The records of a preset or of all; to be verified, of all but SMOKE, which are there to try the commands."""
+    from reports.results import SMOKE
+
     if preset is not None and preset not in records.presets:
         raise unknown("preset of reference runs", preset, records.presets)
     chosen = [
