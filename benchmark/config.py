@@ -29,8 +29,12 @@ MOST_FEATURES = 64 * 2**30
 NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
 """Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
 
-LATER: dict[str, dict[str, Any]] = {"cmc": {"backward": 0}}
-"""Strategies' settings that came later, with the values at which a run is one from before there were any."""
+LATER: dict[str, dict[str, Any]] = {
+    "cmc": {"backward": 0},
+    "training": {"precision": "fp32"},
+    "evaluation": {"stability_gap": False},
+}
+"""Settings of strategies and sections that came later, with the values at which a run is one from before them."""
 
 _NO_NAME = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]+')
 """What no folder's name may hold, on one file system or another."""
@@ -75,12 +79,12 @@ class RunConfig(Section):
         if not content["backbone_plugin"]:  # as for runs from before backbones came from outside
             content.pop("backbone_plugin")
             content["revisions"].pop("backbone")
-        if self.training.precision == "fp32":  # as for runs from before there was another
-            content["training"].pop("precision")
+        for section, given in content.items():
+            later = LATER.get(self.strategy if section == "settings" else section, {}).items()
+            if later:
+                content[section] = dict(item for item in given.items() if item not in later)
         if self.evaluation == Evaluation():  # as for runs from before there was anything to choose
             content.pop("evaluation")
-        later = LATER.get(self.strategy, {}).items()
-        content["settings"] = dict(item for item in content["settings"].items() if item not in later)
         for task in content["tasks"]:
             task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

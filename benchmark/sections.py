@@ -144,6 +144,11 @@ class Evaluation(Section):
         description="after the last task, restore the test images of a mixture of earlier tasks also by one of these "
         "after the other, and by the mean of their kernels; for strategies that are told the task",
     )
+    stability_gap: bool = Field(
+        default=False,
+        description="after every epoch, measure the validation images of the tasks learned before, too: how far each "
+        "sinks while another is learned",
+    )
 
 
 class Revisions(Section):

@@ -11,7 +11,7 @@ from benchmark.core.errors import UserError
 from benchmark.experiments import paper
 from benchmark.reference.records import Records
 from reports import folder
-from reports.figures import curves, forgetting, matrix, pareto, profiles, transfer, wins, wrong_task
+from reports.figures import curves, forgetting, matrix, pareto, profiles, stability, transfer, wins, wrong_task
 from reports.groups import Collection, Group, collect
 from reports.items.item import Item
 from reports.page import html
@@ -29,6 +29,7 @@ CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     matrix.item,
     transfer.item,
     forgetting.item,
+    stability.item,
     curves.item,
     pareto.item,
     pareto.trained,

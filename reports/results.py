@@ -15,6 +15,7 @@ from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared,
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
 from reports.identification import Identification, read_identification
+from reports.stability import read_dips
 from reports.text import plain
 from strategies.built_in import BUILT_IN
 from strategies.traits import WORDS, Traits
@@ -79,6 +80,8 @@ class Result:
         later_parameters: the same, the mean over the tasks after the first; nan also where there is none.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
         identification: what a task identifier makes of the test images; None where that was not measured.
+        dips: (T,) dB by which a task sinks at most after it was learned, on validation images; nan where that was not
+            measured.
         mixtures: (T,) dB on mixtures by what was learned of their parts, by the way in which, nan for other tasks;
             empty where that was not measured.
     """
@@ -100,6 +103,7 @@ class Result:
     owned: tuple[int, int] | None = None
     identification: Identification | None = None
     mixtures: Mapping[str, Array] = field(default_factory=dict)
+    dips: Array = field(default_factory=lambda: np.empty(0))
     reference: bool = False
 
     @property
@@ -168,6 +172,11 @@ class Result:
     def mean_forgetting(self) -> float:
         """The mean of the forgetting over all tasks but the last, in dB."""
         return mean(self.forgetting)
+
+    @property
+    def mean_dip(self) -> float:
+        """The mean of the dips over all tasks that were followed, in dB; nan without any."""
+        return mean(self.dips)
 
     @property
     def backward_transfer(self) -> float:
@@ -264,9 +273,11 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
     last, trained = metrics[metrics["after"] == tasks], _task_parameters(run.ledger)
+    config = _completed(config)
+    followed = config["evaluation"]["stability_gap"] and bool(len(run.curves))
     return Result(
         run=run,
-        config=_completed(config),
+        config=config,
         state=plain(state),
         outputs={metric.name: _matrix(outputs, metric, tasks) for metric in compared()},
         inputs={metric.name: _row(inputs, metric, tasks) for metric in compared()},
@@ -282,6 +293,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         owned=_changed(metrics, "owned_changed", tasks),
         identification=read_identification(last, tasks),
         mixtures=_mixtures(last, tasks),
+        dips=read_dips(run.curves, tasks) if followed else np.full(tasks, np.nan),
         reference=reference,
     )
 
@@ -320,7 +332,7 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
     usual: dict[str, dict[str, Any]] = {
         "training": {"deterministic": True, "precision": "fp32"},
-        "evaluation": {"identify": False},
+        "evaluation": {"identify": False, "stability_gap": False},
     }
     given = {section: config.get(section, {}) for section in usual}
     return config | {section: usual[section] | said for section, said in given.items() if isinstance(said, dict)}

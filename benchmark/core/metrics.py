@@ -155,6 +155,19 @@ def forgetting(matrix: np.ndarray) -> np.ndarray:
     return lost
 
 
+def dip(psnr: np.ndarray) -> float:
+    """How far a task sinks at most after it was learned, in dB; negative if it never stood lower than it began.
+
+    De Lange, van de Ven and Tuytelaars, "Continual evaluation for lifelong learning: identifying the stability gap",
+    ICLR 2023: their minimum accuracy, with PSNR for accuracy and told as what is lost.
+
+    Args:
+        psnr: (N,) dB, first as the task was learned, then at later moments in any order; for N = 1 the result is NaN.
+    """
+    values = counted(np.asarray(psnr, dtype=float))
+    return float(values[0] - values[1:].min()) if len(values) > 1 else float("nan")
+
+
 def backward_transfer(matrix: np.ndarray) -> float:
     """What learning later tasks did to the PSNR of earlier ones, on average, in dB; negative if it was lost.
 

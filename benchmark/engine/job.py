@@ -89,7 +89,7 @@ def run(
         if config.sources:
             refuse_changed(benchmark.tasks, config.data, config.sources)
         identifier = Identifier(config.training.patch_size) if config.evaluation.identify else None
-        recorder = Recorder(Run(path), benchmark, on_event, identifier, config.evaluation.mixtures)
+        recorder = Recorder(Run(path), benchmark, on_event, config.evaluation, identifier)
         meeting = [Meeting(strategy)] if group.size() > 1 else []
         template = RestorationTemplate(
             model=model,

@@ -19,6 +19,7 @@ from benchmark.engine import ledger
 from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.engine.state import tensor_digests
+from benchmark.sections import Evaluation
 from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
@@ -45,8 +46,8 @@ class Recorder(SupervisedPlugin):
         run: where to write.
         benchmark: the stream with its test images.
         on_event: told of every update and epoch.
+        evaluation: what is measured beside quality on every task after every task.
         identifier: tells which task an image belongs to; None if that is not measured.
-        mixtures: whether mixtures are restored by what was learned of their parts, too.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Recorder(SupervisedPlugin):
         run: Run,
         benchmark: Benchmark,
         on_event: Listener,
+        evaluation: Evaluation,
         identifier: Identifier | None = None,
-        mixtures: bool = False,
     ) -> None:
         super().__init__()
         self.run, self.benchmark, self.on_event = run, benchmark, on_event
-        self.identifier, self.mixtures = identifier, mixtures
+        self.evaluation, self.identifier = evaluation, identifier
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.outputs: list[dict[str, Any]] = []
@@ -150,7 +151,7 @@ class Recorder(SupervisedPlugin):
                 template.timed(save)
         if self.identifier is not None and after == len(self.benchmark.tasks):
             self._measure_labels(template, self.identifier, save)
-        if self.mixtures and after == len(self.benchmark.tasks):
+        if self.evaluation.mixtures and after == len(self.benchmark.tasks):
             self._measure_mixtures(template)
         self.measured = 0
         self._write()
@@ -209,26 +210,27 @@ class Recorder(SupervisedPlugin):
 
     def _add_epoch(self, template: Any, epoch: int) -> None:
         loss = float(np.mean(self.losses)) if self.losses else None
-        values = []
-        for label in template.experience.task_labels:
-            psnr, *_ = self._validate(template, label)
-            values.append(psnr)
-            self.curves.append(
-                {
-                    "after": template.experience.current_experience + 1,
-                    "place": label + 1,
-                    "task": self.benchmark.tasks[label].name,
-                    "epoch": epoch,
-                    "update": epoch * template.training_settings.updates_per_epoch,
-                    "loss": loss,
-                    "psnr": psnr,
-                    "learning_rate": template.optimizer.param_groups[0]["lr"],
-                }
-            )
+        after, update = template.experience.current_experience + 1, epoch * template.training_settings.updates_per_epoch
+        measured = self.learning
+        if self.evaluation.stability_gap:  # and the tasks before these
+            measured = sorted({*measured, *range(after - 1)})
+        psnr = {label: self._validate(template, label)[0] for label in measured}
+        self.curves += [
+            {
+                "after": after,
+                "place": label + 1,
+                "task": self.benchmark.tasks[label].name,
+                "epoch": epoch,
+                "update": update,
+                "loss": loss if label in self.learning else None,
+                "psnr": psnr[label],
+                "learning_rate": template.optimizer.param_groups[0]["lr"],
+            }
+            for label in measured
+        ]
         self._write("curves.csv")
-        psnr = float(np.mean(values))
-        update = _before(template) + epoch * template.training_settings.updates_per_epoch
-        self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, psnr, update))
+        mean = float(np.mean([psnr[label] for label in self.learning]))
+        self.on_event(EpochEnded(self.run.name, epoch, template.train_epochs, loss, mean, _before(template) + update))
 
     def _told(self, after: int, update: int) -> TaskMeasured:
         """What is told of the measurements after so many tasks."""

@@ -84,7 +84,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
 
 def _refuse_evaluation(config: RunConfig, told: bool) -> None:
     """Refuse to measure what cannot be: without task labels, on too small patches, or of mixtures that are none."""
-    asked = [name for name, wanted in config.evaluation if wanted]
+    asked = [name for name in ("identify", "mixtures") if getattr(config.evaluation, name)]
     if asked and not told:
         others = [name for name, entry in registry.entries().items() if entry.traits and entry.traits.needs_task_id]
         raise UserError(

@@ -24,6 +24,7 @@ def panels(
     unit: str,
     caption: str,
     description: str,
+    first: int | None = None,
 ) -> Drawing:
     """One panel per task, with a legend of the strategies below.
 
@@ -34,9 +35,11 @@ def panels(
         panel: draws one panel, given the task's place (from 1).
         unit: the name of the vertical axis.
         caption, description: as in Drawing.
+        first: how many of the tasks have a panel, from the first one on; None for all.
     """
-    columns = min(len(group.order), 4)
-    rows = -(-len(group.order) // columns)
+    headings = group.headings[:first]
+    columns = min(len(headings), 4)
+    rows = -(-len(headings) // columns)
     chosen = [entry.label for entry in leading(group.entries, MOST_LINES)]
     others = [entry.label for entry in group.entries if entry.label not in set(chosen)]
     lines = Lines(frame, x, told_apart(chosen, looks(group.labels)), others)
@@ -45,7 +48,7 @@ def panels(
             f" In colour: {len(chosen)} of {len(group.entries)}, {CHOICE}. The other {len(others)} are thin grey "
             "lines, their numbers stand in the tables."
         )
-    titles = [f"{place}  {heading}" for place, heading in enumerate(group.headings, 1)]
+    titles = [f"{place}  {heading}" for place, heading in enumerate(headings, 1)]
     titles = [wrapped(text, WIDTH / columns - 0.4) for text in titles]
     names = [short(label, 44) for label in chosen]
     across = max(1, min(4, int(WIDTH / (0.6 + 0.078 * max(len(text) for text in names)))))
@@ -54,7 +57,7 @@ def panels(
         from matplotlib.lines import Line2D
 
         axes = figure.subplots(rows, columns, squeeze=False)
-        for axis in axes.flat[len(group.order) :]:
+        for axis in axes.flat[len(headings) :]:
             axis.set_axis_off()
         for place, (axis, heading) in enumerate(zip(axes.flat, titles, strict=False), 1):
             panel(axis, place, lines)

@@ -62,6 +62,16 @@ FORGETTING = Figure(
     "mean_forgetting",
     Column("forgetting", "", "dB lost on a task since its best moment, mean over all tasks but the last", best=-1),
 )
+DIP = Figure(
+    "mean_dip",
+    Column(
+        "dip",
+        "",
+        "dB that a task sinks at most after it was learned, on validation images after each epoch of later tasks; mean "
+        "over all tasks but the last",
+        best=-1,
+    ),
+)
 TRANSFER = (
     Figure(
         "backward_transfer",
@@ -98,7 +108,8 @@ def item(group: Group) -> Item:
 
 def table(group: Group) -> Table:
     """The degraded input and every entry: outputs changed, forgetting, and each task in PSNR, gain or SSIM."""
-    figures = [FORGETTING, *_tasks(group), *TRANSFER]
+    followed = [DIP] if any(np.isfinite(entry.mean("mean_dip")) for entry in group.entries) else []
+    figures = [FORGETTING, *followed, *_tasks(group), *TRANSFER]
     columns = [Column("strategy"), CHANGED, *(figure.column for figure in figures), TOLD]
     told = [entry.told for entry in group.entries]
     rows = [
@@ -188,6 +199,7 @@ def frame(group: Group) -> pd.DataFrame:
                     for title, name in (
                         ("mean psnr", "mean_psnr"),
                         ("mean forgetting", "mean_forgetting"),
+                        ("mean dip", "mean_dip"),
                         ("backward transfer", "backward_transfer"),
                         ("forward transfer", "forward_transfer"),
                     )
@@ -218,6 +230,7 @@ def _comparison(tasks: list[str]) -> Schema:
     overall = {
         "mean psnr": "dB, mean over the tasks",
         "mean forgetting": "dB lost on a task since its best moment, mean over all tasks but the last",
+        "mean dip": "dB that a task sinks at most after it was learned, on validation images, mean over the same tasks",
         "backward transfer": "dB by which later tasks changed earlier ones",
         "forward transfer": "dB over the degraded input on tasks not learned yet",
     }

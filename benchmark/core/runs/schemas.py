@@ -62,7 +62,10 @@ CURVES = Schema(
     ),
     key=("after", "place", "epoch"),
 )
-"""``curves.csv``: one row per epoch; a strategy that trains several tasks together has rows for each of them."""
+"""``curves.csv``: one row per epoch; a strategy that trains several tasks together has rows for each of them.
+
+With evaluation.stability_gap also one for each task learned before, whose loss is missing.
+"""
 
 OUTPUTS = Schema(
     columns=(

@@ -1,0 +1,66 @@
+"""How each task fares while others are learned."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmark.core.tables import NUMBER, Column, Schema
+from reports.figures.curves import TRAINING
+from reports.figures.panels import Lines, panels
+from reports.groups import Group
+from reports.items.drawing import short
+from reports.items.item import Item
+from reports.stability import followed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FOLLOWED = Schema(
+    (
+        *TRAINING.columns,
+        Column("moment", NUMBER, "tasks learned so far, the one being learned as far as its epochs are done"),
+    )
+)
+"""Earlier tasks while others are learned."""
+
+
+def frame(group: Group) -> pd.DataFrame:
+    """One row per run, earlier task and epoch from the end of the task's own training on."""
+    frames = []
+    for label, result in group.labelled:
+        if np.isfinite(result.dips).any():
+            rows = followed(result.run.curves)
+            epochs = rows["after"].map(rows.groupby("after")["epoch"].max())
+            moment = rows["after"] - 1 + rows["epoch"] / epochs
+            rows = rows.assign(label=label, seed=result.seed, run=result.run.name, moment=moment)
+            frames.append(rows.loc[rows["place"].between(1, len(group.order)), FOLLOWED.names])
+    return pd.concat(frames, ignore_index=True) if frames else FOLLOWED.frame_of([])
+
+
+def item(group: Group) -> Item | None:
+    """Validation PSNR of every task but the last from its end on; None where no run followed earlier tasks."""
+    data = frame(group)
+    if not len(data):
+        return None
+    tasks = len(group.order)
+
+    def panel(axis: "Axes", place: int, lines: "Lines") -> None:
+        lines.draw(axis, place)
+        axis.set_xlim(place - 0.15, tasks + 0.15)
+        axis.set_xticks(range(place, tasks + 1), [short(task, 14) for task in group.order[place - 1 :]], rotation=30)
+        axis.grid(True, axis="x")
+        axis.set_xlabel("learned")
+
+    title = "How far each task sinks while others are learned"
+    caption = (
+        "PSNR on the validation images of each task from the end of its own training on, after every epoch of the "
+        "tasks after it. Between two names the second is being learned. A level line has lost nothing at any moment; a "
+        "valley is a stability gap, of which the end of a task tells nothing."
+    )
+    figure = (
+        panels(group, data, "moment", panel, "validation PSNR (dB)", caption, title, tasks - 1)
+        if group.entries
+        else None
+    )
+    return Item("stability", group.key, title, drawing=figure, data=data)
