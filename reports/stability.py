@@ -21,7 +21,5 @@ def followed(curves: pd.DataFrame) -> pd.DataFrame:
 
 def read_dips(curves: pd.DataFrame, tasks: int) -> np.ndarray:
     """(T,) dB by which each task sinks at most after it was learned; nan of those that were not followed."""
-    dips = np.full(tasks, np.nan)
-    for place, rows in followed(curves[curves["place"].between(1, tasks)]).groupby("place"):
-        dips[int(place) - 1] = dip(rows["psnr"].to_numpy(float))
-    return dips
+    dips = followed(curves).groupby("place")["psnr"].agg(dip)
+    return dips.reindex(range(1, tasks + 1)).to_numpy(float)
