@@ -77,6 +77,8 @@ class RunConfig(Section):
             content["revisions"].pop("backbone")
         if self.training.precision == "fp32":  # as for runs from before there was another
             content["training"].pop("precision")
+        if self.data.photographs == "few" or not self._takes_photographs:  # as for runs from before there was a choice
+            content["data"].pop("photographs")
         if self.evaluation == Evaluation():  # as for runs from before there was anything to choose
             content.pop("evaluation")
         later = LATER.get(self.strategy, {}).items()
@@ -84,6 +86,12 @@ class RunConfig(Section):
         for task in content["tasks"]:
             task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def _takes_photographs(self) -> bool:
+        """Whether any of its images are embedded ones, or where they come from is not known yet."""
+        sides = [side for source in self.sources for side in source.values() if isinstance(side, dict)]
+        return not sides or any(side.get("name") == "embedded" for side in sides)
 
     @property
     def run_name(self) -> str:

@@ -245,15 +245,23 @@ def _stream(config: dict[str, Any]) -> str:
 
 def setting(result: Result) -> dict[str, Any]:
     """What two runs must have in common to be compared in any way: stream, preset and data, but not the order."""
-    data = result.config.get("data")
+    data = images(result)
     if isinstance(data, dict):
-        data = {name: value for name, value in data.items() if name not in IRRELEVANT}
+        taken = any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test))
+        left_out = IRRELEVANT if taken else (*IRRELEVANT, "photographs")
+        data = {name: value for name, value in data.items() if name not in left_out}
     return {
         "stream": _stream(result.config),
         "preset": plain(result.config.get("preset")),
         "data": data,
         "revision": revision(result, "training"),
     }
+
+
+def images(result: Result) -> Any:
+    """The data section of a run's configuration; runs from before there was a choice of photographs had the few."""
+    data = result.config.get("data")
+    return {"photographs": "few"} | data if isinstance(data, dict) else data
 
 
 def revision(result: Result, part: str) -> int:
@@ -350,7 +358,7 @@ def _groups(results: Sequence[Result]) -> list[Group]:
                 stream=stream,
                 order=[plain(task) for task in told.config["order"]],
                 preset=preset,
-                data=told.config.get("data"),
+                data=images(told),
                 sources=told.sources,
                 entries=entries([member for member in members if member.finished]),
                 unfinished=[member for member in members if not member.finished],

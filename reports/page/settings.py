@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.groups import Group
+from reports.groups import Group, images
 from reports.labels import flatten
 from reports.results import Result
 from reports.text import plain
@@ -95,7 +95,8 @@ def _options(result: Result) -> dict[str, Any]:
 
 def _assigned(result: Result) -> dict[str, Any]:
     """What ``--set`` takes, by ``section.name``."""
-    sections = {name: result.config.get(name) or {} for name in ("data", "backbone", "training")}
+    sections = {"data": images(result) or {}}
+    sections |= {name: result.config.get(name) or {} for name in ("backbone", "training")}
     sections[result.strategy] = result.config.get("settings") or {}
     return flatten(sections)
 

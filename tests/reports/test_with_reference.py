@@ -45,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made_run(elsewhere, "other_stream", stream="recurring"),
         made_run(elsewhere, "other_order", order=["denoise", "derain", "deblock", "deblur"]),
         made_run(elsewhere, "other_images", data={"source": "embedded", "dead_leaves": 3}),
+        made_run(elsewhere, "other_photographs", data={"source": "embedded", "photographs": "all"}),
         made_run(elsewhere, "other_code", revisions={"training": 2, "strategy": 1}),
         made_run(elsewhere, "other_preset", preset="standard"),
         in_grey,
@@ -69,7 +70,7 @@ def test_only_what_may_be_compared_stands_beside(report: Report) -> None:
     assert told.startswith("3 reference runs stand beside the others")
     for left in (
         "1 of another stream",
-        "3 with other images, order or code",
+        "4 with other images, order or code",
         "1 measured in another way",
         "all of the preset standard",
     ):
