@@ -58,18 +58,17 @@ def item(group: Group) -> Item | None:
     found = {entry.label: seeds for entry in group.entries if (seeds := _finals(entry, len(group.order)))}
     shown = [entry for entry in group.entries if entry.label in found and np.isfinite(entry.mean("mean_psnr"))]
     same = len({frozenset(names) for names in _names(found, len(group.order))}) == 1
-    rows, several = [], False
+    rows: list[list[Cell]] = []
+    several = False
     for kind in dict.fromkeys(entry.told for entry in shown):
         members = [entry for entry in shown if entry.told == kind]
         best = max(members, key=lambda entry: float(entry.mean("mean_psnr")))
         others = [entry for entry in members if entry is not best]
         gains = [_gains(found[entry.label], found[best.label], len(group.order), same) for entry in others]
-        several |= any(len(one.values) > 1 for columns in gains for one in columns)
-        columns = [_cells([columns[place] for columns in gains]) for place in range(len(group.order) + same)]
-        rows += [
-            [named(entry), Cell(best.label, best.label.casefold()), *(column[place] for column in columns)]
-            for place, entry in enumerate(others)
-        ]
+        several |= any(len(one.values) > 1 for row in gains for one in row)
+        cells = [_column(column) for column in zip(*gains, strict=True)]
+        leads = Cell(best.label, best.label.casefold())
+        rows += [[named(entry), leads, *row] for entry, row in zip(others, zip(*cells, strict=True), strict=True)]
     if not several:
         return None
     columns = [
@@ -114,7 +113,7 @@ def _gains(one: Mapping[int, Values], best: Mapping[int, Values], tasks: int, sa
     return [Difference(np.array(values)) for values in (*means, *(list(task.values()) for task in each))]
 
 
-def _cells(gains: Sequence[Difference]) -> list[Cell]:
+def _column(gains: Sequence[Difference]) -> list[Cell]:
     """A column of the table."""
     told = corrected([gain.p for gain in gains])
     return [
