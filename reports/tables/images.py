@@ -28,12 +28,12 @@ OVER = "gain over the best (dB)"
 SPREAD = "Means over test images ± half of their 95 % interval over these (Student’s t)."
 
 NOTE = (
-    "The gain in final PSNR over the entry with the highest mean PSNR of those told the task, or of those not told; of "
-    "each image it is the mean over the seeds that both have. Below it, on the page: in how many images it is above 0. "
-    "† is not told apart from the best (paired over images, p ≥ 0.05 after correction for the column’s comparisons by "
-    "the false discovery rate). Images and seeds are two kinds of luck: the interval over images tells whether other "
-    "pictures of this kind would give the same order, that over seeds, in the comparison, whether another training "
-    "would."
+    "The gain in final PSNR over the entry with the highest mean PSNR of those told the task, or of those not told; "
+    "of each image it is the mean over the seeds that both have, and – where they have none. Below it, on the page: "
+    "in how many images it is above 0. † is not told apart from the best (paired over images, p ≥ 0.05 after "
+    "correction for the column’s comparisons by the false discovery rate). Images and seeds are two kinds of luck: "
+    "the interval over images tells whether other pictures of this kind would give the same order, that over seeds, "
+    "in the comparison, whether another training would."
 )
 
 DATA = Schema(
