@@ -32,6 +32,7 @@ NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "pr
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},
     "training": {"precision": "fp32"},
+    "data": {"photographs": "few"},
     "evaluation": {"stability_gap": False},
 }
 """Settings of strategies and sections that came later, with the values at which a run is one from before them."""
@@ -83,11 +84,19 @@ class RunConfig(Section):
             later = LATER.get(self.strategy if section == "settings" else section, {}).items()
             if later:
                 content[section] = dict(item for item in given.items() if item not in later)
+        if not self._takes_photographs:
+            content["data"].pop("photographs", None)
         if self.evaluation == Evaluation():  # as for runs from before there was anything to choose
             content.pop("evaluation")
         for task in content["tasks"]:
             task.pop("title", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def _takes_photographs(self) -> bool:
+        """Whether any of its images are embedded ones, or where they come from is not known yet."""
+        sides = [side for source in self.sources for side in source.values() if isinstance(side, dict)]
+        return not sides or any(side.get("name") == "embedded" for side in sides)
 
     @property
     def run_name(self) -> str:

@@ -10,7 +10,8 @@ from benchmark.core.validation import Closed
 from benchmark.core.yaml_files import as_path
 
 SOURCES = {
-    "embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves",
+    "embedded": "photographs that ship inside scikit-image, scikit-learn and matplotlib, and dead leaves; "
+    "data.photographs says whether few or all are used",
     "datasets": "datasets on disk, found under --data-root: published ones such as DIV2K, and folders of your own",
 }
 """Where images come from: name → one line about it."""
@@ -89,6 +90,11 @@ class Data(Section):
     )
     cache: str | None = Field(
         None, description="folder for decoded training images of large datasets; by default beside the data"
+    )
+    photographs: Literal["few", "all"] = Field(
+        "few",
+        description="embedded photographs: few, 3 to test and 2 to validate on; or all, 8 to test on and 4, with six "
+        "crops, to validate on. The same 6 are trained on",
     )
     dead_leaves: int = Field(12, ge=0, le=1000, description="generated dead-leaves images on the training side")
     validation_size: int = Field(256, ge=32, description="side of the centre crop of a validation image, in pixels")

@@ -247,7 +247,9 @@ def setting(result: Result) -> dict[str, Any]:
     """What two runs must have in common to be compared in any way: stream, preset and data, but not the order."""
     data = result.config.get("data")
     if isinstance(data, dict):
-        data = {name: value for name, value in data.items() if name not in IRRELEVANT}
+        taken = any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test))
+        left_out = IRRELEVANT if taken else (*IRRELEVANT, "photographs")
+        data = {name: value for name, value in data.items() if name not in left_out}
     return {
         "stream": _stream(result.config),
         "preset": plain(result.config.get("preset")),

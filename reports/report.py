@@ -19,12 +19,13 @@ from reports.paper import contents, scorecard
 from reports.paper.claims import UNMEASURED, judge
 from reports.paper.evidence import gather
 from reports.paper.tables.printed import as_printed
-from reports.tables import comparison, costs, identification, mixtures, runs, summary, unfinished
+from reports.tables import comparison, costs, identification, images, mixtures, runs, summary
 
 CONTENTS: tuple[Callable[[Group], Item | None], ...] = (
     summary.item,
     comparison.item,
-    unfinished.item,
+    images.item,
+    runs.unfinished,
     wins.item,
     matrix.item,
     transfer.item,

@@ -331,6 +331,7 @@ def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
     usual: dict[str, dict[str, Any]] = {
+        "data": {"photographs": "few"},
         "training": {"deterministic": True, "precision": "fp32"},
         "evaluation": {"identify": False, "stability_gap": False},
     }

@@ -28,7 +28,7 @@ def paired(one: Entry, other: Entry, quantity: Quantity) -> Array:
     return np.array(list(by_seed(one, other, quantity).values()), dtype=float)
 
 
-def facts(where: str, entries: Sequence[Entry]) -> str:
+def facts(where: str, entries: Sequence[Entry], spread: str = "") -> str:
     """What a table has to say about its figures: metric, preset, images, seeds, and what ± is.
 
     Where a task has test images of its own they are told task by task, and where runs were not all computed on a like
@@ -37,6 +37,7 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
     Args:
         where: the preset, in words.
         entries: what the table shows.
+        spread: what ± is, in a sentence; empty where it is half of the interval over seeds.
     """
     results = [result for entry in entries for result in entry.results]
     protocols = sorted({text for result in results for text in result.protocols})
@@ -46,7 +47,9 @@ def facts(where: str, entries: Sequence[Entry]) -> str:
         f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
         f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
     ]
-    if max((len(entry.results) for entry in entries), default=0) < 2:
+    if spread:
+        sentences.append(spread)
+    elif max((len(entry.results) for entry in entries), default=0) < 2:
         sentences.append("One seed has no interval: nothing is told apart.")
     else:
         sentences.append("Means ± half of their 95 % interval over seeds (Student’s t).")

@@ -177,7 +177,7 @@ def training_images(source: Source, data: Data) -> tuple[Images, Images]:
         UserError: an image cannot be read or breaks a rule, or a large dataset was not cached.
     """
     if source.train is None:
-        train, held = embedded("train"), embedded("validation")
+        train, held = embedded("train"), embedded("validation", data.photographs)
         names = [photograph.name for photograph in train] + [f"dead_leaves_{i}" for i in range(data.dead_leaves)]
         images = [photograph.image for photograph in train] + [dead_leaves(i) for i in range(data.dead_leaves)]
         return Images(tuple(names), images), _embedded_images(held).centres(data.validation_size)
@@ -195,7 +195,7 @@ def test_images(source: Source, data: Data) -> Images:
         UserError: an image cannot be read or breaks a rule.
     """
     if source.test is None:
-        return _embedded_images(embedded("test")).centres(data.test_size)
+        return _embedded_images(embedded("test", data.photographs)).centres(data.test_size)
     return _tested(source.test, data).centres(data.test_size)
 
 
@@ -300,7 +300,7 @@ def _fingerprints(dataset: Dataset | None, side: Side, data: Data, content: str)
 def _content(dataset: Dataset | None, side: Side, data: Data) -> str:
     """A digest of all that one side takes from a dataset: the files' bytes, how pictures are cut out of them, names."""
     if dataset is None:
-        return photographs.digest(side)
+        return photographs.digest(side, data.photographs)
     items = _items(dataset, side)
     files = digests.contents([picture.path for item in items for picture in item.pictures], _cache_folder(data))
     told = hashlib.blake2b(digest_size=8)
@@ -312,10 +312,11 @@ def _content(dataset: Dataset | None, side: Side, data: Data) -> str:
 
 def _told(dataset: Dataset | None, side: Side, data: Data) -> dict[str, str]:
     if dataset is None:
-        number = counted(len(embedded(side)), "photograph")
+        choice = data.photographs
+        number = counted(len(embedded(side, choice)), "photograph")
         leaves = f", {data.dead_leaves} dead leaves" if side == "train" and data.dead_leaves else ""
         told = {"name": EMBEDDED, "release": number + leaves}
-        return told if photographs.as_ever(side) else told | {"digest": photographs.digest(side)}
+        return told if photographs.as_ever(side, choice) else told | {"digest": photographs.digest(side, choice)}
     return {"name": dataset.name, "release": dataset.release, "digest": _content(dataset, side, data)}
 
 

@@ -37,7 +37,7 @@ class Cell:
         value: what it sorts by; None sorts last.
         small: a second, quieter line.
         best: whether it is the best of its column.
-        spread: half of its interval over seeds, as printed; empty for a single seed.
+        spread: half of its interval, as printed, over seeds if its table does not say over what; empty for one value.
         level: whether it is not told apart from the best of its column.
     """
 

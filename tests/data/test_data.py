@@ -5,8 +5,9 @@ import pytest
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
-from benchmark.core.images import to_float, to_uint8
+from benchmark.core.images import centre, to_float, to_uint8
 from benchmark.data import patches, photographs
+from benchmark.data.checks.leaks import find, fingerprint
 from benchmark.data.dead_leaves import dead_leaves, radii
 from benchmark.data.degradations import CONTEXT, Degradation, make
 from benchmark.data.degradations.blur import GaussianBlur
@@ -17,6 +18,7 @@ from benchmark.data.patches import DegradedPatches, PairedPatches, Squares
 from benchmark.data.photographs import embedded
 
 SPLITS = ("train", "validation", "test")
+CHOICES = ("few", "all")
 
 
 class Recorder(Degradation):
@@ -31,9 +33,10 @@ _seen: list[np.ndarray] = []
 
 
 class TestPhotographs:
+    @pytest.mark.parametrize("choice", CHOICES)
     @pytest.mark.parametrize("split", SPLITS)
-    def test_are_rgb_and_read_only(self, split):
-        for photograph in embedded(split):
+    def test_are_rgb_and_read_only(self, split, choice):
+        for photograph in embedded(split, choice):
             assert photograph.image.dtype == np.uint8
             assert photograph.image.ndim == 3
             assert photograph.image.shape[2] == 3
@@ -43,6 +46,51 @@ class TestPhotographs:
     def test_names_are_on_one_side_only(self):
         names = [photograph.name for split in SPLITS for photograph in embedded(split)]
         assert len(names) == len(set(names)) == 11
+        names = [photograph.name for split in SPLITS for photograph in embedded(split, "all")]
+        assert len(names) == len(set(names)) == 24
+
+    def test_all_begin_with_the_few_and_train_on_the_same(self):
+        for split, more in zip(SPLITS, (0, 8, 5), strict=True):
+            few, every = embedded(split), embedded(split, "all")
+            assert len(every) == len(few) + more
+            assert all(one is two or np.array_equal(one.image, two.image) for one, two in zip(few, every, strict=False))
+            assert [one.name for one in every[: len(few)]] == [one.name for one in few]
+
+    def test_what_all_adds_is_grey_and_large_enough_to_measure(self):
+        for split in SPLITS:
+            for photograph in embedded(split, "all"):
+                image = photograph.image
+                assert min(image.shape[:2]) >= 160
+                if photograph.name in photographs._MORE[split]:
+                    assert (image == image[..., :1]).all()
+
+    def test_no_scene_is_on_two_sides(self):
+        """By the fingerprints that find leaks in datasets; crops are of validation photographs alone."""
+        sides = [[fingerprint(one.image) for one in embedded(split, "all")] for split in SPLITS]
+        assert all(one.signs is not None for side in sides for one in side)
+        for one, other in itertools.combinations(sides, 2):
+            assert not find(one, other)
+        assert find(sides[0], [fingerprint(embedded("train")[0].image[::2, ::2])])
+        assert {of for of, *_ in photographs._CROPS.values()} <= {one.name for one in embedded("validation")}
+
+    def test_crops_share_no_pixel_with_the_middle_or_each_other(self):
+        seen = {one.name: np.zeros(one.image.shape[:2], int) for one in embedded("validation")}
+        for taken in seen.values():
+            centre(taken, 256)[:] += 1
+        for of, top, left in photographs._CROPS.values():
+            box = seen[of][top : top + 160, left : left + 160]
+            assert box.shape == (160, 160)
+            box += 1
+        assert all(taken.max() == 1 for taken in seen.values())
+        crops = {one.name: one.image for one in embedded("validation", "all")}
+        for name, (of, top, left) in photographs._CROPS.items():
+            assert np.array_equal(crops[name], crops[of][top : top + 160, left : left + 160])
+
+    @pytest.mark.parametrize("choice", CHOICES)
+    @pytest.mark.parametrize("side", ["train", "test"])
+    def test_pixels_are_those_that_were_chosen(self, side, choice):
+        assert photographs.as_ever(side, choice)
+        assert photographs.digest(side, "few") != photographs.digest(side, "all")
 
     def test_pixels_are_on_one_side_only(self):
         """No two photographs are alike as thumbnails, so none is a crop-free copy of another at any scale."""

@@ -15,7 +15,7 @@ from made_runs import made_run
 from scipy.io import savemat
 
 from baselines.finetune import Finetune
-from benchmark.config import Data, RunConfig, checked
+from benchmark.config import Data, RunConfig, checked, presets
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import revision
 from benchmark.data import digests, photographs
@@ -24,6 +24,7 @@ from benchmark.data.pictures import Block
 from benchmark.engine import setup
 from benchmark.engine.local import execute
 from benchmark.engine.setup import environment, resolve
+from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from reports.groups import collect
@@ -145,13 +146,47 @@ def test_embedded_photographs_count_by_their_pixels(monkeypatch: pytest.MonkeyPa
     assert "digest" not in usual["test"]
     embedded = photographs.embedded
 
-    def retouched(split: photographs.Split) -> list[Photograph]:
-        return [Photograph(one.name, 255 - one.image) if split == "test" else one for one in embedded(split)]
+    def retouched(split: photographs.Split, choice: photographs.Choice = "few") -> list[Photograph]:
+        return [Photograph(one.name, 255 - one.image) if split == "test" else one for one in embedded(split, choice)]
 
+    told = {choice: sources.prepare([MINE], Data(photographs=choice)) for choice in ("few", "all")}
     monkeypatch.setattr(photographs, "embedded", retouched)
     (other,) = sources.prepare([MINE], Data())
     assert "digest" not in other["train"]
     assert other["test"]["digest"]
+    (every,) = sources.prepare([MINE], Data(photographs="all"))
+    assert "digest" not in every["train"]
+    assert every["test"]["digest"] != other["test"]["digest"]
+    for choice, before in told.items():
+        with pytest.raises(UserError, match="the test images of task 'one' have changed"):
+            sources.refuse_changed([MINE], Data(photographs=choice), before)
+
+
+def test_the_choice_of_photographs_counts_where_some_are_used(tmp_path: Path) -> None:
+    """The few leave the identity as it was before there was a choice; so do all where every image is of a dataset."""
+
+    def identity(choice: str, **fields: Any) -> str:
+        return config(data={"dead_leaves": 1, "photographs": choice}, **fields).identity
+
+    usual = {"train": {"name": "embedded"}, "test": {"name": "embedded"}, "leaks": 0}
+    mixed = {**snow("a"), "test": {"name": "embedded"}, "leaks": 0}
+    assert config().identity == identity("few") != identity("all")
+    for told in (usual, mixed):
+        assert config(sources=[told]).identity == identity("few", sources=[told]) != identity("all", sources=[told])
+    assert identity("few", sources=[snow("a")]) == identity("all", sources=[snow("a")])
+
+
+def test_presets_say_which_photographs() -> None:
+    found = {preset: plan("finetune", "four_tasks", preset, "0", None, None, None, [])[0] for preset in presets()}
+    assert {preset: one.data.photographs for preset, one in found.items()} == {
+        "smoke": "few",
+        "quick": "few",
+        "standard": "all",
+        "paper": "all",
+    }
+    (told, *_) = sources.prepare([MINE], found["standard"].data)
+    assert told["test"] == {"name": "embedded", "release": "8 photographs"}
+    assert told["train"] == {"name": "embedded", "release": "6 photographs, 12 dead leaves"}
 
 
 def config(**fields: Any) -> RunConfig:

@@ -10,6 +10,7 @@ import reports
 from reports.groups import collect
 from reports.items import style
 from reports.labels import labels
+from reports.page.settings import settings
 from reports.paper.contents import CONTENTS
 from reports.paper.evidence import gather
 from reports.tables import comparison as comparisons
@@ -21,6 +22,7 @@ from reports.tables import comparison as comparisons
         {"stream": "other"},
         {"preset": "smoke"},
         {"data": {"source": "DIV2K"}},
+        {"data": {"source": "embedded", "photographs": "all"}},
         {"order": ORDER[::-1]},
         {"tasks": [{"name": task, "degradation": "noise", "train": {"std": 25}} for task in ORDER]},
         {"sources": [{"train": {"name": "embedded"}, "test": {"name": "CBSD68", "release": "68 images"}}] * 4},
@@ -35,6 +37,26 @@ def test_what_makes_runs_incomparable(tmp_path: Path, changes: dict) -> None:
 def test_workers_do_not_make_runs_incomparable(tmp_path: Path) -> None:
     made_run(tmp_path, data={"source": "embedded", "workers": 0})
     made_run(tmp_path, seed=1, data={"source": "embedded", "workers": 4})
+    (group,) = collect([tmp_path]).groups
+    assert [len(entry.results) for entry in group.entries] == [2]
+
+
+def test_runs_from_before_there_was_a_choice_of_photographs_had_the_few(tmp_path: Path) -> None:
+    made_run(tmp_path, data={"source": "embedded", "dead_leaves": 12})
+    made_run(tmp_path, seed=1, data={"source": "embedded", "dead_leaves": 12, "photographs": "few"})
+    (group,) = collect([tmp_path]).groups
+    assert [len(entry.results) for entry in group.entries] == [2]
+    found = settings(group)
+    assert found.shared["data.photographs"] == "few"
+    assert len(found.variants) == 1
+    assert "--set data.photographs=few" in found.variants[0].command
+
+
+def test_the_choice_of_photographs_is_none_where_every_image_is_of_a_dataset(tmp_path: Path) -> None:
+    snow = {"name": "snow", "release": "2 pairs", "digest": "a"}
+    for seed, choice in enumerate(("few", "all")):
+        sources = [{"train": snow, "test": snow}] * 4
+        made_run(tmp_path, seed=seed, data={"source": "datasets", "photographs": choice}, sources=sources)
     (group,) = collect([tmp_path]).groups
     assert [len(entry.results) for entry in group.entries] == [2]
 

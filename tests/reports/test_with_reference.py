@@ -45,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made_run(elsewhere, "other_stream", stream="recurring"),
         made_run(elsewhere, "other_order", order=["denoise", "derain", "deblock", "deblur"]),
         made_run(elsewhere, "other_images", data={"source": "embedded", "dead_leaves": 3}),
+        made_run(elsewhere, "other_photographs", data={"source": "embedded", "photographs": "all"}),
         made_run(elsewhere, "other_code", revisions={"training": 2, "strategy": 1}),
         made_run(elsewhere, "other_preset", preset="standard"),
         in_grey,
@@ -69,7 +70,7 @@ def test_only_what_may_be_compared_stands_beside(report: Report) -> None:
     assert told.startswith("3 reference runs stand beside the others")
     for left in (
         "1 of another stream",
-        "3 with other images, order or code",
+        "4 with other images, order or code",
         "1 measured in another way",
         "all of the preset standard",
     ):
@@ -107,9 +108,9 @@ def test_seeds_of_ones_own_stay_apart_and_no_run_stands_twice(folder: Path, tmp_
         labels = {entry.label: [result.seed for result in entry.results] for entry in group.entries}
         assert (labels["cmc"], labels[f"cmc{REFERENCE}"]) == ([5], [0, 1])
         own = collect([held.place("quick")], held)
-        assert sum(len(one.results) for one in own.groups) == 8
+        assert sum(len(one.results) for one in own.groups) == 9
         assert "No reference run is of" in own.beside
-        assert "8 that are among the runs" in own.beside
+        assert "9 that are among the runs" in own.beside
 
 
 def test_what_is_damaged_is_left_out(folder: Path, tmp_path: Path) -> None:

@@ -102,6 +102,22 @@ def test_the_last_tenth_of_the_training_images_is_held_out(root: Path) -> None:
     assert held.clean[0].shape == (64, 64, 3)
 
 
+def test_all_photographs_are_measured_and_the_same_are_trained_on() -> None:
+    (source,) = sources.find(load("four_tasks").tasks[:1], Data())
+    few, every = Data(dead_leaves=0), Data(dead_leaves=0, photographs="all")
+    for before, now, more in (
+        (*(sources.training_images(source, data)[0] for data in (few, every)), 0),
+        (*(sources.training_images(source, data)[1] for data in (few, every)), 8),
+        (*(sources.test_images(source, data) for data in (few, every)), 5),
+    ):
+        assert now.names[: len(before)] == before.names
+        assert len(now) == len(before) + more
+        assert all(np.array_equal(*pair) for pair in zip(before.clean, now.clean, strict=False))
+    small = sources.training_images(source, every.model_copy(update={"validation_size": 64}))[1]
+    assert {image.shape for image in small.clean} == {(64, 64, 3)}
+    assert np.array_equal(small.clean[-1], embedded("validation", "all")[-1].image[48:112, 48:112])
+
+
 @pytest.mark.slow
 def test_where_images_come_from_is_told(root: Path) -> None:
     rain, noise = sources.prepare(load("four_tasks").tasks[:2], disk(root))
