@@ -19,6 +19,9 @@ from reports.tables import comparison
 from strategies import registry
 
 TINY = ["training.epochs=2", "backbone.width=3", "data.dead_leaves=0", "data.test_size=32", "data.validation_size=32"]
+TOLD = {name for name, entry in registry.entries().items() if entry.traits and entry.traits.needs_task_id}
+"""Strategies with another network for each task, so that a look at an old one in between could leave a trace."""
+OTHERS = {"finetune", "cumulative", "together", "kr", "generative_replay"}
 FOLLOWED = "evaluation.stability_gap=true"
 
 
@@ -27,8 +30,8 @@ def learn(place: Path, strategy: str, order: str, *settings: str) -> Run:
     return job.run(setup.resolve(config), place)
 
 
-@pytest.mark.parametrize("strategy", sorted(registry.entries()))
-def test_following_changes_nothing_of_any_strategy(strategy: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", sorted(TOLD | OTHERS))
+def test_following_changes_nothing_else(strategy: str, tmp_path: Path) -> None:
     order = "denoise,deblock,deblur" if strategy == "packnet" else "denoise,deblur"
     plain, followed = (learn(tmp_path / str(len(more)), strategy, order, *more) for more in ([], [FOLLOWED]))
     for name in ("metrics.csv", "outputs.csv", "owned.csv", "ledger.csv"):
