@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
@@ -96,7 +97,7 @@ class RunConfig(Section):
     def _takes_photographs(self) -> bool:
         """Whether any of its images are embedded ones, or where they come from is not known yet."""
         sides = [side for source in self.sources for side in source.values() if isinstance(side, dict)]
-        return not sides or any(side.get("name") == "embedded" for side in sides)
+        return not sides or any(side.get("name") == EMBEDDED for side in sides)
 
     @property
     def run_name(self) -> str:

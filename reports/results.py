@@ -269,12 +269,13 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
     metrics = run.metrics
     if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
         raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
+    if not run.curves["after"].between(1, tasks).all() or not run.curves["place"].between(1, tasks).all():
+        raise ValueError(f"a training curve lies outside the {tasks} tasks of the stream")
     quality = metrics[metrics["metric"].isin([metric.name for metric in compared()])]
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
     last, trained = metrics[metrics["after"] == tasks], _task_parameters(run.ledger)
     config = _completed(config)
-    followed = config["evaluation"]["stability_gap"] and bool(len(run.curves))
     return Result(
         run=run,
         config=config,
@@ -293,7 +294,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         owned=_changed(metrics, "owned_changed", tasks),
         identification=read_identification(last, tasks),
         mixtures=_mixtures(last, tasks),
-        dips=read_dips(run.curves, tasks) if followed else np.full(tasks, np.nan),
+        dips=read_dips(run.curves, tasks) if config["evaluation"]["stability_gap"] else np.full(tasks, np.nan),
         reference=reference,
     )
 
@@ -333,10 +334,9 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
     usual: dict[str, dict[str, Any]] = {
         "data": {"photographs": "few"},
         "training": {"deterministic": True, "precision": "fp32"},
-        "evaluation": {"identify": False, "stability_gap": False},
+        "evaluation": {"identify": False, "mixtures": False, "stability_gap": False},
     }
-    given = {section: config.get(section, {}) for section in usual}
-    return config | {section: usual[section] | said for section, said in given.items() if isinstance(said, dict)}
+    return config | {section: known | (config.get(section) or {}) for section, known in usual.items()}
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -9,8 +9,8 @@ from benchmark.core.metrics import dip
 def followed(curves: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``curves.csv`` on each task from the end of its own training on, in the order of training.
 
-    Empty for a run that did not measure earlier tasks (evaluation.stability_gap). The first row of a task is the end of
-    its own training; those that follow were measured while later tasks were learned.
+    The first row of a task is the end of its own training; those that follow were measured while later tasks were
+    learned, with evaluation.stability_gap, or as it was trained again. A task without any has no row at all.
     """
     rows = curves.sort_values(["place", "after", "epoch"])
     learned = rows.groupby("place")["after"].transform("min")

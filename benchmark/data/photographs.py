@@ -109,16 +109,20 @@ class Photograph:
     image: np.ndarray
 
 
-@cache
 def embedded(split: Split, choice: Choice = "few") -> list[Photograph]:
     """The embedded photographs of one side, in a fixed order; the few come first.
 
     Raises:
         UserError: an installed package lacks its picture.
     """
+    return _chosen(split, choice)
+
+
+@cache
+def _chosen(split: Split, choice: Choice) -> list[Photograph]:
     if choice == "few":
         return [Photograph(name, _read(name, *place)) for name, place in _FILES[split].items()]
-    few = embedded(split)
+    few = _chosen(split, "few")
     more = [Photograph(name, _read(name, *place)) for name, place in _MORE[split].items()]
     whole = {photograph.name: photograph.image for photograph in few}
     crops = [

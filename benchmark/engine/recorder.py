@@ -211,10 +211,11 @@ class Recorder(SupervisedPlugin):
     def _add_epoch(self, template: Any, epoch: int) -> None:
         loss = float(np.mean(self.losses)) if self.losses else None
         after, update = template.experience.current_experience + 1, epoch * template.training_settings.updates_per_epoch
-        measured = self.learning
-        if self.evaluation.stability_gap:  # and the tasks before these
-            measured = sorted({*measured, *range(after - 1)})
-        psnr = {label: self._validate(template, label)[0] for label in measured}
+        psnr = {label: self._validate(template, label)[0] for label in self.learning}
+        if self.evaluation.stability_gap:
+            with torch.random.fork_rng([template.device] if template.device.type == "cuda" else []):
+                others = [label for label in range(after - 1) if label not in psnr]
+                psnr |= {label: self._validate(template, label)[0] for label in others}
         self.curves += [
             {
                 "after": after,
@@ -223,10 +224,10 @@ class Recorder(SupervisedPlugin):
                 "epoch": epoch,
                 "update": update,
                 "loss": loss if label in self.learning else None,
-                "psnr": psnr[label],
+                "psnr": value,
                 "learning_rate": template.optimizer.param_groups[0]["lr"],
             }
-            for label in measured
+            for label, value in psnr.items()
         ]
         self._write("curves.csv")
         mean = float(np.mean([psnr[label] for label in self.learning]))

@@ -36,7 +36,7 @@ class Parts:
     validation: float
     test: float
 
-    def task(self, training: Training, tasks: int, relative_cost: float = 1.0) -> float:
+    def task(self, training: Training, tasks: int, relative_cost: float = 1.0, follows: bool = False) -> float:
         """Seconds from the beginning of one task to its checkpoint.
 
         The validation images of the task are restored before the first epoch and after each; once it is learned, the
@@ -46,8 +46,9 @@ class Parts:
             training: how long a task is trained.
             tasks: how many tasks the stream has.
             relative_cost: an update of the strategy, in updates of the plain network.
+            follows: whether the tasks before it are measured after every epoch, too (evaluation.stability_gap).
         """
-        validations = training.epochs + 1 + tasks
+        validations = (training.epochs + 1) * ((tasks + 1) / 2 if follows else 1) + tasks
         return relative_cost * training.updates * self.update + validations * self.validation + tasks * self.test
 
 
@@ -115,7 +116,8 @@ def schedule(configs: Sequence[RunConfig], out: Path, measure: Measure) -> list[
                 measured[work] = measure(config)
             parts = measured[work]
             relative = registry.load(config.strategy).relative_cost
-            start, task = parts.start, parts.task(config.training, len(config.order), relative)
+            follows = config.evaluation.stability_gap
+            start, task = parts.start, parts.task(config.training, len(config.order), relative, follows)
         planned.append(Planned(config, run, run.tasks_done, run.finished, start, task))
     return planned
 
@@ -198,7 +200,7 @@ def _streams(configs: Sequence[RunConfig]) -> list[str]:
 
 def _kinds(config: Mapping[str, Any]) -> list[str]:
     """What the time of a task depends on, with the strategy and without."""
-    work = f"{config['backbone']} {config['training']} {config['data']}"
+    work = " ".join(str(config[section]) for section in ("backbone", "training", "data", "evaluation"))
     return [f"{config['strategy']} {work}", work]
 
 

@@ -7,13 +7,14 @@ from pydantic import Field
 from torch.utils.data import Sampler
 
 from baselines.together import Together
+from benchmark.core.errors import UserError
 from strategies.base import Settings
 
 
 class InTurnSettings(Settings):
     """Settings of InTurn."""
 
-    span: int = Field(100, ge=1, description="updates that a task is trained for before the next one takes its turn")
+    span: int = Field(100, ge=1, description="updates of a task before the next one takes its turn; divides a task's")
 
 
 class InTurn(Together):
@@ -27,11 +28,19 @@ class InTurn(Together):
     Settings = InTurnSettings
 
     def before_training_exp(self, trainer: Any) -> None:
-        """Draw the patches in another order."""
+        """Draw the patches in another order.
+
+        Raises:
+            UserError: the span does not divide the updates of a task.
+        """
+        updates, span = trainer.training_settings.updates, self.settings.span
+        if updates % span:
+            raise UserError(
+                f"in_turn.span = {span}: the {updates:,} updates of a task are no multiple of it. Choose one."
+            )
         batches = trainer.dataloader.batch_sampler
         tasks = len(trainer.experience.task_labels)
-        span = self.settings.span * batches.batch_size
-        batches.sampler = TurnSampler(batches.sampler, tasks, span, len(trainer.experience.dataset))
+        batches.sampler = TurnSampler(batches.sampler, tasks, span * batches.batch_size)
 
 
 class TurnSampler(Sampler[int]):
@@ -41,12 +50,10 @@ class TurnSampler(Sampler[int]):
         mixed: the indices; patch k is of task k % tasks.
         tasks: how many there are.
         span: patches of one task before the next task's.
-        total: patches of the whole training; where its end cuts a lap short, the tasks that are left out of it come
-            less often, and the others begin again at their first patches.
     """
 
-    def __init__(self, mixed: Sampler[int], tasks: int, span: int, total: int) -> None:
-        self.mixed, self.tasks, self.span, self.total = mixed, tasks, span, total
+    def __init__(self, mixed: Sampler[int], tasks: int, span: int) -> None:
+        self.mixed, self.tasks, self.span = mixed, tasks, span
 
     def __len__(self) -> int:
         return len(self.mixed)
@@ -55,4 +62,4 @@ class TurnSampler(Sampler[int]):
         for k in self.mixed:
             turn, within = divmod(k, self.span)
             lap, task = divmod(turn, self.tasks)
-            yield ((lap * self.span + within) * self.tasks + task) % self.total
+            yield (lap * self.span + within) * self.tasks + task

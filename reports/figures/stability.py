@@ -1,5 +1,6 @@
 """How each task fares while others are learned."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,20 +27,21 @@ FOLLOWED = Schema(
 
 
 def frame(group: Group) -> pd.DataFrame:
-    """One row per run, earlier task and epoch from the end of the task's own training on."""
+    """One row per finished run, earlier task and epoch from the end of the task's own training on."""
     frames = []
-    for label, result in group.labelled:
-        if np.isfinite(result.dips).any():
+    for entry in group.entries:
+        for result in entry.results:
             rows = followed(result.run.curves)
-            epochs = rows["after"].map(rows.groupby("after")["epoch"].max())
+            epochs = rows["after"].map(rows.groupby("after")["epoch"].max()).clip(lower=1)
             moment = rows["after"] - 1 + rows["epoch"] / epochs
-            rows = rows.assign(label=label, seed=result.seed, run=result.run.name, moment=moment)
-            frames.append(rows.loc[rows["place"].between(1, len(group.order)), FOLLOWED.names])
+            rows = rows.assign(label=entry.label, seed=result.seed, run=result.run.name, moment=moment)
+            frames.append(rows[FOLLOWED.names])
     return pd.concat(frames, ignore_index=True) if frames else FOLLOWED.frame_of([])
 
 
 def item(group: Group) -> Item | None:
-    """Validation PSNR of every task but the last from its end on; None where no run followed earlier tasks."""
+    """Validation PSNR of every task but the last from its end on; None where no finished run followed earlier tasks."""
+    group = replace(group, entries=[entry for entry in group.entries if np.isfinite(entry.mean("mean_dip"))])
     data = frame(group)
     if not len(data):
         return None
@@ -58,9 +60,5 @@ def item(group: Group) -> Item | None:
         "tasks after it. Between two names the second is being learned. A level line has lost nothing at any moment; a "
         "valley is a stability gap, of which the end of a task tells nothing."
     )
-    figure = (
-        panels(group, data, "moment", panel, "validation PSNR (dB)", caption, title, tasks - 1)
-        if group.entries
-        else None
-    )
+    figure = panels(group, data, "moment", panel, "validation PSNR (dB)", caption, title, tasks - 1)
     return Item("stability", group.key, title, drawing=figure, data=data)

@@ -14,6 +14,9 @@ from reports.text import plain
 UNSET = ("data.root", "data.cache")
 """Places that are not named in a command where there is none; any text would be one."""
 
+SECTIONS = ("data", "backbone", "training", "evaluation")
+"""Groups of settings that every run has."""
+
 ELSEWHERE = ("tasks", "sources")
 """Parts of a configuration that the page shows as tables of their own."""
 
@@ -95,14 +98,14 @@ def _options(result: Result) -> dict[str, Any]:
 
 def _assigned(result: Result) -> dict[str, Any]:
     """What ``--set`` takes, by ``section.name``."""
-    sections = {name: result.config.get(name) or {} for name in ("data", "backbone", "training")}
+    sections = {name: result.config.get(name) or {} for name in SECTIONS}
     sections[result.strategy] = result.config.get("settings") or {}
     return flatten(sections)
 
 
 def _given(result: Result) -> Named:
     """All that was asked for; what no command takes stands at the end."""
-    known = {"strategy", "stream", "preset", "order", "seed", "data", "backbone", "training", "settings", *ELSEWHERE}
+    known = {"strategy", "stream", "preset", "order", "seed", "settings", *SECTIONS, *ELSEWHERE}
     others = {name: value for name, value in result.config.items() if name not in known and value not in ("", None)}
     return _texts({**_options(result), **_assigned(result), **flatten(others)})
 

@@ -57,7 +57,8 @@ def item(group: Group) -> Item | None:
     """
     found = {entry.label: seeds for entry in group.entries if (seeds := _finals(entry, len(group.order)))}
     shown = [entry for entry in group.entries if entry.label in found and np.isfinite(entry.mean("mean_psnr"))]
-    same = len({frozenset(names) for names in _names(found, len(group.order))}) == 1
+    names = {frozenset(names) for names in _names(found, len(group.order))}
+    same = len(group.order) > 1 and len(names) == 1 and len({source.test for source in group.sources}) == 1
     rows: list[list[Cell]] = []
     several = False
     for kind in dict.fromkeys(entry.told for entry in shown):

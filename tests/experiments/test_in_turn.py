@@ -7,7 +7,9 @@ import pytest
 from avalanche.core import SupervisedPlugin
 from conftest import ROOT
 
+from benchmark.core.errors import UserError
 from benchmark.engine import job, setup
+from benchmark.experiments.matrix import Choices, expand, load
 from benchmark.planning import plan
 from strategies import registry
 
@@ -37,14 +39,27 @@ def seen(place: Path, strategy: str, *settings: str) -> Seen:
     return found
 
 
-@pytest.mark.parametrize("span", [1, 4, 12])
-def test_every_batch_is_of_one_task_and_all_patches_are_those_of_together(
-    span: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def _plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
     registry.add_plugin(PLUGIN)
+
+
+@pytest.mark.parametrize("span", [1, 4, 12])
+def test_every_batch_is_of_one_task_and_all_patches_are_those_of_together(span: int, tmp_path: Path) -> None:
     mixed = seen(tmp_path / "mixed", "together")
     turns = seen(tmp_path / "turns", "in_turn", f"in_turn.span={span}")
     assert len(turns.tasks) == 3 * 3 * 4
     assert turns.tasks == [[update // span % 3] * 2 for update in range(3 * 3 * 4)]
     assert sorted(turns.patches) == sorted(mixed.patches)
+
+
+def test_turns_that_do_not_come_out_even_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"in_turn\.span = 5: the 12 updates of a task"):
+        seen(tmp_path / "run", "in_turn", "in_turn.span=5")
+
+
+def test_the_experiment_can_be_planned() -> None:
+    runs = expand(load(ROOT / "docs/examples/in_turn.yaml"), Choices("quick"))
+    assert [run.settings.get("span") for run in runs if run.strategy == "in_turn"] == [1, 100, 1600]
+    assert {run.strategy for run in runs} == {"in_turn", "together", "finetune"}

@@ -41,6 +41,7 @@ def test_a_run_takes_its_start_and_for_each_task_its_updates_validations_and_tes
     training = Training(epochs=2, updates_per_epoch=3)
     parts = Parts(start=1000.0, update=1.0, validation=10.0, test=100.0)
     assert parts.task(training, tasks=4) == 6 * 1 + (3 + 4) * 10 + 4 * 100
+    assert parts.task(training, tasks=4, follows=True) == 6 * 1 + (3 * 2.5 + 4) * 10 + 4 * 100
     assert parts.task(training, tasks=4, relative_cost=2.5) == 15 * 1 + (3 + 4) * 10 + 4 * 100
 
 

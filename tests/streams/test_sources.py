@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.data import cache
 from benchmark.data.photographs import embedded
 from benchmark.streams import sources
-from benchmark.streams.build import build
+from benchmark.streams.build import TestImages, build
 from benchmark.streams.definition import Task, load
 
 SIZE = (180, 150)
@@ -113,6 +113,9 @@ def test_all_photographs_are_measured_and_the_same_are_trained_on() -> None:
         assert now.names[: len(before)] == before.names
         assert len(now) == len(before) + more
         assert all(np.array_equal(*pair) for pair in zip(before.clean, now.clean, strict=False))
+    task = load("four_tasks").tasks[0]
+    inputs = [TestImages(sources.test_images(source, data), task.degrade("test"), task.inputs) for data in (few, every)]
+    assert all(np.array_equal(*(one.degraded(index) for one in inputs)) for index in range(3))
     small = sources.training_images(source, every.model_copy(update={"validation_size": 64}))[1]
     assert {image.shape for image in small.clean} == {(64, 64, 3)}
     assert np.array_equal(small.clean[-1], embedded("validation", "all")[-1].image[48:112, 48:112])

@@ -25,7 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "config.yaml": {
         **dict.fromkeys(("strategy", "stream", "preset", "plugin", "backbone_plugin"), str),
         **dict.fromkeys(("order", "tasks", "sources", "imports"), list),
-        **dict.fromkeys(("data", "backbone", "training", "settings", "revisions"), dict),
+        **dict.fromkeys(("data", "backbone", "training", "evaluation", "settings", "revisions"), dict),
         "seed": int,
     },
     "status.json": {

@@ -104,6 +104,17 @@ def test_tasks_with_images_of_their_own_have_no_mean_over_tasks(tmp_path: Path) 
     assert [cell.small for cell in row[1:]] == ["0 of 2"] * len(group.order)
 
 
+def test_images_of_one_name_in_different_test_sets_are_different_images(tmp_path: Path) -> None:
+    sources = [
+        {"train": {"name": "mine"}, "test": {"name": f"set{place}", "release": "2 images"}} for place in range(4)
+    ]
+    for name, shift in {"cmc": 1.0, "packnet": 0.5}.items():
+        made_run(tmp_path, name, shift=shift, sources=sources)
+    group, found = table(tmp_path)
+    (row,) = cells(found).values()
+    assert len(row) == 1 + len(group.order)
+
+
 def test_entries_without_a_common_seed_have_a_dash(tmp_path: Path) -> None:
     made_run(tmp_path, "cmc", shift=2.0)
     made_run(tmp_path, "packnet", shift=1.0)
