@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
+from benchmark.core.runs.formats import LATER
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -29,14 +30,6 @@ MOST_FEATURES = 64 * 2**30
 
 NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
 """Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
-
-LATER: dict[str, dict[str, Any]] = {
-    "cmc": {"backward": 0},
-    "training": {"precision": "fp32"},
-    "data": {"photographs": "few"},
-    "evaluation": {"stability_gap": False},
-}
-"""Settings of strategies and sections that came later, with the values at which a run is one from before them."""
 
 _NO_NAME = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]+')
 """What no folder's name may hold, on one file system or another."""

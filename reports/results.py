@@ -13,6 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
 from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
+from benchmark.core.runs.formats import LATER
 from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
 from reports.identification import Identification, read_identification
 from reports.stability import read_dips
@@ -332,11 +333,14 @@ def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the settings that runs from before there were these do not name."""
     usual: dict[str, dict[str, Any]] = {
-        "data": {"photographs": "few"},
-        "training": {"deterministic": True, "precision": "fp32"},
-        "evaluation": {"identify": False, "mixtures": False, "stability_gap": False},
+        "data": {},
+        "training": {"deterministic": True},
+        "evaluation": {"identify": False, "mixtures": False},
+        "settings": LATER.get(config["strategy"], {}),
     }
-    return config | {section: known | (config.get(section) or {}) for section, known in usual.items()}
+    return config | {
+        section: known | LATER.get(section, {}) | (config.get(section) or {}) for section, known in usual.items()
+    }
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

@@ -41,6 +41,17 @@ def test_workers_do_not_make_runs_incomparable(tmp_path: Path) -> None:
     assert [len(entry.results) for entry in group.entries] == [2]
 
 
+def test_a_setting_that_came_later_makes_no_other_entry(tmp_path: Path) -> None:
+    made_run(tmp_path, settings={"fraction": 0.1})
+    made_run(tmp_path, seed=1, settings={"fraction": 0.1, "backward": 0})
+    made_run(tmp_path, settings={"fraction": 0.1, "backward": 64})
+    (group,) = collect([tmp_path]).groups
+    assert {entry.label: len(entry.results) for entry in group.entries} == {
+        "cmc (backward=0)": 2,
+        "cmc (backward=64)": 1,
+    }
+
+
 def test_runs_from_before_there_was_a_choice_of_photographs_had_the_few(tmp_path: Path) -> None:
     made_run(tmp_path, data={"source": "embedded", "dead_leaves": 12})
     made_run(tmp_path, seed=1, data={"source": "embedded", "dead_leaves": 12, "photographs": "few"})

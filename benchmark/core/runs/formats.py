@@ -31,6 +31,16 @@ UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}, 2: {}}
 each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 
 
+LATER: dict[str, dict[str, Any]] = {
+    "cmc": {"backward": 0},
+    "training": {"precision": "fp32"},
+    "data": {"photographs": "few"},
+    "evaluation": {"stability_gap": False},
+}
+"""Strategy or section → setting that came later, within a format → its value in the runs from before it, which have the
+same identity as runs of today that have this value."""
+
+
 def number(environment: Mapping[str, Any], where: str) -> int:
     """The format of a run directory.
 
