@@ -114,7 +114,7 @@ class TestPhotographs:
         monkeypatch.setitem(photographs._FILES["test"], "chelsea", ("skimage", "data/no_such_cat.png"))
         message = r"'chelsea' .* scikit-image .* skimage/data/no_such_cat\.png\. .* pip install"
         with pytest.raises(UserError, match=message):
-            embedded.__wrapped__("test")
+            photographs._chosen.__wrapped__("test", "few")
 
     def test_a_missing_package_is_named(self, monkeypatch):
         monkeypatch.setattr(photographs, "find_spec", lambda package: None)
