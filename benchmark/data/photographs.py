@@ -52,20 +52,13 @@ _FILES: dict[Split, dict[str, tuple[str, str]]] = {
     "validation": {
         "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
         "coffee": ("skimage", "data/coffee.png"),
+        "moon": ("skimage", "data/moon.png"),
+        "grass": ("skimage", "data/grass.png"),
     },
     "test": {
         "chelsea": ("skimage", "data/chelsea.png"),
         "china": ("sklearn", "datasets/images/china.jpg"),
         "motorcycle": ("skimage", "data/motorcycle_left.png"),
-    },
-}
-_MORE: dict[Split, dict[str, tuple[str, str]]] = {
-    "train": {},
-    "validation": {
-        "moon": ("skimage", "data/moon.png"),
-        "grass": ("skimage", "data/grass.png"),
-    },
-    "test": {
         "camera": ("skimage", "data/camera.png"),
         "coins": ("skimage", "data/coins.png"),
         "gravel": ("skimage", "data/gravel.png"),
@@ -73,7 +66,8 @@ _MORE: dict[Split, dict[str, tuple[str, str]]] = {
         "brick": ("skimage", "data/brick.png"),
     },
 }
-"""What ``all`` adds to _FILES."""
+_MORE = {"moon", "grass", "camera", "coins", "gravel", "page", "brick"}
+"""Those that only ``all`` has."""
 
 _CROPS: dict[str, tuple[str, int, int]] = {
     "grace_hopper_flag": ("grace_hopper", 8, 0),
@@ -115,22 +109,13 @@ def embedded(split: Split, choice: Choice = "few") -> list[Photograph]:
     Raises:
         UserError: an installed package lacks its picture.
     """
-    return _chosen(split, choice)
-
-
-@cache
-def _chosen(split: Split, choice: Choice) -> list[Photograph]:
-    if choice == "few":
-        return [Photograph(name, _read(name, *place)) for name, place in _FILES[split].items()]
-    few = _chosen(split, "few")
-    more = [Photograph(name, _read(name, *place)) for name, place in _MORE[split].items()]
-    whole = {photograph.name: photograph.image for photograph in few}
-    crops = [
-        Photograph(name, whole[of][top : top + _CROP_SIDE, left : left + _CROP_SIDE])
-        for name, (of, top, left) in _CROPS.items()
-        if of in whole
-    ]
-    return [*few, *more, *crops]
+    files = {name: place for name, place in _FILES[split].items() if choice == "all" or name not in _MORE}
+    found = [_photograph(name, *place) for name, place in files.items()]
+    if choice == "all" and split == "validation":
+        whole = {photograph.name: photograph.image for photograph in found}
+        for name, (of, top, left) in _CROPS.items():
+            found.append(Photograph(name, whole[of][top : top + _CROP_SIDE, left : left + _CROP_SIDE]))
+    return found
 
 
 def digest(side: Side, choice: Choice = "few") -> str:
@@ -146,6 +131,11 @@ def digest(side: Side, choice: Choice = "few") -> str:
 def as_ever(side: Side, choice: Choice = "few") -> bool:
     """Whether the photographs hold the pixels that they had when they were chosen."""
     return digest(side, choice) == _KNOWN[side, choice]
+
+
+@cache
+def _photograph(name: str, package: str, file: str) -> Photograph:
+    return Photograph(name, _read(name, package, file))
 
 
 def _read(name: str, package: str, file: str) -> np.ndarray:

@@ -61,7 +61,7 @@ class TestPhotographs:
             for photograph in embedded(split, "all"):
                 image = photograph.image
                 assert min(image.shape[:2]) >= 160
-                if photograph.name in photographs._MORE[split]:
+                if photograph.name in photographs._MORE:
                     assert (image == image[..., :1]).all()
 
     def test_no_scene_is_on_two_sides(self):
@@ -114,7 +114,7 @@ class TestPhotographs:
         monkeypatch.setitem(photographs._FILES["test"], "chelsea", ("skimage", "data/no_such_cat.png"))
         message = r"'chelsea' .* scikit-image .* skimage/data/no_such_cat\.png\. .* pip install"
         with pytest.raises(UserError, match=message):
-            photographs._chosen.__wrapped__("test", "few")
+            embedded("test")
 
     def test_a_missing_package_is_named(self, monkeypatch):
         monkeypatch.setattr(photographs, "find_spec", lambda package: None)
