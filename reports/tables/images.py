@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from benchmark.core.metrics import METRICS
+from benchmark.core.metrics import counted
 from benchmark.core.runs.directory import Run
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Schema
 from benchmark.core.tables import Column as Field
@@ -16,6 +16,7 @@ from reports.items.table import Cell, Column, Table, number
 from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts
 from reports.tables.cells import named
+from reports.tables.marks import with_best
 from reports.text import plain
 
 Values = Mapping[tuple[int, str], float]
@@ -61,10 +62,7 @@ def item(group: Group) -> Item | None:
     same = len(group.order) > 1 and len(names) == 1 and len({source.test for source in group.sources}) == 1
     rows: list[list[Cell]] = []
     several = False
-    for kind in dict.fromkeys(entry.told for entry in shown):
-        members = [entry for entry in shown if entry.told == kind]
-        best = max(members, key=lambda entry: float(entry.mean("mean_psnr")))
-        others = [entry for entry in members if entry is not best]
+    for best, others in with_best(shown, [entry.told for entry in shown]):
         gains = [_gains(found[entry.label], found[best.label], len(group.order), same) for entry in others]
         several |= any(len(one.values) > 1 for row in gains for one in row)
         cells = [_column(column) for column in zip(*gains, strict=True)]
@@ -91,7 +89,7 @@ def _finals(entry: Entry, tasks: int) -> dict[int, Values]:
 def _final(run: Run, tasks: int) -> Values:
     outputs = run.outputs
     last = outputs[(outputs["after"] == tasks) & outputs["place"].between(1, tasks)]
-    values = np.minimum(last["psnr"].to_numpy(float), METRICS[0].ceiling)
+    values = counted(last["psnr"].to_numpy(float))
     if not np.isfinite(values).all():
         return {}
     return dict(zip(zip(last["place"].tolist(), last["image"], strict=True), values.tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -138,15 +138,26 @@ def against_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[
     Returns:
         The labels of the best and of the other → dB in the mean over the tasks.
     """
-    found = {}
+    return {
+        (best.label, entry.label): Difference(paired(best, entry, "mean_psnr"))
+        for best, others in with_best(entries, kinds)
+        for entry in others
+    }
+
+
+def with_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> Iterator[tuple[Entry, list[Entry]]]:
+    """Of each kind the entry with the highest mean PSNR, and the others that have one, in the order given.
+
+    Args:
+        entries: what is compared; None counts for nothing.
+        kinds: of each entry.
+    """
     for kind in dict.fromkeys(kinds):
         known = [entry for entry, own in zip(entries, kinds, strict=True) if entry is not None and own == kind]
         known = [entry for entry in known if math.isfinite(float(entry.mean("mean_psnr")))]
-        best = max(known, key=lambda entry: float(entry.mean("mean_psnr")), default=None)
-        for entry in known:
-            if best is not None and entry is not best:
-                found[best.label, entry.label] = Difference(paired(best, entry, "mean_psnr"))
-    return found
+        if known:
+            best = max(known, key=lambda entry: float(entry.mean("mean_psnr")))
+            yield best, [entry for entry in known if entry is not best]
 
 
 def _several(entries: Sequence[Entry | None]) -> bool:
