@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import EMBEDDED
 from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared, forgetting, forward_transfer
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.formats import LATER
+from benchmark.core.runs.formats import completed
 from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
 from reports.identification import Identification, read_identification
 from reports.stability import read_dips
@@ -268,15 +268,14 @@ def read(run: Run, reference: bool = False) -> Result:
 def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference: bool) -> Result:
     int(config.get("seed", 0))
     metrics = run.metrics
-    if not metrics["after"].between(0, tasks).all() or not metrics["place"].between(1, tasks).all():
-        raise ValueError(f"a measurement lies outside the {tasks} tasks of the stream")
-    if not run.curves["after"].between(1, tasks).all() or not run.curves["place"].between(1, tasks).all():
-        raise ValueError(f"a training curve lies outside the {tasks} tasks of the stream")
+    for what, rows, first in (("measurement", metrics, 0), ("training curve", run.curves, 1)):
+        if not rows["after"].between(first, tasks).all() or not rows["place"].between(1, tasks).all():
+            raise ValueError(f"a {what} lies outside the {tasks} tasks of the stream")
     quality = metrics[metrics["metric"].isin([metric.name for metric in compared()])]
     inputs = metrics[(metrics["subject"] == "input") & (metrics["after"] == 0)]
     outputs = metrics[(metrics["subject"] == "output") & (metrics["after"] > 0)]
     last, trained = metrics[metrics["after"] == tasks], _task_parameters(run.ledger)
-    config = _completed(config)
+    config = completed(config)
     return Result(
         run=run,
         config=config,
@@ -328,19 +327,6 @@ def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":
     values = {name: rows["value"] for name, rows in ledger.sort_values("after").groupby("quantity")}
     begun = values.get("trainable_parameters", pd.Series(dtype=float))
     return values.get("task_parameters", begun if begun.is_monotonic_increasing else pd.Series(dtype=float))
-
-
-def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the settings that runs from before there were these do not name."""
-    usual: dict[str, dict[str, Any]] = {
-        "data": {},
-        "training": {"deterministic": True},
-        "evaluation": {"identify": False, "mixtures": False},
-        "settings": LATER.get(config["strategy"], {}),
-    }
-    return config | {
-        section: known | LATER.get(section, {}) | (config.get(section) or {}) for section, known in usual.items()
-    }
 
 
 def _sources(config: dict[str, Any], tasks: int) -> tuple[Source, ...]:

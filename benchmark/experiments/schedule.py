@@ -1,5 +1,6 @@
 """What is left of an experiment, and how long it will take."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from benchmark.config import RunConfig, Training, sizes
 from benchmark.core.clock import duration
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, locate
+from benchmark.core.runs.formats import completed
 from benchmark.engine.executors.forecast import span
 from benchmark.planning import usual_settings
 from strategies import registry
@@ -200,7 +202,8 @@ def _streams(configs: Sequence[RunConfig]) -> list[str]:
 
 def _kinds(config: Mapping[str, Any]) -> list[str]:
     """What the time of a task depends on, with the strategy and without."""
-    work = " ".join(str(config[section]) for section in ("backbone", "training", "data", "evaluation"))
+    parts = [config[part] for part in ("backbone", "training", "data", "evaluation")]
+    work = json.dumps(parts, sort_keys=True, default=str)
     return [f"{config['strategy']} {work}", work]
 
 
@@ -220,6 +223,6 @@ def _past(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
             status = run.status
             start, whole = (status.get(name, 0.0) for name in ("seconds_to_start", "seconds"))
             if run.finished and isinstance(start, int | float) and isinstance(whole, int | float) and whole > 0:
-                for kind in _kinds(run.config):
+                for kind in _kinds(completed(run.config)):
                     seconds.setdefault(kind, []).append((start, whole / len(run.config["order"])))
     return {kind: tuple(median(values) for values in zip(*pairs, strict=True)) for kind, pairs in seconds.items()}

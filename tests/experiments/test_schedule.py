@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 
 from baselines.finetune import Finetune
@@ -114,6 +115,19 @@ def test_what_other_images_took_tells_nothing(write: Write, tmp_path: Path) -> N
     on_disk(small, tmp_path, "finished", 2, seconds=1.0)
     (planned,) = schedule.schedule([large], tmp_path, lambda _: Parts(5000.0, 0.0, 0.0, 0.0))
     assert planned.seconds_left == 5000
+
+
+def test_what_runs_took_before_there_were_some_settings_tells_how_long_others_take(
+    write: Write, tmp_path: Path
+) -> None:
+    old, new = (resolve(expand(load(write(TINY)), Choices("smoke", seeds=(seed,)))[0]) for seed in (0, 1))
+    run = on_disk(old, tmp_path, "running", 2, seconds=40.0, seconds_to_start=3.0)
+    config = run.config
+    del config["evaluation"], config["data"]["photographs"], config["training"]["precision"]
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    run.update_status(state="finished")
+    (planned,) = schedule.schedule([new], tmp_path, lambda _: Parts(5000.0, 0.0, 0.0, 0.0))
+    assert planned.seconds_left == 3 + 40
 
 
 @pytest.mark.parametrize("sizes", [(), ("training.batch_size=4", "data.test_size=96")])

@@ -41,6 +41,19 @@ LATER: dict[str, dict[str, Any]] = {
 same identity as runs of today that have this value."""
 
 
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration with the settings that it does not name, as it is from before there were these."""
+    usual: dict[str, dict[str, Any]] = {
+        "data": {},
+        "training": {"deterministic": True},
+        "evaluation": {"identify": False, "mixtures": False},
+        "settings": LATER.get(config["strategy"], {}),
+    }
+    return dict(config) | {
+        section: known | LATER.get(section, {}) | (config.get(section) or {}) for section, known in usual.items()
+    }
+
+
 def number(environment: Mapping[str, Any], where: str) -> int:
     """The format of a run directory.
 
