@@ -106,7 +106,13 @@ class Data(Section):
         ge=64,
         description="side of overlapping tiles for test images of more than tile × tile pixels",
     )
-    workers: int = Field(0, ge=0, le=64, description="processes that draw patches; results do not depend on it")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="processes that draw patches ahead; results do not depend on it. By default none on a CPU, and "
+        "beside a GPU one for each core but one, at most 8",
+    )
 
     @field_validator("source")
     @classmethod

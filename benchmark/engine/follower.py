@@ -20,7 +20,7 @@ from benchmark.engine import checkpoints
 from benchmark.engine.checkpoints import tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
-from benchmark.engine.setup import choose_algorithms, choose_device, prepare, training_rounds
+from benchmark.engine.setup import choose_algorithms, choose_device, choose_workers, prepare, training_rounds
 from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import build
 from strategies import registry
@@ -77,7 +77,7 @@ def follow(config: Mapping[str, Any], path: str, finished: int, within: int | No
         strategy=strategy,
         training=settings.training,
         device=device,
-        workers=settings.data.workers,
+        workers=choose_workers(settings.data.workers, device)[0],
         plugins=(Meeting(strategy),),
     )
     rounds = training_rounds(strategy, benchmark)

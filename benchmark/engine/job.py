@@ -30,7 +30,14 @@ from benchmark.engine.distributed.meeting import Meeting
 from benchmark.engine.endings import reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
-from benchmark.engine.setup import choose_algorithms, choose_device, environment, prepare, training_rounds
+from benchmark.engine.setup import (
+    choose_algorithms,
+    choose_device,
+    choose_workers,
+    environment,
+    prepare,
+    training_rounds,
+)
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import settings_from
 from benchmark.streams.build import build
@@ -96,7 +103,7 @@ def run(
             strategy=strategy,
             training=config.training,
             device=device,
-            workers=config.data.workers,
+            workers=choose_workers(config.data.workers, device)[0],
             tile=config.data.tile,
             plugins=(recorder, *meeting, *plugins),
         )
@@ -118,7 +125,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     if found.nothing:
         _tell_older(Run(path), on_event)
     _tidy(path, found)
-    record = Run.create(path, config.model_dump(mode="json"), environment(template.device))
+    record = Run.create(path, config.model_dump(mode="json"), environment(template.device, config.data.workers))
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
     finished = found.after

@@ -5,6 +5,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+import joblib
 import torch
 from rich.console import Console
 
@@ -34,6 +35,9 @@ Raised by one with every change after which some run, repeated, would write othe
 in what training, the backbones, degradations, patches, generated images, measurements or random addresses do. Not
 raised for what leaves the bytes of metrics.csv, curves.csv, outputs.csv and ledger.csv equal, such as speed, new
 columns or new settings whose defaults change nothing; nor for a single strategy, which has a number of its own."""
+
+MOST_DRAWING = 8
+"""Processes that draw patches beside a GPU, at most, unless more are asked for."""
 
 MOST_WEIGHTS = 2**28
 """Weights of a network, at most; with gradients and Adam's two moments they take 4 GiB. The paper's has 446,000."""
@@ -154,6 +158,20 @@ def choose_precision(asked: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
+def choose_workers(asked: int | None, device: torch.device) -> tuple[int, str]:
+    """Processes that draw patches ahead of the training, and why so many.
+
+    As many as asked for. By default none on a CPU, where all cores train; beside a GPU, which waits for its patches,
+    one for each core but one, at most MOST_DRAWING, of the cores that each process of a group has.
+    """
+    if asked is not None:
+        return asked, "asked for"
+    if device.type != "cuda":
+        return 0, "all cores train"
+    cores = joblib.cpu_count(only_physical_cores=True) // group.size()
+    return max(0, min(MOST_DRAWING, cores - 1)), f"a GPU waits for its patches, and there are {cores} cores"
+
+
 def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     """On a GPU, ask torch for deterministic algorithms, or leave it the choice; on a CPU nothing is asked.
 
@@ -170,8 +188,8 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """What a result may depend on beside the configuration, and which suite made it."""
+def environment(device: torch.device, workers: int | None = None) -> dict[str, Any]:
+    """What a result or its time may depend on beside the configuration, and which suite made it."""
     packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
     return {
         **suite(),
@@ -182,6 +200,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": group.size(),
+        "patch_workers": "{} ({})".format(*choose_workers(workers, device)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
 

@@ -10,7 +10,7 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig
 from benchmark.core import clock, metrics
 from benchmark.core.images import to_uint8
-from benchmark.engine.setup import choose_device, prepare
+from benchmark.engine.setup import choose_device, choose_workers, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
 from benchmark.streams.build import build
@@ -36,13 +36,13 @@ def measure(config: RunConfig, patience: float = 1.0) -> Parts:
     strategy, model = prepare(plain)
     benchmark = build(plain)
     building = clock.since(began)
-    stopwatch = _Stopwatch(patience)
+    stopwatch, device = _Stopwatch(patience), choose_device(training.device)
     template = RestorationTemplate(
         model=model,
         strategy=strategy,
         training=training,
-        device=choose_device(training.device),
-        workers=config.data.workers,
+        device=device,
+        workers=choose_workers(config.data.workers, device)[0],
         tile=config.data.tile,
         plugins=(stopwatch,),
     )
