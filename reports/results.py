@@ -77,7 +77,7 @@ class Result:
         sources: for each task, where its images come from.
         settings_from: where the strategy's settings come from, in words; empty where the run does not say.
         traits: what the strategy declares; None for one that is not built in, of a run that does not say.
-        task_parameters: numbers that a task trained and keeps, the mean over the tasks; nan where that is not known.
+        task_parameters: numbers that a task still trains as it ends, the mean over the tasks; nan where not known.
         later_parameters: the same, the mean over the tasks after the first; nan also where there is none.
         backbone_parameters: those of the plain backbone; nan where the run does not say.
         identification: what a task identifier makes of the test images; None where that was not measured.
@@ -220,7 +220,7 @@ class Result:
 
     @property
     def over_plain(self) -> float:
-        """Numbers that a task trained and keeps, in plain backbones."""
+        """Numbers that a task still trains as it ends, in plain backbones."""
         return self.task_parameters / self.backbone_parameters
 
 
@@ -320,7 +320,7 @@ def _traits(status: dict[str, Any], strategy: str) -> Traits | None:
 
 
 def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":
-    """What each task trained and keeps, in their order; empty where that is not known.
+    """What each task still trains as it ends, in their order; empty where that is not known.
 
     Older runs say only what was trainable as a task began; if that never shrank, nothing was pruned of it.
     """

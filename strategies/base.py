@@ -213,6 +213,10 @@ class TaskNetwork(MultiTaskModule):
         """Settle what was just learned; called after every training experience, last of all callbacks."""
         self.cursor.learning = None
 
+    def trainable(self) -> int:
+        """How many numbers an optimizer may change at present."""
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
     def select(self, task: int) -> None:
         """Choose the task that the backbone is for; a forward pass of this network leaves that as it was.
 

@@ -19,7 +19,7 @@ independent computation.
 
 * **told the task**: at test time the network has to know which task an image belongs to.
 * **keeps images**: images of earlier tasks, or parts of them, are stored.
-* **grows**: what is stored grows with every task.
+* **grows**: what a checkpoint holds grows with every task.
 * **protects exactly**: what a task's images are restored to never changes by a bit again, which every run proves by
   hashes of the outputs and of all tensors that they depend on.
 * **cost**: time of an update in updates of the plain network, roughly.

@@ -50,9 +50,11 @@ def combined(network: TaskNetwork, labels: Sequence[int]) -> nn.Module | None:
         return None
     folded = [fold(network, label) for label in labels]
     states = [one.state_dict() for one in folded]
-    for name, tensor in states[0].items():
-        if tensor.is_floating_point():
-            tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    means = {
+        name: torch.stack([state[name] for state in states]).mean(0) if tensor.is_floating_point() else tensor
+        for name, tensor in states[0].items()
+    }
+    folded[0].load_state_dict(means)
     return folded[0]
 
 

@@ -26,7 +26,7 @@ class Piggyback(Strategy):
 
     The original starts from weights learned on ImageNet; here the first task has that part. Its masks start at 1e-2
     with the threshold at half of that, and Adam at a rate of 1e-4 takes 50 steps from one to the other. ``start`` is
-    about the same beside the larger rates of this suite.
+    as many steps at the rate of the preset ``quick``, and the other presets have their own.
     """
 
     name = "piggyback"

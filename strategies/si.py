@@ -77,4 +77,4 @@ class SI(Anchored):
 
     def load_progress(self, progress: dict[str, Tensor]) -> None:
         """Go on along the path."""
-        self.path |= from_state("path", progress)
+        self.path |= {name: value.to(self.path[name]) for name, value in from_state("path", progress).items()}

@@ -10,7 +10,7 @@ class Traits:
     Args:
         needs_task_id: the network must be told at test time which task an image belongs to.
         stores_data: images of earlier tasks are kept.
-        grows: the network gets larger with every task.
+        grows: what a checkpoint holds gets larger with every task.
         protects_exactly: a learned task's outputs, under its label and in evaluation mode, never change by a bit again.
     """
 

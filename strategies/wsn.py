@@ -21,8 +21,9 @@ class WSN(Strategy):
     """WSN: every task uses the share c of the weights that score highest, and trains those that no task used before.
 
     Each weight has a score for the task in training. The kernel is ``θ ⊙ m_n``, where m_n is 1 at the weights whose
-    score is among the greatest c of the layer by magnitude (Eq. 3); scores and weights are trained together, the
-    scores with the gradient of the choice taken as one. Weights that an earlier task chose are used, too, and never
+    score is among the greatest c of the layer by magnitude (Eq. 3); scores and weights are trained together, and the
+    derivative of the choice by a score's magnitude is taken as one, so that a weight that helps gains in magnitude
+    whatever the score's sign. Weights that an earlier task chose are used, too, and never
     trained again (Eq. 4): here they are no parameters, which holds also under momentum and weight decay. A mask takes
     one bit a weight and task; the original also compresses them by Huffman's code.
 
@@ -32,6 +33,7 @@ class WSN(Strategy):
 
     name = "wsn"
     relative_cost = 1.2
+    revision = 2
     Settings = WSNSettings
     traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
     settings: WSNSettings
@@ -84,7 +86,7 @@ class WinningConv2d(KernelConv2d):
         if task != self.learning:
             return self.shared.masked_fill(~self._mask(task), 0)
         weights = self.shared.view(-1).scatter(0, self.index, self.values).view(self.kernel_shape)
-        return weights * straight_through(self.scores, self._winning())
+        return weights * straight_through(self.scores.abs(), self._winning())
 
     def end(self) -> None:
         """Keep the weights, and the task's choice as bits."""

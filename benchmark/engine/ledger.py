@@ -19,6 +19,8 @@ SIDE = 32
 
 def trainable_parameters(model: nn.Module) -> int:
     """Numbers that the optimizer may change at present."""
+    if isinstance(model, TaskNetwork):
+        return model.trainable()
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -25,7 +25,7 @@ COSTS: tuple[Axis, ...] = (
     (lambda result: result.cost("macs_per_pixel"), 1000.0, "multiply-accumulates per pixel (thousands)"),
 )
 TRAINED: tuple[Axis, ...] = (
-    (lambda result: result.later_parameters, 1000.0, "numbers that a further task trains and keeps (thousands)"),
+    (lambda result: result.later_parameters, 1000.0, "numbers that a further task trains (thousands)"),
 )
 
 LINES = {"yes": "solid", "no": "dashed", "unknown": "dotted"}
@@ -59,10 +59,11 @@ def item(group: Group) -> Item | None:
 
 
 def trained(group: Group) -> Item | None:
-    """Mean PSNR against the numbers that a further task trains and keeps; None where fewer than two are known."""
+    """Mean PSNR against the numbers that a further task trains; None where fewer than two are known."""
     caption = (
-        "Mean PSNR over all tasks after the whole stream, against the numbers that a task after the first trains and "
-        "keeps: their mean over these tasks, on a logarithmic axis. Strategies above each other are compared at equal "
+        "Mean PSNR over all tasks after the whole stream, against the numbers that a task after the first trains until "
+        "it ends: those pruned before do not count, the scores that masks are made of do. Their mean over these tasks, "
+        "on a logarithmic axis. Strategies above each other are compared at equal "
         "trained parameters."
     )
     unknown = [entry.label for entry in group.entries if np.isnan(entry.mean("later_parameters"))]

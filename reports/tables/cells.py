@@ -25,7 +25,7 @@ def changed(entry: Entry) -> Cell:
 
 
 def trained(entry: Entry) -> Cell:
-    """What a task trains and keeps: in plain backbones, and below it in parameters; the latter alone in older runs."""
+    """What a task trains as it ends: in plain backbones, and below it in parameters; older runs have the latter."""
     own, over = float(entry.mean("task_parameters")), float(entry.mean("over_plain"))
     return Cell(f"{fixed(over)}×", over, count(own)) if math.isfinite(over) else Cell(count(own), sortable(own))
 

@@ -266,7 +266,7 @@ def _comparison(tasks: list[str]) -> Schema:
             Field("outputs compared", INTEGER, "of how many", optional=True),
             Field("owned tensors changed", INTEGER, "tensors that these depend on, no longer the same", optional=True),
             Field("owned tensors compared", INTEGER, "of how many", optional=True),
-            number("trained per task", "numbers that a task trained and keeps, mean over the tasks"),
+            number("trained per task", "numbers that a task still trains as it ends, mean over the tasks"),
             number("trained per task in plain backbones", "the same as a multiple of the plain backbone's"),
             number("stored parameters", "mean over seeds"),
             number("stored with data", "bytes of the checkpoint and of the training images that are needed again"),

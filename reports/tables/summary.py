@@ -16,7 +16,7 @@ EVIDENCE = (
     "for any image under that label."
 )
 
-CAPACITY = "Parameters per task: what a task trains and keeps after any pruning, as a multiple of the plain network's."
+CAPACITY = "Parameters per task: what a task trains as it ends, after pruning, as a multiple of the plain network's."
 
 COLUMNS = [
     Column("strategy"),
@@ -28,7 +28,7 @@ COLUMNS = [
     Column(
         "parameters per task",
         "",
-        "parameters that a task trains and keeps after any pruning, in plain backbones, and below it their number",
+        "parameters that a task trains as it ends, after pruning, in plain backbones, and below it their number",
     ),
     TOLD,
 ]

@@ -13,6 +13,7 @@ from strategies.base import TaskNetwork
 from strategies.cpg.layer import GrowingConv2d
 from strategies.cpg.widening import places
 from strategies.surgery import replace_convolutions
+from strategies.tasks import FREE
 
 
 class GrowingNetwork(TaskNetwork):
@@ -63,6 +64,10 @@ class GrowingNetwork(TaskNetwork):
     def named(self) -> dict[str, GrowingConv2d]:
         """The layers by name."""
         return {name: layer for name, layer in self.backbone.named_modules() if isinstance(layer, GrowingConv2d)}
+
+    def trainable(self) -> int:
+        """Free weights that are not pruned, scores over frozen ones, and biases."""
+        return super().trainable() - sum(int((layer.owner < FREE).sum()) for layer in self.layers)
 
     def prune(self, share: float) -> None:
         """Prune every layer to a share of the weights with which the task began."""

@@ -18,10 +18,11 @@ from benchmark.engine.ledger import storage, trainable_parameters
 from strategies import registry
 from strategies.base import Settings
 from strategies.dan import DAN
-from strategies.kernels import KernelConv2d, KernelNetwork, fold
+from strategies.kernels import KernelConv2d, KernelNetwork, fold, kernel_network
 from strategies.lora import LoRA
 from strategies.masks import from_bits, straight_through, to_bits
 from strategies.mini import MINI
+from strategies.wsn import WinningConv2d
 
 TASKS = 3
 KINDS: list[tuple[str, dict[str, Any]]] = [
@@ -223,6 +224,20 @@ def test_wsn_uses_the_share_of_the_greatest_scores_and_trains_only_what_is_free(
             assert not torch.equal(layer.shared[~taken], before[~taken])
     reused = sum(int((layer._mask(0) & layer._mask(2)).sum()) for layer in layers(network))
     assert reused > 0, "tasks may use the same weights"
+
+
+def test_wsns_scores_gain_magnitude_where_a_weight_helps_whatever_their_sign() -> None:
+    network = kernel_network(nn.Conv2d(3, 3, 3, padding=1), WinningConv2d, 0, share=0.5)
+    network.begin(0)
+    (layer,) = layers(network)
+    (network(IMAGES, 0) - 1).square().mean().backward()
+    kernel = layer.kernel().detach().requires_grad_()
+    (nn.functional.conv2d(IMAGES, kernel, layer.bias, padding=1) - 1).square().mean().backward()
+    scores, weights = layer.scores.detach(), layer.values.detach().view(kernel.shape)
+    torch.testing.assert_close(layer.scores.grad, kernel.grad * weights * scores.sign())
+    helps = kernel.grad * weights < 0
+    assert bool((scores[helps] > 0).any() and (scores[helps] < 0).any())
+    assert torch.equal((scores - 1e-4 * layer.scores.grad).abs() > scores.abs(), helps)
 
 
 def test_wsn_with_all_weights_learns_nothing_more_after_the_first_task_but_biases() -> None:

@@ -22,7 +22,8 @@ from reports.groups import collect
 from reports.tables import mixtures
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert
-from strategies.kernels import fold
+from strategies.kernels import fold, kernel_network
+from strategies.mini import EmbeddedConv2d
 from strategies.mixtures import OneAfterOther, combined
 
 TINY = ["training.epochs=1", "backbone.width=3", "data.dead_leaves=0", "data.test_size=48", "data.validation_size=32"]
@@ -78,6 +79,20 @@ def test_combined_has_the_mean_of_every_tensor() -> None:
     with torch.no_grad():
         assert all(map(torch.equal, before, [network(images(0), label) for label in range(3)]))
         assert torch.equal(same(images(0)), before[1])
+
+
+def test_a_layer_that_hangs_under_two_names_is_combined_once() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    network = kernel_network(nn.Sequential(conv, nn.ReLU(), conv), EmbeddedConv2d, 0)
+    network.train()
+    network.rebuild(range(2))
+    layer = network.layers[0]
+    layer.own_1.copy_(torch.randn(layer.own_1.shape))
+    network.load_state_dict(network.state_dict())
+    found = combined(network.eval(), [0, 1])
+    assert found is not None
+    torch.testing.assert_close(found.state_dict()["2.weight"], (layer.own_0 + layer.own_1) / 2)
 
 
 def test_networks_without_kernels_for_each_task_are_not_combined() -> None:

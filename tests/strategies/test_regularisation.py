@@ -192,6 +192,13 @@ def test_fisher_information_of_whole_batches_would_be_smaller() -> None:
     assert total(10) < total(2) < total(1)
 
 
+def test_si_goes_on_along_its_path_on_the_device_where_it_is() -> None:
+    strategy = SI(SI.Settings())
+    strategy.path = {"weight": torch.zeros(2, device="meta")}
+    strategy.load_progress({"path.weight": torch.ones(2)})
+    assert strategy.path["weight"].device.type == "meta"
+
+
 def test_si_integrates_the_tasks_own_gradient_along_the_path() -> None:
     strategy, model, witness = make(SI, weight=20, damping=0.01), network(), Witness()
     template = learner(strategy, model, witness)

@@ -112,7 +112,7 @@ LEDGER = Schema(
 """``ledger.csv``: what is stored and computed after each task.
 
 trainable_parameters  numbers that may change as the task's training begins
-task_parameters       numbers that may change as it ends, after any pruning: what the task trained and keeps
+task_parameters       numbers that may change as it ends, after any pruning; scores that masks are made of count
 stored_parameters     numbers in the checkpoint that are neither masks nor images
 stored_bytes          all of the checkpoint; mask_bytes and exemplar_bytes are the part of masks and of stored patches
 identifier_bytes      the part of stored_bytes of the task identifier; with evaluation.identify only
