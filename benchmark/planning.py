@@ -143,7 +143,8 @@ def settings_from(planned: config.RunConfig) -> str:
     origin = presets.origin(planned.preset, planned.strategy) if usual else ""
     if not by_hand:
         return origin
-    return f"{', '.join(by_hand)} as asked for" + (f", else {origin}" if origin and len(by_hand) < len(usual) else "")
+    others = f", else {origin}" if origin and len(by_hand) < len(usual) else ""
+    return ", ".join(by_hand) + presets.AS_ASKED_FOR + others
 
 
 def seeds(text: str) -> list[int]:

@@ -21,6 +21,7 @@ from benchmark.core.runs import layer_table, profile_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
 from benchmark.core.runs.layer_table import Row
 from benchmark.reference.records import Records
+from reports.configurations import configuration, once, revision, training
 from reports.labels import labels as labels_of
 from reports.paired import half_width
 from reports.results import Array, ImageSet, Quantity, Result, Source, mean, read, value
@@ -38,9 +39,6 @@ DEFINITION = ("name", "degradation", "train", "test", "again")
 PAPER = "paper-"
 """How the keys of what belongs to the paper begin; that of a group never does, whatever its stream is called."""
 
-CONFIGURATION = ("strategy", "backbone", "training", "evaluation", "settings", "plugin", "backbone_plugin")
-"""What two runs must have in common, beyond the above, to be seeds of one configuration."""
-
 REFERENCE = " [reference]"
 """How the label of what came with the suite ends."""
 
@@ -51,11 +49,13 @@ class Entry:
 
     Args:
         label: the name it has in tables and figures.
-        results: its runs in order of seed, at least one.
+        results: its runs in order of seed, one of each and at least one.
+        again: runs of a seed that is among the results already; they count for nothing.
     """
 
     label: str
     results: list[Result]
+    again: list[Result] = field(default_factory=list)
 
     @property
     def reference(self) -> bool:
@@ -153,13 +153,14 @@ class Group:
 
     @property
     def results(self) -> list[Result]:
-        """Every run of the group, finished ones first."""
+        """Every run of the group that counts, finished ones first, and those that did not finish."""
         return [result for entry in self.entries for result in entry.results] + self.unfinished
 
     @property
     def labelled(self) -> list[tuple[str, Result]]:
         """Every run with the name it has in tables; of one that did not finish its state is told."""
         finished = [(entry.label, result) for entry in self.entries for result in entry.results]
+        finished += [(f"{entry.label} (again)", result) for entry in self.entries for result in entry.again]
         return finished + [(f"{result.strategy} ({result.state})", result) for result in self.unfinished]
 
     def input(self, metric: str) -> Array:
@@ -256,13 +257,6 @@ def setting(result: Result) -> dict[str, Any]:
         "data": data,
         "revision": revision(result, "training"),
     }
-
-
-def revision(result: Result, part: str) -> int:
-    """The revision of the shared code (``training``) or of the ``strategy`` behind a run; 1 where it does not say."""
-    revisions = result.config.get("revisions")
-    number = revisions.get(part) if isinstance(revisions, dict) else None
-    return number if isinstance(number, int) else 1
 
 
 def tasks(result: Result) -> list[Any]:
@@ -380,12 +374,11 @@ def entries(results: Sequence[Result]) -> list[Entry]:
     """
     apart: dict[str, list[Result]] = {}
     for result in results:
-        own = [result.config.get(key) or None for key in CONFIGURATION]
-        apart.setdefault(_text([*own, revision(result, "strategy")]), []).append(result)
-    members = [sorted(seeds, key=lambda result: result.seed) for seeds in apart.values()]
+        apart.setdefault(_text(configuration(result)), []).append(result)
     found = []
-    for label, seeds in zip(labels_of([seeds[0].config for seeds in members]), members, strict=True):
+    configs = [{**runs[0].config, "training": training(runs[0])} for runs in apart.values()]
+    for label, runs in zip(labels_of(configs), apart.values(), strict=True):
         for mark, kept in (("", False), (REFERENCE, True)):
-            if own_seeds := [result for result in seeds if result.reference is kept]:
-                found.append(Entry(label + mark, own_seeds))
+            if own := [result for result in runs if result.reference is kept]:
+                found.append(Entry(label + mark, *once(own)))
     return sorted(found, key=lambda entry: entry.label)

@@ -15,6 +15,7 @@ from benchmark.core.metrics import METRICS, Metric, backward_transfer, compared,
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import completed
 from benchmark.core.runs.schemas import COMBINED, ONE_AFTER_OTHER
+from benchmark.presets import AS_ASKED_FOR
 from reports.identification import Identification, read_identification
 from reports.stability import read_dips
 from reports.text import plain
@@ -76,6 +77,7 @@ class Result:
         protocols: how the metrics were computed, in words.
         sources: for each task, where its images come from.
         settings_from: where the strategy's settings come from, in words; empty where the run does not say.
+        by_hand: the strategy's settings that the user gave a value which is not that of the preset.
         traits: what the strategy declares; None for one that is not built in, of a run that does not say.
         task_parameters: numbers that a task still trains as it ends, the mean over the tasks; nan where not known.
         later_parameters: the same, the mean over the tasks after the first; nan also where there is none.
@@ -98,6 +100,7 @@ class Result:
     sources: tuple[Source, ...]
     traits: Traits | None = None
     settings_from: str = ""
+    by_hand: frozenset[str] = frozenset()
     task_parameters: float = float("nan")
     later_parameters: float = float("nan")
     backbone_parameters: float = float("nan")
@@ -288,6 +291,7 @@ def _result(run: Run, config: dict[str, Any], state: str, tasks: int, reference:
         sources=_sources(config, tasks),
         traits=_traits(run.status, config["strategy"]),
         settings_from=plain(run.status.get("settings_from") or "", 100),
+        by_hand=_by_hand(str(run.status.get("settings_from") or "")),
         task_parameters=float(trained.mean()),
         later_parameters=float(trained.iloc[1:].mean()),
         backbone_parameters=float(run.status.get("backbone_parameters", "nan")),
@@ -317,6 +321,12 @@ def _traits(status: dict[str, Any], strategy: str) -> Traits | None:
     if isinstance(given, dict) and all(isinstance(given.get(name), bool) for name in WORDS):
         return Traits(**{name: given[name] for name in WORDS})
     return BUILT_IN[strategy].traits if strategy in BUILT_IN else None
+
+
+def _by_hand(settings_from: str) -> frozenset[str]:
+    """The settings that :func:`benchmark.planning.settings_from` names as asked for."""
+    names, asked, _ = settings_from.partition(AS_ASKED_FOR)
+    return frozenset(names.split(", ")) if asked else frozenset()
 
 
 def _task_parameters(ledger: pd.DataFrame) -> "pd.Series[float]":

@@ -9,6 +9,9 @@ from reports.groups import REFERENCE, Entry
 from reports.results import Array, Quantity, Result, value
 from reports.text import listed, plain
 
+MOST_NAMED = 4
+"""Rows without all seeds that a note names; of more it tells how many there are."""
+
 FEWEST = 3
 """Seeds from which on a page does not warn that there are few."""
 
@@ -47,6 +50,11 @@ def facts(where: str, entries: Sequence[Entry], spread: str = "") -> str:
         f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
         f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
     ]
+    fewer = [entry for entry in entries if len(entry.results) < len(seeds)]
+    if fewer:
+        who = [f"{entry.label} ({listed([str(result.seed) for result in entry.results])})" for entry in fewer]
+        named = listed(who) if len(who) <= MOST_NAMED else f"{len(fewer)} of {len(entries)} rows"
+        sentences.append(f"Not all rows have all of these, and means of other seeds differ by luck, too: {named}.")
     if spread:
         sentences.append(spread)
     elif max((len(entry.results) for entry in entries), default=0) < 2:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reports.groups import Collection, Entry
-from reports.paired import corrected, stated
+from reports.paired import stated
 from reports.paper.claims import UNDECIDED, judge
 from reports.paper.evidence import gather
-from reports.tables.marks import against_best
+from reports.tables.marks import against_best, level
 from reports.text import fixed
 
 STOPPING = 0.01
@@ -49,10 +49,10 @@ def comparisons(collection: Collection) -> list[Open]:
     found = []
     for group in collection.groups:
         entries = {entry.label: entry for entry in group.entries}
-        against = against_best(group.entries, [entry.told for entry in group.entries])
-        told = corrected([difference.p for difference in against.values()])
-        for ((best, other), difference), p in zip(against.items(), told, strict=True):
-            if p < STOPPING:
+        kinds = [entry.told for entry in group.entries]
+        p = level(group.entries, kinds)
+        for (best, other), difference in against_best(group.entries, kinds).items():
+            if p[best, other] < STOPPING:
                 continue
             margin = difference.margin(STOPPING)
             gap = fixed(difference.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")

@@ -7,6 +7,9 @@ from benchmark.core.yaml_files import YamlFile
 
 FOLDER = Path(__file__).parent
 
+AS_ASKED_FOR = " as asked for"
+"""What follows the names of settings that are not the preset's, where a run says where its settings come from."""
+
 
 def settings(preset: str, strategy: str) -> dict[str, Any]:
     """What a shipped preset says about a strategy; nothing for a preset of another name."""

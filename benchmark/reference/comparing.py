@@ -73,13 +73,14 @@ def compare(record: Run, again: Run) -> Comparison:
     """
     there, here = _by_key(record, "metrics.csv"), _by_key(again, "metrics.csv")
     protected = bool((record.status.get("traits") or {}).get("protects_exactly"))
+    first = min((row["after"] for row in there.values() if row["after"] > 0), default=0)
     largest, where, problems = dict.fromkeys(TOLERANCE, 0.0), dict.fromkeys(TOLERANCE, ""), []
     for key, row in there.items():
         name, unit, other = _named(row), row["unit"], here.get(key)
         if other is None or other["protocol"] != row["protocol"]:
             problems.append(f"{name} was not measured" + ("" if other is None else " in the same way"))
             continue
-        off, allowed = abs(other["value"] - row["value"]), _allowed(row, protected)
+        off, allowed = abs(other["value"] - row["value"]), _allowed(row, protected, first)
         if unit in TOLERANCE and off > largest[unit]:
             largest[unit], where[unit] = off, name
         if not off <= allowed:
@@ -91,13 +92,13 @@ def compare(record: Run, again: Run) -> Comparison:
     return Comparison(len(there), largest, where, problems, equal, list(machines(record, again)))
 
 
-def _allowed(row: Mapping[str, Any], protected: bool) -> float:
-    """How far a measurement may be off on another kind of machine."""
+def _allowed(row: Mapping[str, Any], protected: bool, first: int) -> float:
+    """How far a measurement may be off on another kind of machine; ``first`` is after how many tasks any was made."""
     if row["unit"] not in TOLERANCE:
         return 0.0
     if row["subject"] == "input":
         return UNTRAINED
-    last = row["after"] == row["place"] or (protected and row["after"] > row["place"])
+    last = row["after"] == max(first, row["place"]) or (protected and row["after"] > row["place"])
     return TOLERANCE[row["unit"]][not last]
 
 

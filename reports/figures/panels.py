@@ -30,7 +30,7 @@ def panels(
 
     Args:
         group: what is compared.
-        frame: tidy, with the columns label, place, psnr and x.
+        frame: tidy, with the columns label, run, place, psnr and x.
         x: the column on the horizontal axis.
         panel: draws one panel, given the task's place (from 1).
         unit: the name of the vertical axis.
@@ -48,6 +48,8 @@ def panels(
             f" In colour: {len(chosen)} of {len(group.entries)}, {CHOICE}. The other {len(others)} are thin grey "
             "lines, their numbers stand in the tables."
         )
+    if any(len(entry.results) > 1 for entry in group.entries):
+        caption += " Lines are means over the seeds, bands one standard deviation to each side."
     titles = [f"{place}  {heading}" for place, heading in enumerate(headings, 1)]
     titles = [wrapped(text, WIDTH / columns - 0.4) for text in titles]
     names = [short(label, 44) for label in chosen]
@@ -78,7 +80,7 @@ class Lines:
     """Lines of PSNR over x: the mean over seeds, with a band of one standard deviation.
 
     Args:
-        frame: tidy, with the columns label, place, psnr and x.
+        frame: tidy, with the columns label, run, place, psnr and x.
         x: the column on the horizontal axis.
         looks: labels that are drawn in colour, and how.
         others: labels that are drawn as thin grey lines.
@@ -87,6 +89,8 @@ class Lines:
     def __init__(self, frame: pd.DataFrame, x: str, looks: Mapping[str, Look], others: Sequence[str]) -> None:
         self.looks, self.others = looks, others
         known = frame[frame["label"].isin({*looks, *others})].dropna(subset=["psnr"])
+        if len(known):  # two measurements of a run at one x, as where one task ends and the next begins, are one
+            known = known.groupby(["place", "label", "run", x])["psnr"].mean().reset_index()
         means = known.groupby(["place", "label", x])["psnr"].agg(["mean", "std"]).reset_index() if len(known) else known
         self._lines: dict[Any, np.ndarray] = {
             key: part[[x, "mean", "std"]].to_numpy(float).T

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from reports.configurations import training
 from reports.figures.leading import CHOICE, MOST_PANELS, leading
 from reports.groups import Entry, Group
 from reports.items.drawing import WIDTH, drawing, short
 from reports.items.item import Item
 from reports.items.style import GRID, INK, change_colours, looks
+from reports.seeds import paired
 from reports.text import fixed
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ def item(group: Group) -> Item | None:
     """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
 
     None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries of the
-    same backbone and training that learned one task after another; of more than MOST_PANELS, the leading ones.
+    same backbone and training that learned one task after another, over the seeds that both have; of more than
+    MOST_PANELS, the leading ones.
     """
     alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
     if alone is None:
@@ -31,13 +34,15 @@ def item(group: Group) -> Item | None:
     alike = [
         entry
         for entry in group.entries
-        if entry is not alone and _network(entry) == _network(alone) and np.isfinite(np.diag(entry.mean("psnr"))).all()
+        if entry is not alone
+        and _network(entry) == _network(alone)
+        and len(gaps := paired(entry, alone, "psnr"))
+        and np.isfinite(np.diag(gaps.mean(axis=0))).all()
     ]
     if not alike:
         return None
     shown = leading(alike, MOST_PANELS)
-    level = np.diag(alone.mean("psnr"))
-    gains = np.array([np.diag(entry.mean("psnr")) - level for entry in shown])
+    gains = np.array([np.diag(paired(entry, alone, "psnr").mean(axis=0)) for entry in shown])
     colours = looks(group.labels)
     limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
     names = [short(entry.label) for entry in shown]
@@ -85,4 +90,4 @@ def item(group: Group) -> Item | None:
 
 def _network(entry: Entry) -> tuple[Any, Any]:
     config = entry.results[0].config
-    return config.get("backbone"), config.get("training")
+    return config.get("backbone"), training(entry.results[0])

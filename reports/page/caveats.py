@@ -50,6 +50,11 @@ def caveats(group: Group) -> list[Caveat]:
             f"({fixed(degraded)} dB)."
         )
         found.append(Caveat(text, grave=False))
+    again = [f"{entry.label}, seed {result.seed}" for entry in group.entries for result in entry.again]
+    if again:
+        named = listed(again) if len(again) <= MOST_NAMED else f"{len(again)} runs"
+        text = f"There more than once, and counted once: {named}. The table of runs has all of them."
+        found.append(Caveat(text, grave=False))
     few = [entry.label for entry in group.entries if len(entry.results) < FEWEST]
     if few:
         who = "Every strategy" if len(few) == len(scores) else f"{len(few)} of {len(scores)} strategies"

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from reports.groups import Entry, Group
-from reports.paired import LEVEL, corrected
+from reports.paired import LEVEL
 from reports.results import mean
-from reports.tables.marks import against_best
+from reports.tables.marks import level
 from reports.text import fixed, listed
 
 ALONE = {
@@ -61,19 +61,18 @@ def finding(group: Group) -> str:
 
 def _level(entries: Sequence[Entry]) -> str:
     """What the seeds do not tell apart from the best of its kind, in a sentence; empty where all are of one seed."""
-    found = against_best(entries, [entry.told for entry in entries])
+    found = level(entries, [entry.told for entry in entries])
     if all(len(entry.results) < 2 for entry in entries) or not found:
         return ""
-    told = corrected([difference.p for difference in found.values()])
-    level: dict[str, list[str]] = {}
-    for (best, other), p in zip(found, told, strict=True):
+    beside: dict[str, list[str]] = {}
+    for (best, other), p in found.items():
         if not p < LEVEL:
-            level.setdefault(best, []).append(other)
-    if not level:
+            beside.setdefault(best, []).append(other)
+    if not beside:
         return " Over the seeds, all others are told apart from the best."
     parts = [
         f"{best} is not told apart from {listed(others) if len(others) <= MOST_NAMED else f'{len(others)} others'}"
-        for best, others in level.items()
+        for best, others in beside.items()
     ]
     return f" Over the seeds, {listed(parts)}."
 

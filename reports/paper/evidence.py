@@ -17,7 +17,8 @@ from benchmark.core.names import file_name
 from benchmark.core.runs.layer_table import Row
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination
-from reports.groups import PAPER, Collection, Entry, distinct, entries, revision, setting, tasks
+from reports.configurations import revision, training
+from reports.groups import PAPER, Collection, Entry, distinct, entries, setting, tasks
 from reports.results import Result
 
 FOUR_TASKS, NOISE_LEVELS = paper.stream("four_tasks").order, paper.stream("noise_levels").order
@@ -62,7 +63,8 @@ class Evidence:
     ) -> Entry | None:
         """The runs of one configuration, one for each seed; None where there is none.
 
-        What is not asked for is as in the preset, and else as in the paper. Where runs of other training lengths or
+        What is not asked for is as in the preset, and else as in the paper or the strategy's default. Runs of one's own
+        come before records that came with the suite. Where runs of other training lengths or
         sizes are about, the most common ones count, so that all rows of a table are of the same training; where there
         are runs of several revisions of the strategy, the newest.
         """
@@ -73,10 +75,11 @@ class Evidence:
             for result in self._usual.get((stream, backbone), [])
             if result.strategy == strategy
             and result.config["order"] == order
+            and result.by_hand <= wanted.keys()
             and all(_same(result.config.get("settings", {}).get(name), value) for name, value in wanted.items())
         ]
         found = entries(fitting)
-        return max(found, key=_newest_and_most) if found else None
+        return max(found, key=_newest_own_and_most) if found else None
 
     def others(self, known: Sequence[str]) -> list[Entry]:
         """For every further strategy on the paper's stream, its runs with the preset's settings."""
@@ -122,13 +125,13 @@ def gather(collection: Collection) -> list[Evidence]:
     return found
 
 
-def _newest_and_most(entry: Entry) -> tuple[int, int]:
-    return revision(entry.results[0], "strategy"), len(entry.results)
+def _newest_own_and_most(entry: Entry) -> tuple[int, bool, int]:
+    return revision(entry.results[0], "strategy"), not entry.reference, len(entry.results)
 
 
 def _sizes(result: Result) -> str:
     defined = sorted(json.dumps(task, sort_keys=True, default=str) for task in tasks(result))
-    kind = [result.config.get("training"), result.config.get("backbone"), defined]
+    kind = [training(result), result.config.get("backbone"), defined]
     return json.dumps(kind, sort_keys=True, default=str)
 
 

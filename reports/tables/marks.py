@@ -39,12 +39,13 @@ def mark(
         kinds: rows of one kind are compared with each other.
         tested: quantities and their places, as :func:`mark_level` takes them.
     """
-    marked = list(rows)
+    marked = list(rows)  # where all rows are of one seed nothing is told apart, which need not be said of each
     for kind in dict.fromkeys(kinds):
         places = [place for place, other in enumerate(kinds) if other == kind]
         block = mark_best(columns, [rows[place] for place in places])
-        for quantity, at in tested:
-            mark_level(block, [entries[place] for place in places], quantity, at)
+        if _several(entries):
+            for quantity, at in tested:
+                mark_level(block, [entries[place] for place in places], quantity, at)
         for place, row in zip(places, block, strict=True):
             marked[place] = row
     return marked
@@ -73,7 +74,7 @@ def mark_level(
     quantity: Quantity,
     places: Places,
 ) -> None:
-    """Mark the cells that are not told apart from the best of their column; none where all are of one seed.
+    """Mark the cells that are not told apart from the best of their column.
 
     Cells of one column are so many comparisons, and corrected for that by the false discovery rate.
 
@@ -83,8 +84,6 @@ def mark_level(
         quantity: what the columns show.
         places: where they show it.
     """
-    if not _several(entries):
-        return
     for column, index in places:
         best = next((i for i, row in enumerate(rows) if row[column].best), None)
         top = entries[best] if best is not None else None
@@ -143,6 +142,16 @@ def against_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[
         for best, others in with_best(entries, kinds)
         for entry in others
     }
+
+
+def level(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[tuple[str, str], float]:
+    """p of what :func:`against_best` compares, corrected for the number of comparisons within a kind."""
+    found = against_best(entries, kinds)
+    p: dict[tuple[str, str], float] = {}
+    for best in dict.fromkeys(best for best, _ in found):
+        own = [pair for pair in found if pair[0] == best]
+        p |= zip(own, corrected([found[pair].p for pair in own]), strict=True)
+    return p
 
 
 def with_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> Iterator[tuple[Entry, list[Entry]]]:
