@@ -114,3 +114,17 @@ def test_what_the_record_did_not_know_is_left_alone(record: Run, tmp_path: Path)
     without = [{name: row[name] for name in row if name != "ssim_y"} for row in record.rows("outputs.csv")]
     write_table(record.path / "outputs.csv", without, OUTPUTS)
     assert compare(record, again).verdict == EQUAL
+
+
+def test_what_was_learned_at_once_was_all_learned_last(tmp_path: Path) -> None:
+    """Joint training is first measured when all is learned: none of its tasks had a later one to suffer from."""
+    found = []
+    for folder, shift in (("there", 0.0), ("here", -1.0)):
+        run = made_run(tmp_path / folder, "together")
+        rows = [row for row in run.rows("metrics.csv") if row["after"] in (0, 4)]
+        for row in rows:
+            if (row["subject"], row["metric"], row["place"]) == ("output", "psnr", 1):
+                row["value"] += shift
+        write_table(run.path / "metrics.csv", rows, METRICS)
+        found.append(run)
+    assert any("derain" in problem for problem in compare(*found).problems)
