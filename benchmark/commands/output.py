@@ -91,8 +91,9 @@ class Reporter:
                     self._say(f"{run}: run {self.names.index(run) + 1} of {len(self.names)}")
             case events.RunRestarted(format=given):
                 self._say(f"{run}: was begun in format {given} by an earlier version; it begins again")
-            case events.RunResumed(finished=finished, tasks=tasks, updates=updates):
-                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all")
+            case events.RunResumed(finished=finished, tasks=tasks, updates=updates, differs=differs):
+                other = f"; not as it began, which may change results ({differs})" if differs else ""
+                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all{other}")
             case events.RunDamaged(files=files):
                 told = "; ".join(f"{name}: {problem}" for name, problem in files.items())
                 self._say(f"{run}: goes back to before what is damaged ({told})")

@@ -31,8 +31,13 @@ def tune(
         ),
     ] = Path("runs/tuning"),
     table: Annotated[
-        Path, typer.Option(parser=place("--table", made="file"), help="CSV of what was tried, extended.")
-    ] = Path("tuning.csv"),
+        Path | None,
+        typer.Option(
+            parser=place("--table", made="file"),
+            help="CSV of what was tried, extended; by default tuning-PRESET-STREAM.csv, as scores of different presets "
+            "or streams are not compared.",
+        ),
+    ] = None,
     jobs: Jobs = None,
     threads: Threads = None,
     engine: EngineName = Engine.local,
@@ -51,6 +56,7 @@ def tune(
     from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
+    table = table or Path(f"tuning-{preset}-{Path(stream).stem}.csv")
     asked = workers(jobs, threads, engine, address)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
         tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)

@@ -279,6 +279,8 @@ def _sixteen_bit(path: Path, picture: ImageFile.ImageFile) -> np.ndarray | None:
     if not isinstance(picture, PngImageFile) or "16B" not in str(picture.tile[0][3]):
         return None
     layout = str(picture.tile[0][3])
+    if "transparency" in picture.info:
+        raise UserError(f"{quoted(path)} has 16 bits and a transparent colour. Save it without transparency.")
     if picture.mode in ("I", "I;16"):
         return np.repeat(np.asarray(picture)[:, :, None], 3, axis=2)
     if layout not in _LOW_BYTES:

@@ -71,11 +71,15 @@ class RunRestarted(Event):
 
 @dataclass(frozen=True)
 class RunResumed(Event):
-    """The run goes on after ``finished`` of its ``tasks``; ``updates``, also of the next task, need not be repeated."""
+    """The run goes on after ``finished`` of its ``tasks``; ``updates``, also of the next task, need not be repeated.
+
+    ``differs`` says in words in what the machine, its settings or the versions are others than before.
+    """
 
     finished: int
     tasks: int
     updates: int
+    differs: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from benchmark.engine.endings import reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.setup import (
+    NO_RESULT,
     choose_algorithms,
     choose_device,
     choose_workers,
@@ -125,7 +126,10 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     if found.nothing:
         _tell_older(Run(path), on_event)
     _tidy(path, found)
-    record = Run.create(path, config.model_dump(mode="json"), environment(template.device, config.data.workers))
+    here = environment(template.device, config.data.workers)
+    earlier, differs = ([], "") if found.nothing else _made_before(Run(path), here, found.after)
+    kept = {"earlier": earlier} if earlier else {}
+    record = Run.create(path, config.model_dump(mode="json"), {**here, **kept})
     tasks = len(benchmark.tasks)
     rounds = training_rounds(strategy, benchmark)
     finished = found.after
@@ -164,7 +168,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
         if last is not None:
             recorder.restore(last.note)
-            on_event(events.RunResumed(record.name, finished, tasks, updates))
+            on_event(events.RunResumed(record.name, finished, tasks, updates, differs))
         else:
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
@@ -217,6 +221,25 @@ def _kept(path: Path, force: bool, on_event: Listener) -> bool:
         )
     on_event(events.RunDamaged(path.name, damaged) if damaged else events.RunKept(path.name))
     return not damaged
+
+
+def _made_before(run: Run, here: Mapping[str, Any], tasks: int) -> tuple[list[Any], str]:
+    """With what an unfinished run was made so far, where that is not what it goes on with.
+
+    Args:
+        run: the run.
+        here: what it goes on with.
+        tasks: how many it has learned.
+
+    Returns:
+        One environment after the other, each with the tasks that were done when another took over; and in what the last
+        of them differs, in words.
+    """
+    last = {name: value for name, value in run.environment.items() if name != "format"}
+    earlier = list(last.pop("earlier", []))
+    other = [name for name in here if name not in NO_RESULT and last.get(name) != here[name]]
+    differs = "; ".join(f"{name} {last.get(name)} before, {here[name]} now" for name in other)
+    return ([*earlier, {"tasks": tasks, **last}] if differs else earlier), differs
 
 
 def _tidy(path: Path, found: Found) -> None:

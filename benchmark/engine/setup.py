@@ -39,6 +39,9 @@ columns or new settings whose defaults change nothing; nor for a single strategy
 MOST_DRAWING = 8
 """Processes that draw patches beside a GPU, at most, unless more are asked for."""
 
+NO_RESULT = ("cores", "patch_workers")
+"""What of :func:`environment` no result depends on."""
+
 MOST_WEIGHTS = 2**28
 """Weights of a network, at most; with gradients and Adam's two moments they take 4 GiB. The paper's has 446,000."""
 
@@ -173,7 +176,9 @@ def choose_workers(asked: int | None, device: torch.device) -> tuple[int, str]:
 
 
 def choose_algorithms(device: torch.device, deterministic: bool) -> None:
-    """On a GPU, ask torch for deterministic algorithms, or leave it the choice; on a CPU nothing is asked.
+    """On a GPU, ask torch for deterministic algorithms, or leave it the choice, and for float32 where it says so.
+
+    On a CPU nothing is asked. By itself cuDNN computes convolutions of float32 in TF32, which has ten bits of mantissa.
 
     Where torch has no deterministic algorithm for an operation it warns and goes on; the backward pass of the sampling
     in ``deform`` is such a one. cuBLAS reads its workspace from the environment when it is first used, so this comes
@@ -186,6 +191,7 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def environment(device: torch.device, workers: int | None = None) -> dict[str, Any]:

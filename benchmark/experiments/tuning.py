@@ -173,7 +173,7 @@ def search(
     tried = _try(trials, [first], preset, stream, out, table, on_event, workers)
     if not others:
         return tried
-    return _try(finalists(tried, trials), others, preset, stream, out, table, on_event, workers)
+    return _try(finalists(tried[tried["seed"] == first], trials), others, preset, stream, out, table, on_event, workers)
 
 
 def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> list[Trial]:

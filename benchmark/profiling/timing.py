@@ -22,7 +22,8 @@ Parts = Mapping[str, float]
 
 
 def place(name: str = "auto") -> torch.device:
-    """The device of a name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one."""
+    """The device of a name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one; TF32 is turned off."""
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
 
 

@@ -105,11 +105,21 @@ def _allowed(row: Mapping[str, Any], protected: bool, first: int) -> float:
 def machines(record: Run, again: Run) -> Iterator[str]:
     """In what two runs' kinds of machine differ, in words; what one of them does not tell may differ, too."""
     there, here = record.environment, again.environment
+    for environment, which in ((there, "record"), (here, "run")):
+        if mixed(environment):
+            yield f"the {which} was made on several kinds of machine"
     for name in KIND:
         if name not in there or name not in here:
             yield f"{name} is not in the {'record' if name not in there else 'run'}"
         elif there[name] != here[name]:
             yield f"{name} is {there[name]} in the record and {here[name]} here"
+
+
+def mixed(environment: Mapping[str, Any]) -> bool:
+    """Whether a run was interrupted and went on with another kind of machine."""
+    earlier = environment.get("earlier")
+    known = [one for one in earlier if isinstance(one, Mapping)] if isinstance(earlier, list) else []
+    return any(one.get(name) != environment.get(name) for one in known for name in KIND)
 
 
 def commit(environment: Mapping[str, Any]) -> str:

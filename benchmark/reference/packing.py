@@ -19,6 +19,7 @@ from benchmark.core.yaml_files import command as command_line
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from benchmark.reference import records
+from benchmark.reference.comparing import mixed
 from benchmark.streams.definition import load, shipped
 
 
@@ -134,6 +135,10 @@ def _problem(run: Run) -> str:
     if made.get("git_changed"):
         return (
             f"the code that made it was changed since commit {str(made['git'])[:7]}. Commit the code, and run it again."
+        )
+    if mixed(made):
+        return (
+            "it was interrupted and went on with another kind of machine or version, so that nobody could do it again."
         )
     if config.plugin or config.backbone_plugin:
         return "it was made with a plugin, which does not ship. Add the strategy or backbone to the suite first."

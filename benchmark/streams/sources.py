@@ -290,9 +290,9 @@ def _decoded(dataset: Dataset, side: Side, content: str) -> Images:
 
 @lru_cache(maxsize=16)
 def _fingerprints(dataset: Dataset | None, side: Side, data: Data, content: str) -> list[leaks.Fingerprint]:
-    """Of the clean images; the embedded photographs are known to stand on one side only."""
+    """Of the clean images; of embedded ones without dead leaves, as a dataset on the other side may hold the same."""
     if dataset is None:
-        return []
+        return [leaks.fingerprint(photograph.image) for photograph in embedded(side, data.photographs)]
     images = _tested(dataset, data) if side == "test" else _trained(dataset, data)
     return [leaks.fingerprint(image) for image in images.clean]
 

@@ -59,6 +59,10 @@ class TestDIV2K:
         dataset = only(root)
         assert (names(dataset, "train"), names(dataset, "test")) == (["0001", "0800"], ["0801", "0900"])
 
+    def test_low_resolution_pictures_in_a_folder_for_a_factor_are_left_out(self, root):
+        write(root / "DIV2K_valid_LR_bicubic/X2/0801.png", picture("small"))
+        assert not any(found.family == "div2k" for found in find(root).datasets)
+
     def test_complete_numbering_needs_no_name(self, root):
         for number in range(1, 901):
             path = root / f"photos/{number:04}.png"

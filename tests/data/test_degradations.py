@@ -73,6 +73,13 @@ class TestNoise:
         assert np.histogram(stds, [0, 9.5, 20, 30, 40, 51.5])[0] == pytest.approx([0, 50, 50, 50, 50], abs=25)
 
 
+class TestBlurRounding:
+    def test_is_not_rounded_unless_asked(self, china):
+        free, rounded = (GaussianBlur(std=2.5, clip=clip)(china, generator("blur")) for clip in (False, True))
+        assert np.array_equal(rounded * 255, np.rint(rounded * 255))
+        assert 0 < np.abs(free - rounded).max() <= 0.5 / 255 + 1e-6
+
+
 class TestJPEG:
     quality20 = JPEG(quality=20)
 

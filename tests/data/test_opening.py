@@ -79,6 +79,14 @@ class TestConversions:
         with pytest.raises(UserError, match=r"clear\.png' is partly transparent"):
             open_rgb(write(tmp_path / "clear.png", np.concatenate([pixels, alpha], axis=2)))
 
+    def test_a_colour_marked_as_transparent_is_refused_at_16_bits(self, tmp_path):
+        deep = sixteen_bit_png(np.full((4, 4, 3), 65535, np.uint16))
+        key, place = b"tRNS" + bytes(6), deep.index(b"IDAT") - 4
+        chunk = struct.pack(">I", 6) + key + struct.pack(">I", zlib.crc32(key))
+        (tmp_path / "deep.png").write_bytes(deep[:place] + chunk + deep[place:])
+        with pytest.raises(UserError, match=r"deep\.png' has 16 bits and a transparent colour"):
+            open_rgb(tmp_path / "deep.png")
+
     def test_a_colour_marked_as_transparent_is_refused_where_it_occurs(self, tmp_path, pixels):
         Image.fromarray(pixels).save(tmp_path / "key.png", transparency=tuple(pixels[2, 2].tolist()))
         with pytest.raises(UserError, match="partly transparent"):

@@ -23,6 +23,7 @@ from benchmark.engine import checkpoints, events, job
 from benchmark.engine.setup import resolve
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import others_begun, plan
+from benchmark.reference.comparing import mixed
 
 TINY = [
     "training.epochs=2",
@@ -253,6 +254,35 @@ def test_what_was_measured_before_a_run_was_stopped_is_not_measured_again_when_i
         assert set(Run(tmp_path / "cut" / "run").outputs["after"]) <= {done}, "no table has half of a measurement"
     job.run(config, tmp_path / "cut" / "run")
     assert results(tmp_path, "cut") == results(tmp_path, "whole")
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_with_another_machine_tells_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, path, told = tiny("finetune"), tmp_path / "run", []
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.Updated) and event.update > config.training.updates + 2:
+            raise Stopped("SIGTERM")
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.RunResumed):
+            told.append(event.differs)
+
+    with pytest.raises(Stopped):
+        job.run(config, path, stop)
+    with pytest.raises(Stopped):
+        job.run(config, path, stop)
+    assert "earlier" not in Run(path).environment, "the same machine went on"
+    there = job.environment
+    monkeypatch.setattr(job, "environment", lambda *given: {**there(*given), "processor": "another one"})
+    before = Run(path).environment
+    assert job.run(config, path, listen).finished
+    found = Run(path).environment
+    (earlier,) = found["earlier"]
+    assert (earlier["tasks"], earlier["processor"], found["processor"]) == (1, before["processor"], "another one")
+    assert told == [f"processor {before['processor']} before, another one now"]
+    assert mixed(found)
+    assert not mixed(before)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     told: dict[str, Any] = {}
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **more: told.update(mode=mode, **more))
-    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(deterministic=None, benchmark=None))
+    monkeypatch.setattr(torch.backends, "cudnn", SimpleNamespace(deterministic=None, benchmark=None, allow_tf32=True))
     return told
 
 
@@ -63,6 +63,7 @@ def test_a_gpu_is_asked_for_deterministic_algorithms_before_it_is_used(
     assert asked["mode"] is False
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (False, False)
+    assert not torch.backends.cudnn.allow_tf32, "float32 is to be float32"
     choose_algorithms(gpu, True)
     assert asked == {"mode": True, "warn_only": True}
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"

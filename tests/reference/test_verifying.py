@@ -65,6 +65,7 @@ def finished(folder: Path, made: dict[str, Any] = COMMITTED, **changes: Any) -> 
         ({}, {"state": "failed", "done": 2}, "it is unfinished"),
         ({"git_changed": True}, {}, "changed since commit c0ffee0. Commit the code"),
         ({"git": None}, {}, "does not say which commit"),
+        ({"threads": 2, "earlier": [{"threads": 1}]}, {}, "went on with another kind of machine"),
         ({}, {"plugin": "mine.py#1"}, "made with a plugin"),
         ({}, {"backbone_plugin": "mine.py#1"}, "made with a plugin"),
         ({}, {"data": {"source": "datasets", "root": "/data"}}, "not the embedded ones"),

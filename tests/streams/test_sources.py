@@ -141,6 +141,16 @@ def test_a_training_image_in_any_test_set_is_counted(root: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_embedded_test_image_that_is_trained_on_is_counted(tmp_path: Path) -> None:
+    for photograph in embedded("test"):
+        write(tmp_path / f"mine/train/{photograph.name}.png", photograph.image)
+    write(tmp_path / "mine/train/other.png", picture("other", (300, 300)))
+    task = Task(name="grain", degradation="noise", dataset="mine")
+    (found,) = sources.prepare([task], disk(tmp_path).model_copy(update={"fallback": "embedded"}))
+    assert (found["train"]["name"], found["test"]["name"], found["leaks"]) == ("mine", "embedded", 3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["content", "number"])
 def test_other_files_make_another_run(root: Path, change: str) -> None:
     def identity() -> str:

@@ -60,7 +60,7 @@ def _in_folders(folder: Folder) -> Dataset | None:
 
 def _in_one_folder(folder: Folder) -> Dataset | None:
     numbers = {_number(path) for path in folder.images} - {None}
-    named = any("div2k" in part for part in folder.parts[-2:]) and "_lr" not in folder.parts[-1]
+    named = any("div2k" in part for part in folder.parts[-2:]) and not any("_lr" in part for part in folder.parts[-2:])
     if not (numbers >= set(range(1, ALL + 1)) or (named and numbers)):
         return None
     return _dataset(folder.path, "one folder, split by number", list(folder.images))

@@ -52,9 +52,9 @@ class Folder:
     def split(self) -> Split:
         """The side that the nearest folder's name speaks of; the data root's own name counts for itself alone."""
         for part in reversed(self.parts[1:] or self.parts):
-            if "train" in part:
+            if re.search("(?<![a-z])train", part):
                 return "train"
-            if {"test", "testing", "val", "valid", "validation", "eval"} & set(re.findall("[a-z]+", part)):
+            if re.search("(?<![a-z])(test|valid|(val|eval)(?![a-z]))", part):
                 return "test"
         return "undivided"
 
