@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.engine.state import tensor_digests
 from benchmark.sections import Evaluation
-from benchmark.streams.build import Benchmark
+from benchmark.streams.build import Benchmark, TestImages
 from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
@@ -114,38 +115,13 @@ class Recorder(SupervisedPlugin):
         """
         if isinstance(template.model, TaskNetwork) and not self.measured:
             self._compare_owned(template.model, after)
-        for place, images in enumerate(self.benchmark.test, 1):
-            if place <= self.measured:
-                continue
-            values = []
-            changed = compared = 0
-            task = self.benchmark.tasks[place - 1].name
-            restored = template.outputs(self.benchmark.scenario.test_stream[place - 1])
-            for index, (name, (output, _)) in enumerate(zip(images.names, restored, strict=True)):
-                if not torch.isfinite(output).all():
-                    raise self._diverged(template, f"the output for test image '{name}' of task '{task}' is no number")
-                image = np.ascontiguousarray(output.permute(1, 2, 0).numpy())
-                digest = hashlib.sha256(image.tobytes()).hexdigest()
-                before = [row for row in self.outputs if (row["place"], row["image"]) == (place, name)]
-                measured = _measured(before, digest) or metrics.recorded(image, images.clean(index))
-                values.append(measured)
-                learned = next((row["sha256"] for row in before if row["after"] >= place), None)
-                if learned is not None:
-                    compared += 1
-                    changed += digest != learned
-                elif after >= place:
-                    self._keep_picture(place, index, "learned", to_uint8(image))
-                if after == len(self.benchmark.tasks):
-                    self._keep_picture(place, index, "final", to_uint8(image))
-                elif learned is not None and index < FOLLOWED:
-                    self._keep_picture(place, index, after_kind(after), to_uint8(image))
-                self.outputs.append(
-                    {"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured}
-                )
-            self._add_means(after, place, "output", values)
+        for place in range(self.measured + 1, len(self.benchmark.test) + 1):
+            measure = partial(self._measure_output, template, after, place)
+            measured = template.outputs(self.benchmark.scenario.test_stream[place - 1], measure)
+            self._add_means(after, place, "output", [values for values, _ in measured])
             self._add(after, place, "validation", "psnr", *self._validate(template, place - 1), metrics.PROTOCOL)
-            if compared:
-                self._add(after, place, "output", "outputs_changed", changed, "count", compared)
+            if changed := [change for _, change in measured if change is not None]:
+                self._add(after, place, "output", "outputs_changed", sum(changed), "count", len(changed))
             self.measured = place
             if template.save_is_due():
                 template.timed(save)
@@ -156,6 +132,25 @@ class Recorder(SupervisedPlugin):
         self.measured = 0
         self._write()
         self.on_event(self._told(after, after * template.training_settings.updates))
+
+    def _measure_output(
+        self, template: Any, after: int, place: int, index: int, output: Tensor, clean: Tensor
+    ) -> tuple[dict[str, float], bool | None]:
+        """Every metric of an output for a test image, and whether it changed since its task was learned, if known."""
+        name, task = self.benchmark.test[place - 1].names[index], self.benchmark.tasks[place - 1].name
+        image = self._finite(template, f"the output for test image '{name}' of task '{task}'", output)
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        before = [row for row in self.outputs if (row["place"], row["image"]) == (place, name)]
+        measured = _measured(before, digest) or metrics.recorded(image, self.benchmark.test[place - 1].clean(index))
+        learned = next((row["sha256"] for row in before if row["after"] >= place), None)
+        if learned is None and after >= place:
+            self._keep_picture(place, index, "learned", to_uint8(image))
+        if after == len(self.benchmark.tasks):
+            self._keep_picture(place, index, "final", to_uint8(image))
+        elif learned is not None and index < FOLLOWED:
+            self._keep_picture(place, index, after_kind(after), to_uint8(image))
+        self.outputs.append({"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured})
+        return measured, None if learned is None else digest != learned
 
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
@@ -247,7 +242,7 @@ class Recorder(SupervisedPlugin):
     def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
         """Mean PSNR on the validation images of a task, its unit, and the number of images."""
         images = self.benchmark.scenario.valid_stream[label]
-        values = _psnr(self._restored(template, images, "an output for a validation image"))
+        values = template.outputs(images, partial(self._psnr, template, "an output for a validation image"))
         return float(np.mean(values)), "dB", len(values)
 
     def _diverged(self, template: Any, what: str) -> Diverged:
@@ -316,25 +311,34 @@ class Recorder(SupervisedPlugin):
         for place, images in enumerate(self.benchmark.test, 1):
             labels = parts(self.benchmark.tasks, place - 1)
             for subject, network in ways(template.model, labels).items() if labels else ():
-                restored = self._restored(template, tests[place - 1], f"an output '{subject}'", network=network)
-                measured = [
-                    metrics.recorded(output.permute(1, 2, 0).numpy(), images.clean(index))
-                    for index, (output, _) in enumerate(restored)
-                ]
+                measure = partial(self._record, template, f"an output '{subject}'", images)
+                measured = template.outputs(tests[place - 1], measure, network=network)
                 self._add_means(len(self.benchmark.tasks), place, subject, measured)
 
     def _psnr_told(self, template: Any, place: int, label: int) -> list[float]:
         """PSNR in dB of each test image of a task while the network is told that it is of the task with a label."""
         task, other = self.benchmark.tasks[place - 1].name, self.benchmark.tasks[label].name
         what = f"an output for task '{task}' under the label of '{other}'"
-        return _psnr(self._restored(template, self.benchmark.scenario.test_stream[place - 1], what, told=label))
+        measure = partial(self._psnr, template, what)
+        psnr: list[float] = template.outputs(self.benchmark.scenario.test_stream[place - 1], measure, told=label)
+        return psnr
 
-    def _restored(self, template: Any, images: Any, what: str, **given: Any) -> list[tuple[Tensor, Tensor]]:
-        """Outputs of an experience, as the template gives them; ``what`` one is in words, should it be no number."""
-        restored: list[tuple[Tensor, Tensor]] = template.outputs(images, **given)
-        if not all(torch.isfinite(output).all() for output, _ in restored):
+    def _psnr(self, template: Any, what: str, index: int, output: Tensor, clean: Tensor) -> float:
+        """PSNR in dB of an output, as it counts in means."""
+        image = to_uint8(self._finite(template, what, output))
+        return float(metrics.counted(metrics.psnr(image, to_uint8(clean.permute(1, 2, 0).numpy()))))
+
+    def _record(
+        self, template: Any, what: str, images: TestImages, index: int, output: Tensor, clean: Tensor
+    ) -> dict[str, float]:
+        """Every metric of an output for a test image."""
+        return metrics.recorded(self._finite(template, what, output), images.clean(index))
+
+    def _finite(self, template: Any, what: str, output: Tensor) -> np.ndarray:
+        """An output (3, H, W) as H × W × 3; ``what`` it is in words, should it be no number."""
+        if not torch.isfinite(output).all():
             raise self._diverged(template, f"{what} is no number")
-        return restored
+        return np.ascontiguousarray(output.permute(1, 2, 0).numpy())
 
     def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
         task = self.benchmark.tasks[after - 1].name
@@ -389,12 +393,3 @@ def _measured(before: list[dict[str, Any]], digest: str) -> dict[str, float] | N
 def _before(template: Any) -> int:
     """How many updates the run had made before the present round."""
     return (template.experience.current_experience + 1 - template.budget) * template.training_settings.updates
-
-
-def _psnr(restored: list[tuple[Tensor, Tensor]]) -> list[float]:
-    """PSNR in dB of each restored image, as it counts in means."""
-    return [float(metrics.counted(metrics.psnr(_pixels(output), _pixels(clean)))) for output, clean in restored]
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return to_uint8(image.permute(1, 2, 0).numpy())

@@ -58,16 +58,27 @@ class EpochSampler(Sampler[int]):
         return iter(self.left())
 
 
+Each = Callable[[int, Tensor, Tensor], Any]
+"""What is made of an output: given its number and (restored, clean), each (3, H, W) float32 on the CPU."""
+
+
+def images_themselves(number: int, restored: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """The output and what it should be; those of a whole test set may take gigabytes."""
+    return restored, clean
+
+
 class OutputCollector(SupervisedPlugin):
-    """Keeps the outputs of an evaluation: a list of (restored, clean), each (3, H, W) on the CPU."""
+    """Keeps what is made of each output of an evaluation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.outputs: list[tuple[Tensor, Tensor]] = []
+        self.each: Each = images_themselves
+        self.made: list[Any] = []
 
     def after_eval_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Take the images of the mini-batch."""
-        self.outputs += zip(template.mb_output.cpu(), template.mb_y.cpu(), strict=True)
+        for restored, clean in zip(template.mb_output.cpu(), template.mb_y.cpu(), strict=True):
+            self.made.append(self.each(len(self.made), restored, clean))
 
 
 class RestorationTemplate(SupervisedTemplate):
@@ -168,23 +179,30 @@ class RestorationTemplate(SupervisedTemplate):
         return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
 
     def outputs(
-        self, experience: Any, told: int | None = None, network: nn.Module | None = None
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Restore the images of an experience: a list of (restored, clean), each (3, H, W) float32 on the CPU.
+        self,
+        experience: Any,
+        each: Each = images_themselves,
+        told: int | None = None,
+        network: nn.Module | None = None,
+    ) -> list[Any]:
+        """Restore the images of an experience, one after another: a list of what is made of each.
 
         A network that needs the task's label is given that of the task learned last where it has not learned this one.
 
         Args:
             experience: whose images.
+            each: makes it.
             told: a label that such a network is given in place of the images' own; it has learned that task.
             network: restores the images in place of the network in training.
         """
-        self.collector.outputs, self.told = [], told
+        self.collector.each, self.collector.made, self.told = each, [], told
         trained = self.model
         self.model = trained if network is None else network
-        self.eval([experience])
-        self.told, self.model = None, trained
-        return self.collector.outputs
+        try:
+            self.eval([experience])
+        finally:
+            self.told, self.model = None, trained
+        return self.collector.made
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         """Adapt the model to the experience, then make its optimizer."""

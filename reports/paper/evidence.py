@@ -110,7 +110,7 @@ def gather(collection: Collection) -> list[Evidence]:
     apart: dict[str, list[Result]] = {}
     for group in collection.groups:
         for entry in group.entries:
-            for result in entry.results:
+            for result in [*entry.results, *entry.again]:  # what holds of every run holds of these
                 known = {name: value for name, value in setting(result).items() if name != "stream"}
                 apart.setdefault(json.dumps(known, sort_keys=True, default=str), []).append(result)
     presets = [setting(results[0])["preset"] for results in apart.values()]

@@ -184,10 +184,10 @@ def test_a_run_that_is_stopped_while_labels_are_tried_goes_on_there(
         save(*place)
         raise Stopped("SIGTERM")
 
-    def told(template: RestorationTemplate, experience: Any, told: int | None = None) -> Any:
+    def told(template: RestorationTemplate, experience: Any, each: Any, told: int | None = None) -> Any:
         if told is not None:
             restored.append((experience.task_label, told))
-        return outputs(template, experience, told)
+        return outputs(template, experience, each, told)
 
     outputs = RestorationTemplate.outputs
     monkeypatch.setattr(RestorationTemplate, "outputs", told)
