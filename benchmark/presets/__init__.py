@@ -16,6 +16,11 @@ def settings(preset: str, strategy: str) -> dict[str, Any]:
     return dict(_read(preset).get(strategy, {}))
 
 
+def sizes(preset: str) -> dict[str, dict[str, Any]]:
+    """What a shipped preset says about the training and the backbone; nothing for a preset of another name."""
+    return {section: dict(_read(preset).get(section, {})) for section in ("training", "backbone")}
+
+
 def origin(preset: str, strategy: str) -> str:
     """Where a shipped preset has its settings of a strategy from, in words; empty where it does not say."""
     origins = _read(preset).get("origins", {})

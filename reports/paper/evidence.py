@@ -64,9 +64,9 @@ class Evidence:
         """The runs of one configuration, one for each seed; None where there is none.
 
         What is not asked for is as in the preset, and else as in the paper or the strategy's default. Runs of one's own
-        come before records that came with the suite. Where runs of other training lengths or
-        sizes are about, the most common ones count, so that all rows of a table are of the same training; where there
-        are runs of several revisions of the strategy, the newest.
+        come before records that came with the suite. Where runs of other training lengths or sizes are about, the
+        preset's count, or without any of these the most common, so that all rows of a table are of the same training;
+        where there are runs of several revisions of the strategy, the newest.
         """
         order = list(order or paper.stream(stream).order)
         wanted = DEFAULTS.get(strategy, {}) | shipped.settings(self.preset, strategy) | settings
@@ -89,17 +89,25 @@ class Evidence:
 
     @cached_property
     def _usual(self) -> dict[tuple[str, str], list[Result]]:
-        """By stream and backbone the runs with the most common tasks, sizes and training."""
+        """By stream and backbone the runs with the preset's sizes and training, or else with the most common."""
         apart: dict[tuple[str, str], list[Result]] = {}
         for result in self.results:
             backbone = str((result.config.get("backbone") or {}).get("name"))
             apart.setdefault((setting(result)["stream"], backbone), []).append(result)
         usual = {}
         for key, results in apart.items():
+            results = [result for result in results if self._as_preset(result)] or results
             sizes = [_sizes(result) for result in results]
             common = Counter(sizes).most_common(1)[0][0]
             usual[key] = [result for result, size in zip(results, sizes, strict=True) if size == common]
         return usual
+
+    def _as_preset(self, result: Result) -> bool:
+        return all(
+            _same((result.config.get(section) or {}).get(name), value)
+            for section, given in shipped.sizes(self.preset).items()
+            for name, value in given.items()
+        )
 
 
 def gather(collection: Collection) -> list[Evidence]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from made_runs import config, made_records, made_run
 
+from benchmark import presets as shipped
 from benchmark.reference.records import Records
 from reports.groups import Group, collect
 from reports.page.caveats import caveats
@@ -66,6 +67,16 @@ def test_settings_that_were_asked_for_fill_no_row_that_does_not_ask_for_them(tmp
     assert asked is not None
     assert [result.config["settings"]["weight"] for result in row.results] == [100]
     assert len(asked.results) == 3
+
+
+def test_the_presets_own_training_fills_the_rows_where_there_is_any_of_it(tmp_path: Path) -> None:
+    sizes = shipped.sizes("quick")
+    sizes["backbone"]["name"] = "resnet"
+    for seed in range(3):
+        made_run(tmp_path, "mas", seed=seed, **{**sizes, "training": {**sizes["training"], "epochs": 1}}, settings={})
+    assert len(evidence(tmp_path).find("mas").results) == 3
+    made_run(tmp_path, "mas", shift=1.0, **sizes, settings={})
+    assert [result.config["training"]["epochs"] for result in evidence(tmp_path).find("mas").results] == [16]
 
 
 def test_runs_that_learn_backwards_say_nothing_of_the_papers_module(tmp_path: Path) -> None:
