@@ -34,8 +34,9 @@ A run that was interrupted calls ``adapt``, ``network.rebuild(tasks)`` with the 
 and before its next update the network, the optimizer and ``strategy.load_progress`` take up what they had come to.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -43,7 +44,7 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, shortened, unknown
 from benchmark.core.validation import Closed
 from strategies.surgery import TaskConv2d, tensors_in_use
 from strategies.tasks import Cursor
@@ -68,7 +69,7 @@ class Strategy(SupervisedPlugin):
     """Base class of all strategies; by itself it learns task after task and protects nothing.
 
     A subclass defines the hooks it needs; all do nothing here. A method whose name starts as a hook's does, and that is
-    none, raises a :class:`UserError` as the class is made.
+    none, raises a :class:`UserError` as the class is made, and so does a hook that cannot be called with the trainer.
 
     Args:
         settings: this strategy's settings, checked.
@@ -90,6 +91,9 @@ class Strategy(SupervisedPlugin):
         for name in dir(cls):
             if name.startswith(("before_", "after_")) and name not in HOOKS and callable(getattr(cls, name)):
                 raise unknown(f"hook of the strategy {cls.__name__}:", name, HOOKS, "Give other methods another name.")
+        for name in HOOKS & vars(cls).keys():
+            if problem := _unfit(getattr(cls, name)):
+                raise UserError(f"{cls.__name__}.{name} {problem}. A hook is a method that takes the trainer.")
 
     def __init__(self, settings: Any, seed: int = 0) -> None:
         super().__init__()
@@ -170,6 +174,20 @@ class Strategy(SupervisedPlugin):
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """The task, or the round, is learned; a network of tasks settles it after this."""
+
+
+def _unfit(hook: Any) -> str:
+    """Why something cannot be a hook; empty if it can."""
+    if not callable(hook):
+        return f"is {shortened(repr(hook))}, which cannot be called"
+    if inspect.iscoroutinefunction(hook):
+        return "is async, and would never run"
+    with suppress(ValueError):  # of what tells no signature
+        try:
+            inspect.signature(hook).bind("self", "trainer")
+        except TypeError:
+            return f"takes {inspect.signature(hook)}"
+    return ""
 
 
 Layer = TypeVar("Layer", bound=TaskConv2d)

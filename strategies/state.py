@@ -1,12 +1,37 @@
 """What strategies and training keep of networks and optimizers, as named tensors for a checkpoint."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from benchmark.core.errors import UserError, shortened
 
 
 def to_state(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as part of a state, under names that start with ``prefix``."""
     return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
+    """What a strategy gives for a checkpoint, once it is known to be named tensors.
+
+    Args:
+        given: it.
+        what: gave it, such as ``state()``.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(given, dict):
+        raise UserError(f"{what} gave {shortened(repr(given))}; a dict of named tensors is accepted.")
+    for name, value in given.items():
+        if not (isinstance(name, str) and isinstance(value, Tensor)):
+            raise UserError(
+                f"{what} gave {shortened(repr(value))} for {name!r}; tensors under names are accepted. Make it a "
+                "tensor, as with torch.tensor(...)."
+            )
+    return given
 
 
 def from_state(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

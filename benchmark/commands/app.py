@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from benchmark.commands import check, data, listing, profile, reference, report, reproduce, run, tune
 from benchmark.core import printing
@@ -24,6 +24,21 @@ class _Commands(TyperGroup):
             stop = Stopped("SIGINT")
             stop.__notes__ = getattr(error, "__notes__", [])
             raise stop from error
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option that takes one value and is given two, of which the first would count for nothing."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        *_, order = self.make_parser(ctx).parse_args(args=given)
+        for option in {one.name: one for one in order if isinstance(one, TyperOption)}.values():
+            if order.count(option) > 1 and not (option.multiple or option.count or option.is_flag):
+                raise UserError(
+                    f"{option.opts[0]} is given {order.count(option)} times, and takes one value. Where several are "
+                    "meant, they go into one with commas between, as in --seed 0,1."
+                )
+        return rest
 
 
 app = typer.Typer(
@@ -43,39 +58,39 @@ app = typer.Typer(
         python -m benchmark report runs
     """,
 )
-app.command()(run.run)
-app.command("list")(listing.list_)
-app.command()(listing.show)
-app.command()(report.report)
-app.command()(check.check)
-app.command()(tune.tune)
-app.command()(reproduce.reproduce)
-app.command()(reproduce.sweep)
+app.command(cls=_Command)(run.run)
+app.command("list", cls=_Command)(listing.list_)
+app.command(cls=_Command)(listing.show)
+app.command(cls=_Command)(report.report)
+app.command(cls=_Command)(check.check)
+app.command(cls=_Command)(tune.tune)
+app.command(cls=_Command)(reproduce.reproduce)
+app.command(cls=_Command)(reproduce.sweep)
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
-data_app.command("check")(data.data_check)
-data_app.command("prepare")(data.data_prepare)
+data_app.command("check", cls=_Command)(data.data_check)
+data_app.command("prepare", cls=_Command)(data.data_prepare)
 app.add_typer(data_app, name="data")
 
 runs_app = typer.Typer(no_args_is_help=True, help="Look after run directories.")
-runs_app.command("check")(check.runs_check)
+runs_app.command("check", cls=_Command)(check.runs_check)
 app.add_typer(runs_app, name="runs")
 
 reference_app = typer.Typer(
     no_args_is_help=True, help="Finished runs that come with the suite: what there is, and whether it can be repeated."
 )
-reference_app.command("list")(reference.reference_list)
-reference_app.command("verify")(reference.reference_verify)
-reference_app.command("page")(reference.reference_page)
-reference_app.command("pack")(reference.reference_pack)
+reference_app.command("list", cls=_Command)(reference.reference_list)
+reference_app.command("verify", cls=_Command)(reference.reference_verify)
+reference_app.command("page", cls=_Command)(reference.reference_page)
+reference_app.command("pack", cls=_Command)(reference.reference_pack)
 app.add_typer(reference_app, name="reference")
 
 profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
-profile_app.command("data")(profile.profile_data)
-profile_app.command("layer")(profile.profile_layer)
-profile_app.command("train")(profile.profile_train)
-profile_app.command("inference")(profile.profile_inference)
-profile_app.command("start")(profile.profile_start)
+profile_app.command("data", cls=_Command)(profile.profile_data)
+profile_app.command("layer", cls=_Command)(profile.profile_layer)
+profile_app.command("train", cls=_Command)(profile.profile_train)
+profile_app.command("inference", cls=_Command)(profile.profile_inference)
+profile_app.command("start", cls=_Command)(profile.profile_start)
 app.add_typer(profile_app, name="profile")
 
 

@@ -62,10 +62,10 @@ def runs_check(
     found = [examine(run) for run in find_runs([folder])]
     for one in found:
         style = {"whole": "green", "damaged": "red"}.get(one.state, "yellow")
-        console.print(Text.assemble((f"{one.state:<10}", style), literal(one.name)))
+        console.print(Text.assemble((f"{one.state:<11}", style), literal(one.name)))
         for line in one.details:
             console.print(literal(f"          {line}"))
     damaged = sum(one.state == "damaged" for one in found)
-    console.print(f"{len(found)} runs, {damaged} of them damaged.")
+    console.print(f"{len(found)} run{'s' if len(found) != 1 else ''}, {damaged} of them damaged.")
     if damaged:
         raise typer.Exit(1)

@@ -55,7 +55,7 @@ def list_(
         return
     if kind is Kind.settings:
         rows = _settings(strategy)
-        columns = ["setting", "default", "accepted", "meaning"]
+        columns = ["setting", "without a preset", "accepted", "meaning"]
     else:
         rows = [[name, summary] for name, summary in _choices(kind).items()]
         columns = ["name", "summary"]

@@ -24,9 +24,17 @@ class Closed(BaseModel):
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         annotation = cls.model_fields[info.field_name].annotation if info.field_name else bool
         kinds = {annotation, *get_args(annotation)}
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        given = value if isinstance(value, list) else [value]
+        if any(isinstance(one, bool) for one in given) and _numbers(kinds) and bool not in kinds:
             raise ValueError("A number is accepted, not true or false")
+        if any(isinstance(one, int) and abs(one) >= 2**63 for one in given):
+            raise ValueError("A number of at most 64 bits is accepted")
         return value
+
+
+def _numbers(kinds: set[Any]) -> bool:
+    """Whether numbers are among the types, or what a type such as ``Annotated[int, ...]`` stands for."""
+    return bool({int, float} & {*kinds, *(get_args(kind)[0] for kind in kinds if get_args(kind))})
 
 
 def explain(

@@ -40,6 +40,7 @@ from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
+from strategies.state import named_tensors, to_state
 
 KEPT = 2
 """States within a task that are kept: the second is for where the first is damaged."""
@@ -84,7 +85,7 @@ def checkpoint_tensors(
     """All that is needed to go on after a task: the states of the network, the strategy and, if there is one, the task
     identifier, under distinct prefixes."""
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    tensors |= {f"strategy.{key}": value for key, value in strategy.state().items()}
+    tensors |= to_state("strategy", named_tensors(strategy.state(), f"{strategy.name}.state()"))
     if identifier is not None:
         tensors |= {f"identifier.{key}": value for key, value in identifier.state().items()}
     return tensors
@@ -120,7 +121,8 @@ def save_within(run: Run, after: int, template: RestorationTemplate, note: Calla
     """Keep a state within the task that follows ``after`` learned ones, and the one before."""
     moving, place = template.progress()
     tensors = {f"model.{key}": value for key, value in template.model.state_dict().items()}
-    tensors |= {f"progress.{key}": value for key, value in template.strategy.progress().items()}
+    strategy = template.strategy
+    tensors |= to_state("progress", named_tensors(strategy.progress(), f"{strategy.name}.progress()"))
     path = run.checkpoint(after, template.clock.train_exp_iterations)
     write(path, State(tensors | moving, note() | place))
     for _, _, older in run.checkpoints_within()[KEPT:]:

@@ -27,7 +27,7 @@ from benchmark.engine import checkpoints, events, ledger
 from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
-from benchmark.engine.endings import reachable, recorded
+from benchmark.engine.endings import blamed, reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.setup import (
@@ -131,7 +131,8 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     kept = {"earlier": earlier} if earlier else {}
     record = Run.create(path, config.model_dump(mode="json"), {**here, **kept})
     tasks = len(benchmark.tasks)
-    rounds = training_rounds(strategy, benchmark)
+    with blamed(config):
+        rounds = training_rounds(strategy, benchmark)
     finished = found.after
     seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
     peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}

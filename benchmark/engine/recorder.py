@@ -26,6 +26,7 @@ from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
 from strategies.mixtures import ways
+from strategies.state import named_tensors
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
@@ -155,7 +156,8 @@ class Recorder(SupervisedPlugin):
     def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
         """Note what the strategy stores and computes after ``after`` tasks."""
         prototypes = self.identifier.state() if self.identifier is not None else {}
-        stored = ledger.storage(template.model.state_dict() | prototypes, strategy.state())
+        state = named_tensors(strategy.state(), f"{strategy.name}.state()")
+        stored = ledger.storage(template.model.state_dict() | prototypes, state)
         kept = ledger.needed_again(strategy, after, len(self.benchmark.tasks))
         quantities = [
             ("task_parameters", self.trained, "count"),
@@ -250,6 +252,8 @@ class Recorder(SupervisedPlugin):
         settings = template.training_settings
         tasks = "+".join(self.benchmark.tasks[label].name for label in self.learning)
         update = template.clock.train_exp_epochs * settings.updates_per_epoch + len(self.losses)
+        if not update:
+            return Diverged(f"{what[:1].upper()}{what[1:]}, before any update of task '{tasks}': look at the network.")
         return Diverged(
             f"Training diverged: {what} after update {update:,} of task '{tasks}'. Lower training.learning_rate (now "
             f"{settings.learning_rate:g}) or the strategy's own weight."

@@ -13,7 +13,7 @@ from benchmark import backbones
 from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig
 from benchmark.core.addresses import torch_seed
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, shortened
 from benchmark.core.plugins.catalogue import revision
 from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
@@ -82,11 +82,21 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     _refuse_evaluation(config, kind.traits.needs_task_id)
     with blamed(config):
         strategy = kind(registry.settings(kind, config.settings), config.seed)
+        if not hasattr(strategy, "settings"):
+            raise UserError(
+                f"Strategy '{config.strategy}': its __init__ has to call super().__init__(settings, seed) first."
+            )
         _refuse_too_large(config)
         torch.manual_seed(torch_seed("weights", config.seed))
         backbone = config.backbone
         plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
-        return strategy, strategy.adapt(plain, len(config.order))
+        network = strategy.adapt(plain, len(config.order))
+        if not isinstance(network, torch.nn.Module):
+            raise UserError(
+                f"Strategy '{config.strategy}': adapt() gave {shortened(repr(network))}. It is to return the network "
+                "that is trained, a torch.nn.Module."
+            )
+        return strategy, network
 
 
 def _refuse_evaluation(config: RunConfig, told: bool) -> None:
@@ -125,10 +135,25 @@ def _refuse_too_large(config: RunConfig) -> None:
 
 
 def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any, int]]:
-    """The strategy's rounds as (experience, budget); a task brings its budget to the first round it appears in."""
+    """The strategy's rounds as (experience, budget); a task brings its budget to the first round it appears in.
+
+    Raises:
+        UserError: the strategy gives no rounds of the stream's tasks, or leaves some out.
+    """
+    tasks = len(benchmark.tasks)
+    given = strategy.rounds(tasks)
+    said = f"Strategy '{strategy.name}': rounds({tasks}) gave {shortened(repr(given))}. "
+    known = set(range(tasks))
+    if not (isinstance(given, list | tuple) and all(isinstance(one, list | tuple) and one for one in given)):
+        raise UserError(f"{said}A list of rounds is accepted, each a list of tasks, counted from 0.")
+    if not all(isinstance(task, int) and task in known for labels in given for task in labels):
+        raise UserError(f"{said}Tasks are whole numbers from 0 to {tasks - 1}.")
+    if left_out := known.difference(*given):
+        names = ", ".join(f"{task} ({benchmark.tasks[task].name})" for task in sorted(left_out))
+        raise UserError(f"{said}Every task has to be in a round, and these are in none: {names}.")
     seen: set[int] = set()
     rounds = []
-    for labels in strategy.rounds(len(benchmark.tasks)):
+    for labels in given:
         rounds.append((benchmark.round(labels, len(set(labels) - seen)), len(set(labels) - seen)))
         seen |= set(labels)
     return rounds

@@ -235,6 +235,15 @@ class RestorationTemplate(SupervisedTemplate):
 
     def forward(self) -> Tensor:
         """The network's output for the mini-batch, under its task labels where the network needs them."""
+        output = self._output()
+        if output.shape != self.mb_y.shape:
+            raise UserError(
+                f"The network gives {tuple(output.shape)} for images of {tuple(self.mb_x.shape)}; it is to give "
+                f"{tuple(self.mb_y.shape)}, as the clean images are."
+            )
+        return output
+
+    def _output(self) -> Tensor:
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
         if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
             return restore(self._restore, images, self.tile, reach(self.model))

@@ -27,7 +27,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.core.errors import UserError
-from benchmark.core.validation import explain
+from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile
 
 _T = TypeVar("_T")
@@ -92,17 +92,15 @@ class Printed(BaseModel):
         return self
 
 
-class Experiment(BaseModel):
+class Experiment(Closed):
     """A set of runs, or a measurement, behind one table or figure."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="the file's name")
     summary: str = Field("", description="the question it answers, in one line")
     of: list[str] = Field(default_factory=list, description="experiments of the paper whose runs belong to it, too")
     strategies: list[str] = Field(default_factory=list, description="the strategies to run")
     streams: list[str] = Field(default=["four_tasks"], min_length=1, description="the streams to run them on")
-    orders: list[list[str]] = Field(
+    orders: list[Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=list, description="orders of the streams' tasks; each stream's own if left out"
     )
     set: dict[str, Any] = Field(default_factory=dict, description="settings of every run: section.field → value")

@@ -91,6 +91,8 @@ def test_bad_input_is_told_and_ends_with_2(words: list[str], expected: list[str]
         (["run", "--strategy", "cmc", "--set", "cmc.fraction=0.3"], "a fraction of at most 0.25"),
         (["run", "--strategy", "cmc", "--set", "cmc.share=fixed"], "Accepted: backward, exhausted, fraction, sharing"),
         (["run", "--strategy", "cmc", "--out", "{file}/runs"], "Choose another folder with --out"),
+        (["run", "--strategy", "cmc", "--strategy", "ewc"], "--strategy is given 2 times, and takes one value"),
+        (["run", "--strategy", "cmc", "--seed", "1", "--seed=2"], "--seed is given 2 times"),
         (["show", "{file}"], "not a run directory|No run found"),
         (["report", "{missing}"], "There is no folder"),
         (["report", "{empty}"], "No run found"),

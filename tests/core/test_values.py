@@ -262,6 +262,12 @@ def test_a_device_without_end_is_refused() -> None:
         planned(file=Path("/dev/zero"))
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63), 10**25])
+def test_a_number_that_no_record_can_hold_is_refused_before_anything_is_trained(number: int) -> None:
+    with pytest.raises(UserError, match=f"halve_every = {number} is not accepted. A number of at most 64 bits"):
+        planned(f"training.halve_every={number}")
+
+
 def test_a_number_that_no_float_can_hold_is_infinite_however_it_is_written() -> None:
     assert yaml_files.number("9" * 400) == yaml_files.number("1e999") == float("inf")
     with pytest.raises(UserError, match="batch_size"):

@@ -47,6 +47,8 @@ def write(tmp_path: Path) -> Write:
         ("of: [table9]\n", ["line 1", "table9"]),
         ("of: [table6]\n", ["table6"]),
         ("strategies: [cmc]\nseeds: []\n", ["line 2", "seeds"]),
+        ("strategies: [cmc]\nseeds: [true, 2]\n", ["line 2", "not true or false"]),
+        ("strategies: [cmc]\norders: [[]]\n", ["line 2", "orders"]),
         ("strategies: [cmc\n", ["line"]),
     ],
 )

@@ -29,6 +29,8 @@ def examine(run: Run) -> Examined:
     name = str(run.path)
     try:
         damaged = seals.damage(run.path)
+        if "environment.json" in damaged:
+            _ = run.format  # which raises, if a newer version wrote it
         if damaged:
             mends = all(file in TABLES or file.startswith("checkpoints/") for file in damaged)
             mend = "The same command mends it." if mends else "Restore the files, or repeat the run with --force."

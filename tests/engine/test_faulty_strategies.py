@@ -1,0 +1,110 @@
+"""Mistakes of those who write a strategy: each is told in words that name it, before more is lost than has to be."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.core.errors import UserError
+from benchmark.engine import job, setup
+from benchmark.planning import plan
+from strategies import registry
+from strategies.base import Strategy
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def run(kind: type[Strategy]) -> Any:
+        monkeypatch.setattr(registry, "load", lambda name: kind)
+        words = ["training.epochs=1", "training.updates_per_epoch=2", "data.dead_leaves=0"]
+        (config,) = plan("finetune", "four_tasks", "smoke", "0", "denoise,deblur", None, None, words)
+        return job.run(setup.resolve(config), tmp_path / "run")
+
+    return run
+
+
+class Faulty(Strategy):
+    name = "faulty"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "words"),
+    [
+        ([], "these are in none: 0 (denoise), 1 (deblur)"),
+        ([[0]], "these are in none: 1 (deblur)"),
+        ([[0], [2]], "Tasks are whole numbers from 0 to 1"),
+        ([[0], ["deblur"]], "Tasks are whole numbers from 0 to 1"),
+        ([[0], []], "A list of rounds is accepted"),
+        (5, "rounds(2) gave 5. A list of rounds is accepted"),
+        ([0, 1], "A list of rounds is accepted"),
+    ],
+)
+def test_rounds_that_are_none_of_the_streams_are_refused_before_training(run: Any, rounds: Any, words: str) -> None:
+    kind = type("Faulty", (Faulty,), {"rounds": lambda self, tasks: rounds})
+    with pytest.raises(UserError) as error:
+        run(kind)
+    assert words in str(error.value)
+    assert "Strategy 'faulty': rounds(2) gave" in str(error.value)
+
+
+def test_a_strategy_that_returns_no_network_is_told(run: Any) -> None:
+    with pytest.raises(UserError, match=r"adapt\(\) gave None. It is to return the network"):
+        run(type("Faulty", (Faulty,), {"adapt": lambda self, backbone, tasks: None}))
+
+
+def test_a_strategy_that_does_not_initialise_its_base_is_told(run: Any) -> None:
+    with pytest.raises(UserError, match=r"has to call super\(\).__init__\(settings, seed\)"):
+        run(type("Faulty", (Faulty,), {"__init__": lambda self, settings, seed: None}))
+
+
+async def coroutine(self: Any, trainer: Any) -> None:
+    """Never awaited."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        (5, "is 5, which cannot be called"),
+        (coroutine, "is async, and would never run"),
+        (lambda self: None, r"takes \(self\)"),
+        (lambda self, trainer, more: None, r"takes \(self, trainer, more\)"),
+    ],
+)
+def test_what_cannot_be_a_hook_is_refused_as_the_class_is_made(hook: Any, words: str) -> None:
+    with pytest.raises(UserError, match=f"Faulty.before_update {words}"):
+        type("Faulty", (Faulty,), {"before_update": hook})
+
+
+def test_hooks_may_be_written_as_avalanches_are() -> None:
+    type("Fine", (Faulty,), {"before_update": lambda self, strategy, *args, **kwargs: None})
+
+
+class Grey(nn.Module):
+    """Gives one channel."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.backbone(x).mean(1, keepdim=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        (
+            {"adapt": lambda self, backbone, tasks: Grey(backbone)},
+            r"gives \(1, 1, 32, 32\) for images of \(1, 3, 32, 32\)",
+        ),
+        ({"state": lambda self: {"a": 3}}, r"faulty.state\(\) gave 3 for 'a'"),
+        ({"state": lambda self: None}, r"faulty.state\(\) gave None; a dict of named tensors"),
+        ({"progress": lambda self: {"a": 3}}, r"faulty.progress\(\) gave 3 for 'a'"),
+    ],
+)
+def test_outputs_and_states_of_the_wrong_kind_are_told(run: Any, methods: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        run(type("Faulty", (Faulty,), methods))
