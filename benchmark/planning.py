@@ -1,6 +1,7 @@
 """From what a command asks for to the configurations of its runs; without torch."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from benchmark.config import NO_PART, Assignment
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.runs.directory import Run, locate
 from benchmark.core.yaml_files import number
-from benchmark.streams.definition import load
+from benchmark.streams.definition import Task, load
 from strategies import registry
 
 MOST_RUNS = 10_000
@@ -79,19 +80,37 @@ def root_assignments(data_root: Path | None, fallback: str | None) -> list[str |
     return found
 
 
-def leaks(configs: Sequence[config.RunConfig]) -> list[str]:
-    """Which tasks train on images that a test set holds, too, in words; their results flatter.
+def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
+    """What is worth knowing of the images before runs are done, in words.
+
+    Which tasks train on images that a test set holds, too, so that their results flatter; which tasks are one and the
+    same, as a dataset of pairs brings its own degraded images; and what of a dataset is left out.
 
     Args:
         configs: resolved; of each stream one tells for all.
     """
-    return [
-        f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test set of "
-        "this stream. See: data check"
-        for planned in {one.stream: one for one in configs}.values()
-        for task, source in zip(planned.order, planned.sources, strict=True)
-        if source["leaks"]
-    ]
+    from benchmark.streams.sources import left_out
+
+    notes = []
+    for planned in {one.stream: one for one in configs}.values():
+        sources = dict(zip(planned.order, planned.sources, strict=True))
+        notes += [
+            f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test set "
+            "of this stream. See: data check"
+            for task, source in sources.items()
+            if source["leaks"]
+        ]
+        tasks = [Task.model_validate(task) for task in planned.tasks]
+        again = {task.name for task in tasks if task.again}
+        for one, other in combinations([task for task in sources if task not in again], 2):
+            if sources[one] == sources[other] and "pair" in sources[one]["train"]["release"]:
+                name = sources[one]["train"]["name"]
+                notes.append(
+                    f"Note: {one} and {other} are the same task: both take the pairs of {name}, which bring their own "
+                    "degraded images, so that no degradation is applied."
+                )
+        notes += [f"Note: {text}" for text in left_out(tasks, planned.data)]
+    return list(dict.fromkeys(notes))
 
 
 def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:

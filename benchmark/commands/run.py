@@ -67,7 +67,7 @@ def run(
     A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
     preset, then --config, then --set.
     """
-    from benchmark.planning import leaks, others_begun, plan, root_assignments
+    from benchmark.planning import about_images, others_begun, plan, root_assignments
     from strategies import registry
 
     asked = workers(jobs, threads, engine, address)
@@ -78,7 +78,7 @@ def run(
     from benchmark.engine.setup import resolve
 
     configs = [resolve(one, console) for one in planned]
-    for note in [*leaks(configs), *others_begun(configs, out)]:
+    for note in [*about_images(configs), *others_begun(configs, out)]:
         console.print(note)
     from benchmark.tracking.trackers import tracked
 

@@ -15,7 +15,7 @@ from benchmark.experiments.experiment import Experiment
 from benchmark.experiments.matrix import Choices, expand, refuse_strangers
 from benchmark.experiments.measurements import MEASUREMENTS, Measurement
 from benchmark.experiments.schedule import Planned, schedule
-from benchmark.planning import leaks
+from benchmark.planning import about_images
 
 if TYPE_CHECKING:
     from benchmark.engine.executors.execute import Results
@@ -95,7 +95,7 @@ def gather(
         planned = schedule(configs, out, measure)
     jobs = sharing.choose_jobs([one.config for one in planned if not one.finished], threads, workers, machine)
     measurements = {one.name: MEASUREMENTS[one.measure] for one in experiments if one.measure}
-    return Agenda(planned, needed, measurements, leaks([one.config for one in planned]), jobs)
+    return Agenda(planned, needed, measurements, about_images([one.config for one in planned]), jobs)
 
 
 def perform(agenda: Agenda, out: Path, on_event: Listener = ignore, workers: Workers = Workers()) -> "Results":

@@ -23,6 +23,7 @@ from benchmark.data import cache, datasets, digests, photographs
 from benchmark.data.checks import leaks, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
+from benchmark.data.datasets.tree import OTHERS
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import quoted
 from benchmark.data.patches import patches
@@ -151,6 +152,15 @@ def prepare(
         }
         for source in found
     ]
+
+
+def left_out(tasks: Sequence[Task], data: Data) -> list[str]:
+    """What of the datasets that tasks take their images from is left out, and why; of embedded images nothing is."""
+    if data.root is None:
+        return []
+    used = [dataset for source in find(tasks, data) for dataset in (source.train, source.test) if dataset is not None]
+    others = [note for note in _survey(Path(data.root)).notes if note.startswith(OTHERS)]
+    return list(dict.fromkeys([*others, *(note for dataset in used for note in dataset.notes)])) if used else []
 
 
 def refuse_changed(tasks: Sequence[Task], data: Data, told: Sequence[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from benchmark.config import Data, checked
 from benchmark.core.errors import UserError
 from benchmark.data import cache
 from benchmark.data.photographs import embedded
+from benchmark.planning import about_images
 from benchmark.streams import sources
 from benchmark.streams.build import TestImages, build
 from benchmark.streams.definition import Task, load
@@ -148,6 +149,26 @@ def test_an_embedded_test_image_that_is_trained_on_is_counted(tmp_path: Path) ->
     task = Task(name="grain", degradation="noise", dataset="mine")
     (found,) = sources.prepare([task], disk(tmp_path).model_copy(update={"fallback": "embedded"}))
     assert (found["train"]["name"], found["test"]["name"], found["leaks"]) == ("mine", "embedded", 3)
+
+
+@pytest.mark.slow
+def test_what_is_left_out_and_tasks_that_are_one_are_told_before_runs(root: Path) -> None:
+    (root / "Rain100L/train/extra.gif").write_bytes(b"GIF89a")
+    tasks = [Task(name=name, degradation="noise", dataset="rain100l") for name in ("one", "other")]
+    config = checked(
+        strategy="finetune",
+        stream="mine",
+        order=["one", "other"],
+        tasks=[task.model_dump() for task in tasks],
+        training={},
+        data=disk(root).model_dump(),
+        backbone={},
+        sources=sources.prepare(tasks, disk(root)),
+    )
+    same, *others = about_images([config, config])
+    assert "one and other are the same task: both take the pairs of Rain100L" in same
+    assert any("(.png, .jpg, .jpeg, .bmp) nor .mat are left out: .gif (1)" in note for note in others)
+    assert len(set(others)) == len(others)
 
 
 @pytest.mark.slow

@@ -59,6 +59,10 @@ class Folder:
         return "undivided"
 
 
+OTHERS = "Files that are neither images"
+"""How the note begins that tells of files with other endings."""
+
+
 @dataclass
 class Remarks:
     """What a user should know of a listing: ``problems`` have to be mended, ``notes`` need not.
@@ -85,7 +89,7 @@ def scan(root: Path) -> tuple[Folder, Remarks]:
     folder = scanner.visit(root, (_part(root.resolve()),))
     if scanner.others:
         kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(scanner.others.items()))
-        scanner.remarks.notes.append(f"Files that are neither images nor .mat are left out: {kinds}.")
+        scanner.remarks.notes.append(f"{OTHERS} ({', '.join(ENDINGS)}) nor .mat are left out: {kinds}.")
     return folder, scanner.remarks
 
 
