@@ -76,9 +76,15 @@ def _about(group: Group) -> str:
     seeds = sorted({result.seed for result in group.results})
     commits = sorted({plain(commit(result.run.environment)) for result in group.results})
     made = sorted({plain(machine(result.run.environment), 200) for result in group.results})
-    few = " Most of them ran with one seed, so part of any difference is luck." if _alone(group) else ""
+    runs, configurations = len(group.results), len(group.entries)
+    of = f" of {configurations} configurations" if configurations > 1 else ""
+    few = (
+        " Most of them ran with one seed, so part of any difference is luck."
+        if configurations > 1 and _alone(group)
+        else ""
+    )
     return (
-        f"{len(group.results)} runs of {len(group.entries)} configurations, {' → '.join(group.order)}; "
+        f"{runs} run{'s' if runs > 1 else ''}{of}, {' → '.join(group.order)}; "
         f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}.{few} Made by commit {listed(commits)}, "
         f"on {'; '.join(made)}.\n"
     )
