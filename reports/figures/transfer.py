@@ -72,8 +72,8 @@ def item(group: Group) -> Item | None:
 
     caption = (
         "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
-        f"({alone.label}): what a task took from earlier tasks, or what its share of the network costs it. Violet is "
-        "better than alone, orange worse."
+        f"({alone.label}), over the seeds of both: what a task took from earlier tasks, or what its share of the "
+        "network costs it. Violet is better than alone, orange worse."
     )
     if len(shown) < len(alike):
         caption += f" Shown are {len(shown)} of {len(alike)}, {CHOICE}."
