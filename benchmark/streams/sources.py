@@ -195,7 +195,11 @@ def training_images(source: Source, data: Data) -> tuple[Images, Images]:
     if problem := rules.training_side(source.train, len(everything)):
         raise UserError(problem)
     kept = len(everything) - max(1, min(VALIDATION, len(everything) // 10))
-    return everything.part(0, kept), everything.part(kept, len(everything)).centres(data.validation_size)
+    scenes = [item.scene for item in cache.cached_items(source.train)]
+    whole = kept  # of the photograph whose crops are validated on first, no others are trained on
+    while whole and scenes[whole] and scenes[whole - 1] == scenes[whole]:
+        whole -= 1
+    return everything.part(0, whole or kept), everything.part(kept, len(everything)).centres(data.validation_size)
 
 
 def test_images(source: Source, data: Data) -> Images:
@@ -316,7 +320,7 @@ def _content(dataset: Dataset | None, side: Side, data: Data) -> str:
     told = hashlib.blake2b(digest_size=8)
     for item in items:
         ways = [[type(one).__name__, {**vars(one), "path": files[one.path]}] for one in item.pictures]
-        told.update(json.dumps([item.name, ways], sort_keys=True).encode())
+        told.update(json.dumps([item.name, ways, *([item.scene] if item.scene else [])], sort_keys=True).encode())
     return told.hexdigest()
 
 

@@ -172,6 +172,17 @@ def test_what_is_left_out_and_tasks_that_are_one_are_told_before_runs(root: Path
 
 
 @pytest.mark.slow
+def test_of_a_photograph_no_crops_are_trained_on_while_others_are_validated_on(tmp_path: Path) -> None:
+    for number in (1, 2, 801):
+        for crop in range(12):
+            write(tmp_path / f"crops/{number:04}_s{crop:03}.png", picture(f"{number} {crop}", (64, 64)))
+    (source,) = sources.find([Task(name="grain", degradation="noise", dataset="div2k")], disk(tmp_path))
+    learned, held = sources.training_images(source, disk(tmp_path, validation_size=32))
+    assert learned.names == tuple(f"0001_s{crop:03}" for crop in range(12))
+    assert held.names == ("0002_s010", "0002_s011")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["content", "number"])
 def test_other_files_make_another_run(root: Path, change: str) -> None:
     def identity() -> str:

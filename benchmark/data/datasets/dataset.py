@@ -16,13 +16,15 @@ from benchmark.data.pictures import Picture
 class Item:
     """A clean picture, with its degraded partner if the dataset has pairs.
 
-    Its name is kept with its letters composed, however the files have them.
+    Its name is kept with its letters composed, however the files have them. ``scene`` is the photograph that a crop was
+    cut from; crops of one scene follow one another, and are never both trained on and validated on.
     """
 
     name: str
     split: Split
     clean: Picture
     degraded: Picture | None = None
+    scene: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", composed(self.name))

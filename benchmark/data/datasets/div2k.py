@@ -70,7 +70,9 @@ def _crops(folder: Folder) -> Dataset | None:
     if not any(_CROP.fullmatch(path.stem) for path in folder.images):
         return None
     found, problems = keyed(folder.images, _crop)
-    items = tuple(Item(path.stem, _split(number), Whole(path)) for (number, _), path in sorted(found.items()))
+    items = tuple(
+        Item(path.stem, _split(number), Whole(path), scene=str(number)) for (number, _), path in sorted(found.items())
+    )
     photographs = counted(len({number for number, _ in found}), "photograph")
     return Dataset(
         family="div2k",

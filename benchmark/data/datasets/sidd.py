@@ -71,7 +71,10 @@ def _crops(folder: Folder) -> Dataset | None:
     if noisy is None or clean is None:
         return None
     pairs, problems = paired(clean.images, noisy.images, _without_side)
-    items = tuple(Item(name, folder.split, Whole(clean), Whole(noisy)) for name, (clean, noisy) in pairs.items())
+    items = tuple(
+        Item(name, folder.split, Whole(clean), Whole(noisy), scene=re.sub(r"[_-]?s?\d+$", "", name))
+        for name, (clean, noisy) in pairs.items()
+    )
     return Dataset(
         family="sidd",
         name="SIDD",
