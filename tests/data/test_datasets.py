@@ -59,6 +59,14 @@ class TestDIV2K:
         dataset = only(root)
         assert (names(dataset, "train"), names(dataset, "test")) == (["0001", "0800"], ["0801", "0900"])
 
+    @pytest.mark.parametrize(
+        ("name", "side"),
+        [("RainTrainL", "train"), ("trainset", "train"), ("unconstrained", "undivided"), ("testset", "test")],
+    )
+    def test_a_folders_name_says_its_side(self, root, name, side):
+        write(root / f"{name}/a.png", picture("a"))
+        assert names(only(root), side) == ["a.png"]
+
     def test_low_resolution_pictures_in_a_folder_for_a_factor_are_left_out(self, root):
         write(root / "DIV2K_valid_LR_bicubic/X2/0801.png", picture("small"))
         assert not any(found.family == "div2k" for found in find(root).datasets)

@@ -118,6 +118,14 @@ def printed() -> list[str]:
     return [command for command in dict.fromkeys(found) if command.removeprefix("python -m benchmark ") not in NOT_RUN]
 
 
+def replaced(words: list[str], option: str, value: str) -> list[str]:
+    """The words with another value of an option, or with the option where it is not among them."""
+    if option not in words:
+        return [*words, option, value]
+    place = words.index(option) + 1
+    return [*words[:place], value, *words[place + 1 :]]
+
+
 def small(command: str) -> list[str]:
     """The words after ``python -m benchmark``, at smoke size, with the placeholders filled in."""
     words = shlex.split(re.sub(r"^\S*python -m benchmark ", "", command))
@@ -136,10 +144,12 @@ def small(command: str) -> list[str]:
     if words[0] == "tune" and "--seed" not in words:
         words += ["--seed", "0"]
     if "--until-decided" in words:
-        words += ["--most-seeds", "2"]  # the last word on it counts
+        words = replaced(words, "--most-seeds", "2")
     if "--fallback" in words and "--data-root" not in words:
         words += ["--data-root", "some"]
-    words += SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))
+    shorter = SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))
+    for option, value in zip(shorter[::2], shorter[1::2], strict=True):
+        words = [*words, option, value] if option == "--set" else replaced(words, option, value)
     if words[0] in PRESET and "--preset" in words:
         words[words.index("--preset") + 1] = "smoke"
     elif words[0] in PRESET:

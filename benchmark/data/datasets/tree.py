@@ -52,7 +52,7 @@ class Folder:
     def split(self) -> Split:
         """The side that the nearest folder's name speaks of; the data root's own name counts for itself alone."""
         for part in reversed(self.parts[1:] or self.parts):
-            if re.search("(?<![a-z])train", part):
+            if "train" in re.sub("constrain|restrain", "", part):
                 return "train"
             if re.search("(?<![a-z])(test|valid|(val|eval)(?![a-z]))", part):
                 return "test"
