@@ -86,6 +86,6 @@ def _leaders(entries: Sequence[Entry], degraded: float) -> tuple[list[str], str]
 
 def _score(entry: Entry, degraded: float) -> tuple[float, str]:
     """Mean PSNR in dB as it is printed, and in words with its distance to the degraded input."""
-    score = round(float(entry.mean("mean_psnr")), 2)
-    gain = score - degraded
+    exact = float(entry.mean("mean_psnr"))
+    score, gain = round(exact, 2), exact - degraded
     return score, f"{fixed(score)} dB ({fixed(abs(gain))} dB {'over' if gain >= 0 else 'below'} the degraded input)"
