@@ -78,11 +78,7 @@ def _about(group: Group) -> str:
     made = sorted({plain(machine(result.run.environment), 200) for result in group.results})
     runs, configurations = len(group.results), len(group.entries)
     of = f" of {configurations} configurations" if configurations > 1 else ""
-    few = (
-        " Most of them ran with one seed, so part of any difference is luck."
-        if configurations > 1 and _alone(group)
-        else ""
-    )
+    few = " Most of them ran with one seed, so part of any difference is luck." if _alone(group) else ""
     return (
         f"{runs} run{'s' if runs > 1 else ''}{of}, {' → '.join(group.order)}; "
         f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}.{few} Made by commit {listed(commits)}, "
@@ -91,8 +87,8 @@ def _about(group: Group) -> str:
 
 
 def _alone(group: Group) -> bool:
-    """Whether most entries have a single seed."""
-    return sum(len(entry.results) == 1 for entry in group.entries) * 2 > len(group.entries)
+    """Whether there are several entries, most of which have a single seed."""
+    return len(group.entries) > 1 and sum(len(entry.results) == 1 for entry in group.entries) * 2 > len(group.entries)
 
 
 def _board(group: Group) -> Table:

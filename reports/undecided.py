@@ -49,9 +49,9 @@ def comparisons(collection: Collection) -> list[Open]:
     found = []
     for group in collection.groups:
         entries = {entry.label: entry for entry in group.entries}
-        kinds = [entry.told for entry in group.entries]
-        p = level(group.entries, kinds)
-        for (best, other), difference in against_best(group.entries, kinds).items():
+        against = against_best(group.entries, [entry.told for entry in group.entries])
+        p = level(against)
+        for (best, other), difference in against.items():
             if p[best, other] < STOPPING:
                 continue
             margin = difference.margin(STOPPING)

@@ -41,7 +41,13 @@ class _Command(TyperCommand):
         return rest
 
 
-app = typer.Typer(
+class _Typer(typer.Typer):
+    def command(self, name: str | None = None, **kwargs: Any) -> Any:
+        """A command that is a :class:`_Command`."""
+        return super().command(name, cls=_Command, **kwargs)
+
+
+app = _Typer(
     name="python -m benchmark",
     cls=_Commands,
     no_args_is_help=True,
@@ -58,39 +64,39 @@ app = typer.Typer(
         python -m benchmark report runs
     """,
 )
-app.command(cls=_Command)(run.run)
-app.command("list", cls=_Command)(listing.list_)
-app.command(cls=_Command)(listing.show)
-app.command(cls=_Command)(report.report)
-app.command(cls=_Command)(check.check)
-app.command(cls=_Command)(tune.tune)
-app.command(cls=_Command)(reproduce.reproduce)
-app.command(cls=_Command)(reproduce.sweep)
+app.command()(run.run)
+app.command("list")(listing.list_)
+app.command()(listing.show)
+app.command()(report.report)
+app.command()(check.check)
+app.command()(tune.tune)
+app.command()(reproduce.reproduce)
+app.command()(reproduce.sweep)
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
-data_app.command("check", cls=_Command)(data.data_check)
-data_app.command("prepare", cls=_Command)(data.data_prepare)
+data_app = _Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
+data_app.command("check")(data.data_check)
+data_app.command("prepare")(data.data_prepare)
 app.add_typer(data_app, name="data")
 
-runs_app = typer.Typer(no_args_is_help=True, help="Look after run directories.")
-runs_app.command("check", cls=_Command)(check.runs_check)
+runs_app = _Typer(no_args_is_help=True, help="Look after run directories.")
+runs_app.command("check")(check.runs_check)
 app.add_typer(runs_app, name="runs")
 
-reference_app = typer.Typer(
+reference_app = _Typer(
     no_args_is_help=True, help="Finished runs that come with the suite: what there is, and whether it can be repeated."
 )
-reference_app.command("list", cls=_Command)(reference.reference_list)
-reference_app.command("verify", cls=_Command)(reference.reference_verify)
-reference_app.command("page", cls=_Command)(reference.reference_page)
-reference_app.command("pack", cls=_Command)(reference.reference_pack)
+reference_app.command("list")(reference.reference_list)
+reference_app.command("verify")(reference.reference_verify)
+reference_app.command("page")(reference.reference_page)
+reference_app.command("pack")(reference.reference_pack)
 app.add_typer(reference_app, name="reference")
 
-profile_app = typer.Typer(no_args_is_help=True, help="Measure where the time goes.")
-profile_app.command("data", cls=_Command)(profile.profile_data)
-profile_app.command("layer", cls=_Command)(profile.profile_layer)
-profile_app.command("train", cls=_Command)(profile.profile_train)
-profile_app.command("inference", cls=_Command)(profile.profile_inference)
-profile_app.command("start", cls=_Command)(profile.profile_start)
+profile_app = _Typer(no_args_is_help=True, help="Measure where the time goes.")
+profile_app.command("data")(profile.profile_data)
+profile_app.command("layer")(profile.profile_layer)
+profile_app.command("train")(profile.profile_train)
+profile_app.command("inference")(profile.profile_inference)
+profile_app.command("start")(profile.profile_start)
 app.add_typer(profile_app, name="profile")
 
 

@@ -126,10 +126,10 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     if found.nothing:
         _tell_older(Run(path), on_event)
     _tidy(path, found)
-    here = environment(template.device, config.data.workers)
-    earlier, differs = ([], "") if found.nothing else _made_before(Run(path), here, found.after)
-    kept = {"earlier": earlier} if earlier else {}
-    record = Run.create(path, config.model_dump(mode="json"), {**here, **kept})
+    made, differs = environment(template.device, config.data.workers), ""
+    if not found.nothing:
+        made, differs = _with_earlier(made, Run(path), found.after)
+    record = Run.create(path, config.model_dump(mode="json"), made)
     tasks = len(benchmark.tasks)
     with blamed(config):
         rounds = training_rounds(strategy, benchmark)
@@ -224,23 +224,25 @@ def _kept(path: Path, force: bool, on_event: Listener) -> bool:
     return not damaged
 
 
-def _made_before(run: Run, here: Mapping[str, Any], tasks: int) -> tuple[list[Any], str]:
-    """With what an unfinished run was made so far, where that is not what it goes on with.
+def _with_earlier(here: dict[str, Any], run: Run, tasks: int) -> tuple[dict[str, Any], str]:
+    """An environment with those under ``earlier`` with which the run was made so far, where they are others.
 
     Args:
-        run: the run.
         here: what it goes on with.
+        run: the run.
         tasks: how many it has learned.
 
     Returns:
-        One environment after the other, each with the tasks that were done when another took over; and in what the last
-        of them differs, in words.
+        The environment, each earlier one with the tasks that were done when another took over; and in what the last of
+        them differs, in words.
     """
     last = {name: value for name, value in run.environment.items() if name != "format"}
     earlier = list(last.pop("earlier", []))
     other = [name for name in here if name not in NO_RESULT and last.get(name) != here[name]]
+    if other:
+        earlier.append({"tasks": tasks, **last})
     differs = "; ".join(f"{name} {last.get(name)} before, {here[name]} now" for name in other)
-    return ([*earlier, {"tasks": tasks, **last}] if differs else earlier), differs
+    return here | ({"earlier": earlier} if earlier else {}), differs
 
 
 def _tidy(path: Path, found: Found) -> None:

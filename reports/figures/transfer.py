@@ -31,18 +31,14 @@ def item(group: Group) -> Item | None:
     alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
     if alone is None:
         return None
-    alike = [
-        entry
-        for entry in group.entries
-        if entry is not alone
-        and _network(entry) == _network(alone)
-        and len(gaps := paired(entry, alone, "psnr"))
-        and np.isfinite(np.diag(gaps.mean(axis=0))).all()
-    ]
+    others = [entry for entry in group.entries if entry is not alone and _network(entry) == _network(alone)]
+    gaps = {entry.label: paired(entry, alone, "psnr") for entry in others}
+    found = {label: np.diag(values.mean(axis=0)) for label, values in gaps.items() if len(values)}
+    alike = [entry for entry in others if entry.label in found and np.isfinite(found[entry.label]).all()]
     if not alike:
         return None
     shown = leading(alike, MOST_PANELS)
-    gains = np.array([np.diag(paired(entry, alone, "psnr").mean(axis=0)) for entry in shown])
+    gains = np.array([found[entry.label] for entry in shown])
     colours = looks(group.labels)
     limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
     names = [short(entry.label) for entry in shown]

@@ -7,7 +7,7 @@ them the run that is the counterpart of a row of the paper.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,20 +94,13 @@ class Evidence:
         for result in self.results:
             backbone = str((result.config.get("backbone") or {}).get("name"))
             apart.setdefault((setting(result)["stream"], backbone), []).append(result)
-        usual = {}
+        usual, preset = {}, shipped.sizes(self.preset)
         for key, results in apart.items():
-            results = [result for result in results if self._as_preset(result)] or results
+            results = [result for result in results if _has(result, preset)] or results
             sizes = [_sizes(result) for result in results]
             common = Counter(sizes).most_common(1)[0][0]
             usual[key] = [result for result, size in zip(results, sizes, strict=True) if size == common]
         return usual
-
-    def _as_preset(self, result: Result) -> bool:
-        return all(
-            _same((result.config.get(section) or {}).get(name), value)
-            for section, given in shipped.sizes(self.preset).items()
-            for name, value in given.items()
-        )
 
 
 def gather(collection: Collection) -> list[Evidence]:
@@ -141,6 +134,15 @@ def _sizes(result: Result) -> str:
     defined = sorted(json.dumps(task, sort_keys=True, default=str) for task in tasks(result))
     kind = [training(result), result.config.get("backbone"), defined]
     return json.dumps(kind, sort_keys=True, default=str)
+
+
+def _has(result: Result, wanted: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a run's configuration has some values, by section and name."""
+    return all(
+        _same((result.config.get(section) or {}).get(name), value)
+        for section, values in wanted.items()
+        for name, value in values.items()
+    )
 
 
 def _same(given: Any, wanted: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -144,9 +144,8 @@ def against_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[
     }
 
 
-def level(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[tuple[str, str], float]:
-    """p of what :func:`against_best` compares, corrected for the number of comparisons within a kind."""
-    found = against_best(entries, kinds)
+def level(found: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, str], float]:
+    """p of what :func:`against_best` found, corrected for the number of comparisons within a kind."""
     p: dict[tuple[str, str], float] = {}
     for best in dict.fromkeys(best for best, _ in found):
         own = [pair for pair in found if pair[0] == best]
