@@ -18,9 +18,10 @@ class MAS(Anchored):
     """Memory Aware Synapses: weights that the outputs are sensitive to are pulled back to their old values.
 
     The loss gains ``λ Σ_k Ω_k (θ_k − θ*_k)²`` (Eq. 4), with the weights θ* at the start of the task. After each task,
-    Ω_k is the mean of ``|∂‖f(x)‖² / ∂θ_k|`` (Eq. 2-3) over its first ``samples`` training patches x, each by itself;
-    over tasks it is a mean with equal weights. ``‖f(x)‖²`` is summed over channels and averaged over pixels, so that λ
-    means the same for every patch size.
+    Ω_k is the mean of ``|∂‖f(x)‖² / ∂θ_k|`` (Eq. 2-3) over its first ``samples`` training patches x, each by itself.
+    ``‖f(x)‖²`` is summed over channels and averaged over pixels, so that λ means the same for every patch size. Over
+    tasks Ω is a mean with equal weights, so that λ means the same after every task; that is chosen here, while the
+    authors' own code adds the importances of tasks up.
     """
 
     name = "mas"

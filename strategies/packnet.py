@@ -200,6 +200,8 @@ class PackedNetwork(TaskNetwork):
         """Fix what the task kept, after the first one also everything outside the kernels."""
         if not any(layer.pruned for layer in self.layers):
             self.prune()
+        assert self.cursor.learning is not None
+        self.select(self.cursor.learning)  # what a layer fixes is the selected task's kernel
         for layer in self.layers:
             layer.end()
         if not self.fixed:

@@ -1,7 +1,7 @@
 """Dense blocks (Huang et al., CVPR 2017; in restoration Tong et al., ICCV 2017), for section 4.4.6 of the paper.
 
 The paper gives the number of blocks only. Growth (a quarter of the width) and layers in a block (5) are chosen here so
-that the parameters are those of the residual network within 6 % at 64 channels and 6 blocks, which keeps costs and
+that the parameters are those of the residual network within 7 % at 64 channels and 6 blocks, which keeps costs and
 shares of memory comparable between backbones.
 """
 

@@ -50,8 +50,8 @@ class Variant:
 
 
 def convolution(channels: int, kernel: int = 3) -> nn.Module:
-    """A plain convolution that keeps the size of the features, up to a pixel for even kernels."""
-    return nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+    """A plain convolution; every kernel has one pixel of padding, as the printed GMac of Table 6 tell."""
+    return nn.Conv2d(channels, channels, kernel, padding=1)
 
 
 def stack(channels: int, layers: int) -> nn.Module:
@@ -102,7 +102,7 @@ def measure(
         console: where to show progress.
     """
     place = timing.place(device)
-    layers = [variant.make(channels).to(place).eval() for variant in VARIANTS]
+    layers = [_ready(variant, channels, place) for variant in VARIANTS]
     features = torch.rand(1, channels, size, size, device=place)
     if console is not None:
         _milliseconds(layers[0], features)  # the first pass also allocates
@@ -207,9 +207,16 @@ def gmac(layer: nn.Module, channels: int, size: int) -> float:
     return (counter.get_total_flops() / 2 + estimation) / 1e9
 
 
+def _ready(variant: Variant, channels: int, device: torch.device) -> nn.Module:
+    """The layer, of which no pass needs gradients.
+
+    It says so itself. Were they turned off around a pass, as in evaluation, a CMC layer would keep its kernel.
+    """
+    return variant.make(channels).to(device).eval().requires_grad_(False)
+
+
 def _milliseconds(layer: nn.Module, features: torch.Tensor) -> float:
-    with torch.inference_mode():
-        return timing.milliseconds(lambda: layer(features), features.device)
+    return timing.milliseconds(lambda: layer(features), features.device)
 
 
 def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> float:
@@ -225,9 +232,10 @@ def _peak_memory(index: int, channels: int, size: int, device: torch.device) -> 
 
 
 def _peak_here(index: int, channels: int, size: int, device: torch.device) -> float:
-    layer = VARIANTS[index].make(channels).to(device).eval()
+    before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    layer = _ready(VARIANTS[index], channels, device)
     features = torch.rand(1, channels, size, size, device=device)
     ledger.reset_peak_memory(device)
     _milliseconds(layer, features)
     peak = ledger.peak_memory(device)
-    return math.nan if peak is None else float(peak)
+    return math.nan if peak is None else float(peak - before)

@@ -1,7 +1,7 @@
 """What a command imports before it does anything, package by package, as Python itself tells (``-X importtime``).
 
-What a command imports is read from its function: the import statements inside it, which are what it puts off until it
-is called. Each is started in a process of its own.
+What a command imports is read from the functions that it goes through: the import statements inside them, which are
+what it puts off until it is called. Each is started in a process of its own.
 """
 
 import ast
@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
 
 import numpy as np
 import torch
@@ -29,16 +30,16 @@ _LINE = re.compile(r"import time:\s*(\d+) \|\s*\d+ \|\s*(\S+)")
 
 
 def measure(
-    commands: Mapping[str, Callable[..., object]], repeats: int = 3, console: Console | None = None
+    commands: Mapping[str, Sequence[Callable[..., object]]], repeats: int = 3, console: Console | None = None
 ) -> list[Row]:
     """Measure the imports of every command.
 
     Args:
-        commands: by its words, the function of each.
+        commands: by its words, the functions that each goes through, but for those they call in their own modules.
         repeats: how often each is started.
         console: where to show progress.
     """
-    subjects = {name: _starter(imports(function)) for name, function in commands.items()}
+    subjects = {name: _starter(imports(*functions)) for name, functions in commands.items()}
     rows = compare("start", subjects, repeats, torch.device("cpu"), "imports alone", console, warm_up=0)
     most = Counter[str]()
     for row in rows:
@@ -47,11 +48,32 @@ def measure(
     return _gathered(rows, kept | {WHOLE})
 
 
-def imports(function: Callable[..., object]) -> str:
-    """The import statements inside a function, as lines; before them what every command imports."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    found = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    return "\n".join(["import benchmark.__main__", *found])
+def imports(*functions: Callable[..., object]) -> str:
+    """The import statements inside functions, as lines; before them what every command imports.
+
+    Those of functions that they call in their own modules count; those under a condition do not.
+    """
+    found = [line for function in functions for line in _imports(function, set())]
+    return "\n".join(dict.fromkeys(["import benchmark.__main__", *found]))
+
+
+def _imports(function: Callable[..., object], seen: set[object]) -> Iterator[str]:
+    seen.add(function)
+    for node in _walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Name):
+            other = getattr(inspect.getmodule(function), node.id, None)
+            if isinstance(other, FunctionType) and other.__module__ == function.__module__ and other not in seen:
+                yield from _imports(other, seen)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it in their order, without imports under a condition."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(node, ast.If) and isinstance(child, ast.Import | ast.ImportFrom)):
+            yield from _walk(child)
 
 
 def self_times(told: str) -> dict[str, float]:

@@ -7,6 +7,8 @@ callbacks). On a GPU every part waits for the one before, so the sum is more tha
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.config import RunConfig
 from benchmark.core.runs.profile_table import WHOLE, Row
-from benchmark.engine.setup import prepare
+from benchmark.engine.setup import choose_precision, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import plan
 from benchmark.profiling.timing import Parts, Stopwatch, compare, place
@@ -73,7 +75,13 @@ class _Ours(_Timed, RestorationTemplate):
 
 
 class _Naive(_Timed, Naive):
-    """Avalanche's."""
+    """Avalanche's, which knows no precision of its own."""
+
+    precise: Callable[[], AbstractContextManager[Any]]
+
+    def forward(self) -> Any:
+        with self.precise():
+            return super().forward().float()
 
 
 class _Watched:
@@ -114,8 +122,11 @@ def measure(
     def config(strategy: str, *settings: str) -> RunConfig:
         return plan(strategy, "four_tasks", preset, "0", "denoise", None, None, [*assignments, *lengths, *settings])[0]
 
+    asked = config("finetune").training
+    device = place(asked.device)
+    lengths.append(f"training.precision={choose_precision(asked.precision, device)}")
     plain = config("finetune")
-    patches, device = build(plain).train[0], place(plain.training.device)
+    patches = build(plain).train[0]
 
     def ours(strategy: str, *settings: str, task: int = 0) -> Callable[[], Parts]:
         return _ours(config(strategy, *settings), patches, device, task)
@@ -138,6 +149,11 @@ def measure(
     return compare("train", subjects, repeats, device, setting, console)
 
 
+def _precise(config: RunConfig, device: torch.device) -> AbstractContextManager[Any]:
+    """In what a forward pass computes, as the suite's template does it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
+
+
 def _by_hand(config: RunConfig, patches: Any, device: torch.device) -> Callable[[], Parts]:
     """What anyone would write for one task, with the suite's patches."""
     training, watch, loss_function = config.training, Stopwatch(device), nn.MSELoss()
@@ -149,8 +165,8 @@ def _by_hand(config: RunConfig, patches: Any, device: torch.device) -> Callable[
         with watch.part(WHOLE):
             for degraded, clean, *_ in batches:
                 optimizer.zero_grad()
-                with watch.part("forward"):
-                    output = network(degraded.to(device, memory_format=torch.channels_last))
+                with watch.part("forward"), _precise(config, device):
+                    output = network(degraded.to(device, memory_format=torch.channels_last)).float()
                 loss = loss_function(output, clean.to(device))
                 with watch.part("backward"):
                     loss.backward()
@@ -177,6 +193,7 @@ def _naive(config: RunConfig, patches: Any, device: torch.device) -> Callable[[]
         device=device,
         evaluator=no_metrics,
     )
+    template.precise = partial(_precise, config, device)
     return _repeatedly(template, patches, 0, training.updates, device)
 
 

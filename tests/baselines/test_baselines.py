@@ -243,6 +243,27 @@ def test_deformable_convolution_and_its_gradients_are_torchvisions(dtype: torch.
         torch.testing.assert_close(mine, reference, **tolerance)
 
 
+@pytest.mark.parametrize("size", [48, 128])
+def test_a_deformable_layer_samples_where_it_should_in_bf16(size: int) -> None:
+    """Sides that bf16 cannot divide exactly: with no offset it errs as little as the plain convolution does."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    image = torch.rand(1, 16, size, size)
+    exact = conv(image)
+
+    def error(layer: nn.Module) -> float:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            return float((layer(image).float() - exact).square().mean().sqrt())
+
+    plain = error(conv)
+    assert 0 < error(DeformableConv2d(conv)) < 1.5 * plain
+    small = DeformableConv2d(conv)
+    with torch.no_grad():
+        small.offset.bias.fill_(0.1)
+    moved = error(small)
+    assert moved > 3 * plain  # a tenth of a pixel is not rounded away
+
+
 def test_a_deformable_layer_starts_as_the_plain_convolution_and_learns_its_offsets() -> None:
     conv = nn.Conv2d(4, 6, 3, padding=1)
     image = torch.rand(2, 4, 10, 12)
@@ -285,6 +306,11 @@ def test_one_convolution_of_every_block_is_deformable(backbone: str) -> None:
 def test_deform_needs_a_backbone_that_can_be_built_at_another_width() -> None:
     with pytest.raises(UserError, match="cannot do so with Sequential"):
         Deform(DeformSettings()).adapt(nn.Sequential(nn.Conv2d(3, 3, 1)), TASKS)
+
+
+def test_deform_refuses_a_network_without_blocks() -> None:
+    with pytest.raises(UserError, match=r"this ResNet has no ResidualBlock.*backbone\.blocks"):
+        Deform(DeformSettings()).adapt(ResNet(width=8, blocks=0), TASKS)
 
 
 def test_the_ledger_counts_sampling() -> None:

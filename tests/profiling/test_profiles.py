@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import Command
 
-from benchmark.commands import listing
+from benchmark.commands import listing, reproduce
 from benchmark.commands import run as run_command
 from benchmark.core import clock
 from benchmark.core.errors import UserError
 from benchmark.core.runs import profile_table
 from benchmark.core.runs.profile_table import WHOLE, Row
+from benchmark.experiments import agenda
 from benchmark.profiling import inference, start, timing, train
 from reports.groups import collect
 
@@ -77,6 +78,24 @@ def test_a_step_is_split_into_its_parts(steps: dict[tuple[str, str], Row]) -> No
     assert steps["a loop by hand", WHOLE].ratio == 1.0
 
 
+@pytest.mark.parametrize("asked", ["bf16", "auto"])
+def test_all_compute_in_the_precision_that_is_told(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    """Those that are compared with, too; ``auto`` is settled before."""
+    found: list[torch.dtype] = []
+    convolve = torch.nn.functional.conv2d
+
+    def watched(*given: object, **more: object) -> torch.Tensor:
+        output = convolve(*given, **more)
+        found.append(output.dtype)
+        return output
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", watched)
+    rows = train.measure("smoke", [f"training.precision={asked}"], updates=1, repeats=1)
+    told = rows[0].setting.split(",")[0]
+    assert told == "bf16" if asked == "bf16" else told in ("fp32", "bf16")
+    assert set(found) == {torch.bfloat16 if told == "bf16" else torch.float32}
+
+
 def test_an_image_is_restored_in_every_way() -> None:
     rows = inference.measure("smoke", size=8, repeats=1)
     assert [row.subject for row in rows] == [
@@ -88,7 +107,11 @@ def test_an_image_is_restored_in_every_way() -> None:
 def test_imports_are_those_that_a_command_puts_off() -> None:
     lines = start.imports(run_command.run).splitlines()
     assert lines[0] == "import benchmark.__main__"
-    assert any(line.startswith("from benchmark.engine.") for line in lines)
+    assert "from benchmark.engine.executors.execute import execute" in lines
+    assert "from strategies.guide import guide as written" not in start.imports(listing.list_)  # only with --guide
+    gathered = start.imports(reproduce.reproduce, agenda.gather)
+    assert "from benchmark.experiments import agenda, schedule" in gathered  # in a function that it calls
+    assert "from benchmark.experiments.cost import measure" in gathered
     told = "import time: self [us] | cumulative | imported package\nimport time:      1500 |       2000 |   torch.nn\n"
     told += "import time:       500 |        500 | torch\nimport time:      2000 |       9000 | numpy\nother words\n"
     assert start.self_times(told) == {"torch": 2.0, "numpy": 2.0}
@@ -98,7 +121,9 @@ def test_small_packages_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {f"package{i}": float(i) for i in range(1, 13)}
     monkeypatch.setattr(start, "_starter", lambda lines: lambda: sizes | {WHOLE: 78.0})
     rows = [
-        row for row in start.measure({"list": listing.list_, "run": run_command.run}, repeats=1) if row.subject == "run"
+        row
+        for row in start.measure({"list": [listing.list_], "run": [run_command.run]}, repeats=1)
+        if row.subject == "run"
     ]
     named = {row.part: row.milliseconds for row in rows}
     assert len(named) == start.NAMED + 2
@@ -128,6 +153,9 @@ def test_the_commands_write_what_a_report_shows(command: Command, smoke_runs: Pa
         done = command("profile", kind, *more, "--out", str(tmp_path / f"{kind}-profile.csv"))
         assert done.returncode == 0, done.stderr
         assert (tmp_path / f"{kind}-profile.svg").read_text().count("<svg") == 1
+    told = pd.read_csv(tmp_path / "start-profile.csv")
+    training = {"run", "tune", "reproduce", "check"}
+    assert set(told["subject"][told["part"] == "torch"]) == training
     assert [rows[0].profile for rows in collect([tmp_path]).profiles] == list(words)
     done = command("report", str(tmp_path), "--out", str(tmp_path / "page"))
     assert done.returncode == 0, done.stderr

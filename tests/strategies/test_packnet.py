@@ -311,3 +311,20 @@ def test_state_loads_into_a_fresh_network_that_goes_on_bit_for_bit(backbone: typ
     with torch.no_grad():
         for task in (2, 0, 1):
             assert torch.equal(twin(image, task), network(image, task))
+
+
+def test_a_task_is_kept_whichever_is_selected_as_it_ends() -> None:
+    network = packed()
+    begin(network, 0)
+    step(network, 0, 3)
+    network.end()
+    begin(network, 1)
+    step(network, 1, 3)
+    network.prune()
+    image = torch.rand(1, 3, 8, 8)
+    network.eval()
+    with torch.no_grad():
+        before = network(image, torch.tensor([1]))
+        network.select(0)
+        network.end()
+        assert torch.equal(network(image, torch.tensor([1])), before)
