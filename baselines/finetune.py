@@ -1,4 +1,4 @@
-"""Training on without any protection: the lower bound of every comparison."""
+"""Training on without any protection: what every comparison begins with."""
 
 from strategies.base import Strategy
 

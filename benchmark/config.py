@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
-from benchmark.core.runs.formats import LATER
+from benchmark.core.runs.formats import LATER, NO_PART
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -27,9 +27,6 @@ from benchmark.sections import Backbone, Data, Evaluation, Revisions, Section, T
 
 MOST_FEATURES = 64 * 2**30
 """Bytes of the features that a training step keeps, at most, as estimated for residual blocks; the paper's: 0.9 GiB."""
-
-NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
-"""Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
 
 _NO_NAME = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]+')
 """What no folder's name may hold, on one file system or another."""

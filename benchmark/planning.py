@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import backbones, config, presets
-from benchmark.config import NO_PART, Assignment
+from benchmark.config import Assignment
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.runs.directory import Run, locate
+from benchmark.core.runs.formats import NO_PART
 from benchmark.core.yaml_files import number
 from benchmark.streams.definition import Task, load
 from strategies import registry

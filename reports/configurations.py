@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmark.core.runs.formats import NO_PART
 from reports.results import Result
 
 CONFIGURATION = ("strategy", "backbone", "training", "evaluation", "settings", "plugin", "backbone_plugin")
 """What two runs must have in common, beside what their group has, to be seeds of one configuration."""
-
-NO_RESULT = ("save_seconds",)
-"""Settings of the training that change no result."""
 
 
 def revision(result: Result, part: str) -> int:
@@ -22,7 +20,7 @@ def revision(result: Result, part: str) -> int:
 def training(result: Result) -> Any:
     """A run's training settings without those that change no result."""
     given = result.config.get("training")
-    return {name: value for name, value in given.items() if name not in NO_RESULT} if isinstance(given, dict) else given
+    return {name: value for name, value in given.items() if name not in NO_PART} if isinstance(given, dict) else given
 
 
 def configuration(result: Result) -> dict[str, Any]:

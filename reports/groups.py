@@ -19,6 +19,7 @@ from benchmark.core.images import EMBEDDED
 from benchmark.core.names import file_name
 from benchmark.core.runs import layer_table, profile_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
+from benchmark.core.runs.formats import NO_PART
 from benchmark.core.runs.layer_table import Row
 from benchmark.reference.records import Records
 from reports.configurations import configuration, once, revision, training
@@ -28,8 +29,8 @@ from reports.results import Array, ImageSet, Quantity, Result, Source, mean, rea
 from reports.text import listed, plain
 from strategies.traits import WORDS, answers
 
-IRRELEVANT = ("workers", "tile", "root", "fallback", "cache")
-"""Settings of the data section that no result depends on, or only by way of the sources they lead to.
+IRRELEVANT = NO_PART | {"tile"}
+"""Settings of the data section that make no run incomparable.
 
 The side of tiles matters for deformable layers alone, and there for pixels near a seam."""
 
@@ -221,7 +222,7 @@ def collect(paths: Sequence[Path], reference: Records | None = None) -> Collecti
     beside = [folder / name for folder in folders for name in measured if (folder / name).is_file()]
     first = {path.name: path for path in reversed([*files, *beside])}
     results, unreadable = [], []
-    for run in find_runs(folders) if folders or not files else []:
+    for run in find_runs(folders, needed=not first):
         try:
             results.append(read(run))
         except UserError as error:
@@ -249,7 +250,7 @@ def setting(result: Result) -> dict[str, Any]:
     data = result.config.get("data")
     if isinstance(data, dict):
         taken = any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test))
-        left_out = IRRELEVANT if taken else (*IRRELEVANT, "photographs")
+        left_out = IRRELEVANT if taken else IRRELEVANT | {"photographs"}
         data = {name: value for name, value in data.items() if name not in left_out}
     return {
         "stream": _stream(result.config),

@@ -28,8 +28,9 @@ class KnowledgeReplaySettings(RehearsalSettings):
 class KnowledgeReplay(Rehearsal):
     """Knowledge replay: on stored degraded patches, outputs and projected features stay those of the network before.
 
-    Only degraded patches x̃ are stored, 500 of them in all, and no targets. With a frozen copy f_old of the network from
-    before the task, and as many x̃ in an update as it has new patches, the loss gains
+    Only degraded patches x̃ are stored, 500 of them in all, and no targets: as in the paper, and by default twice the
+    bytes that replay has. With a frozen copy f_old of the network from before the task, and as many x̃ in an update as
+    it has new patches, the loss gains
 
         α (ℓ(f(x̃), f_old(x̃)) + λ MSE(P h(x̃), P h_old(x̃))).
 

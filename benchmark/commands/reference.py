@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.options import Engine, Jobs, Threads, number, place, words, workers
+from benchmark.commands.options import Engine, Jobs, number, place, words, workers
 from benchmark.commands.output import Reporter, console
 from benchmark.core.errors import UserError, unknown
 from benchmark.reference import SHIPPED
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from benchmark.reference.records import Records
 
 Folder = Annotated[
-    Path, typer.Option("--records", parser=place("--records"), help="Folder of the archives, one for each preset.")
+    Path,
+    typer.Option(
+        "--records",
+        parser=place("--records"),
+        help="Folder of the archives, one for each preset.",
+        show_default="those that come with the suite",
+    ),
 ]
 Of = Annotated[str | None, typer.Option("--preset", parser=words("--preset"), help="Only records of this preset.")]
 
@@ -114,7 +120,10 @@ def reference_verify(
         Path, typer.Option(parser=place("--out", made="folder"), help="Folder for the run directories.")
     ] = Path("runs/reference"),
     jobs: Jobs = None,
-    threads: Threads = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(parser=number("--threads", 1, 1024), help="Threads of each run. By default those of its record."),
+    ] = None,
     folder: Folder = SHIPPED,
 ) -> None:
     """Do some of the reference runs again, and compare what was measured.

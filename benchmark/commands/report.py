@@ -12,7 +12,11 @@ from benchmark.commands.output import console
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(parser=place("RUN"), help="Run directories, or folders that hold some.", metavar="RUN..."),
+        typer.Argument(
+            parser=place("RUN"),
+            help="Run directories, folders that hold some, or files that profile wrote.",
+            metavar="RUN...",
+        ),
     ],
     out: Annotated[Path, typer.Option(parser=place("--out", made="folder"), help="Folder for the report.")] = Path(
         "report"

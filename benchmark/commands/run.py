@@ -64,8 +64,8 @@ def run(
 ) -> None:
     """Train strategies on a stream, and measure them after every task.
 
-    A finished run is not done twice; an interrupted one goes on after its last finished task. Later settings win:
-    preset, then --config, then --set.
+    A finished run is not done twice; an interrupted one goes on from what was last saved, within a task, too. Later
+    settings win: preset, then --config, then --set.
     """
     from benchmark.planning import about_images, others_begun, plan, root_assignments
     from strategies import registry

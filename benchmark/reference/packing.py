@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from benchmark.config import NO_PART, SECTIONS, RunConfig, checked
+from benchmark.config import SECTIONS, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
+from benchmark.core.runs.formats import NO_PART
 from benchmark.core.runs.records import from_json, from_yaml
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL, digest

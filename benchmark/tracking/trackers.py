@@ -54,8 +54,8 @@ def check(name: str) -> str:
     if missing:
         extra = TRACKERS[name].extra
         raise UserError(
-            f"--track {name}: {', '.join(missing)} is not installed. Install it with: pip install "
-            f"'continual-restoration[{extra}]'; from a checkout: pip install '.[{extra}]'"
+            f"--track {name}: {', '.join(missing)} is not installed. Install it from a checkout with: "
+            f"pip install '.[{extra}]'"
         )
     return name
 

@@ -206,5 +206,5 @@ def test_ray_that_is_not_installed_is_told_with_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'continual-restoration\[ray\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[ray\]'"):
         execute(planned("finetune"), tmp_path, workers=Workers(engine="ray"))

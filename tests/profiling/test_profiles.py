@@ -170,5 +170,6 @@ def test_a_report_needs_no_run_beside_a_profile(steps: dict[tuple[str, str], Row
 
     path = tmp_path / "train-profile.csv"
     profile_table.write(list(steps.values()), path)
-    made = make([path], tmp_path / "page")
-    assert "What a training step costs" in made.index.read_text()
+    for given in (path, tmp_path):
+        made = make([given], tmp_path / "page")
+        assert "What a training step costs" in made.index.read_text()

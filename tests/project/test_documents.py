@@ -1,7 +1,7 @@
 """What README, the guides and the Makefile print: every command runs, every snippet is complete, every path is there.
 
 Commands run at ``smoke`` size, one after another in one process, in a folder with a copy of the guides. What is
-long all the same is shortened (SHORTER); ``mine.yaml`` has settings for ``run`` and an experiment for ``sweep``.
+long all the same is shortened (SHORTER).
 """
 
 import json
@@ -155,7 +155,6 @@ def small(command: str) -> list[str]:
     elif words[0] in PRESET:
         words += ["--preset", "smoke"]
     words = [re.sub(rf"\b({'|'.join(PLACEHOLDERS)})\b", lambda found: PLACEHOLDERS[found[1]], word) for word in words]
-    words = [f"{words[0]}.yaml" if word == "mine.yaml" else word for word in words]
     return [word.replace("-quick-", "-smoke-").replace("…", "*") for word in words]
 
 
@@ -174,8 +173,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
             clean = picture(f"rain {number}", (64, 48))
             write(place / "data" / "Rain100L" / side / "norain" / f"norain-{number}.png", clean)
             write(place / "data" / "Rain100L" / side / "rain" / f"norain-{number}.png", brighter(clean))
-    (place / "run.yaml").write_text("training: {epochs: 1}\n", encoding="utf-8")
-    (place / "sweep.yaml").write_text("strategies: [finetune]\n", encoding="utf-8")
+    (place / "settings.yaml").write_text("training: {epochs: 1}\n", encoding="utf-8")
+    (place / "experiment.yaml").write_text("strategies: [finetune]\n", encoding="utf-8")
     different = list(dict.fromkeys(tuple(small(command)) for command in printed()))
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(different)],

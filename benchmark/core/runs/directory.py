@@ -282,11 +282,11 @@ class Run:
         return values
 
 
-def find_runs(paths: Sequence[Path]) -> list[Run]:
+def find_runs(paths: Sequence[Path], needed: bool = True) -> list[Run]:
     """Every run directory at or below the given folders, in order of name.
 
     Raises:
-        UserError: a folder does not exist, or no run was found in any of them.
+        UserError: a folder does not exist, or, where one is needed, no run was found in any of them.
     """
     found: dict[Path, Run] = {}
     for path in paths:
@@ -294,7 +294,7 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
             raise UserError(f"There is no folder '{path}'. Give a run directory, or a folder that holds some.")
         for directory in _run_directories(path):
             found.setdefault(directory.resolve(), Run(directory))
-    if not found:
+    if needed and not found:
         places = ", ".join(f"'{path}'" for path in paths)
         raise UserError(f"No run found in {places}. Make one with: python -m benchmark run --strategy cmc")
     return sorted(found.values(), key=lambda run: str(run.path))

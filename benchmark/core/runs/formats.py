@@ -31,6 +31,9 @@ UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}, 2: {}}
 each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 
 
+NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
+"""Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
+
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},
     "training": {"precision": "fp32"},

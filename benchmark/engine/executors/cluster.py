@@ -233,8 +233,7 @@ def _ray(own: bool) -> Any:
         return ray
     except ImportError as error:
         raise UserError(
-            "--engine ray: Ray is not installed. Install it with: pip install 'continual-restoration[ray]'; "
-            "from a checkout: pip install '.[ray]'"
+            "--engine ray: Ray is not installed. Install it from a checkout with: pip install '.[ray]'"
         ) from error
 
 
