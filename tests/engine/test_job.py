@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from conftest import ROOT
 
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run
 from benchmark.engine import events, job
 from benchmark.engine.events import Event, Listener
@@ -58,6 +60,33 @@ def test_a_run_tells_what_it_does_and_its_events_can_be_sent(tmp_path: Path) -> 
     job.run(config, tmp_path / "run", listener)
     assert events.RunResumed("run", 1, 2, updates) in told
     assert sum(isinstance(event, events.Updated) for event in told) == updates
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [6, 14])
+def test_a_task_takes_the_time_of_all_its_updates_also_of_those_before_an_interruption(
+    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that an update moves on by 10 s, and nothing else; what was not saved is done, and timed, again."""
+    training = ("training.epochs=2", "training.updates_per_epoch=4", "training.batch_size=2", "training.patch_size=16")
+    data = ("data.dead_leaves=0", "data.validation_size=32", "data.test_size=32")
+    config = planned("finetune", *training, *data, "backbone.width=4", "backbone.blocks=1")
+    clock = SimpleNamespace(seconds=0.0, stops=[stop])
+    monkeypatch.setattr(job, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+
+    def pass_by(event: Event) -> None:
+        if isinstance(event, events.Updated):
+            clock.seconds += 10
+            if event.update in clock.stops:
+                clock.stops.clear()
+                raise Stopped("SIGTERM")
+
+    with pytest.raises(Stopped):
+        job.run(config, tmp_path / "run", pass_by)
+    clock.seconds += 5000
+    run = job.run(config, tmp_path / "run", pass_by)
+    assert run.status["seconds_per_task"] == [80, 80]
+    assert run.status["seconds"] == 160
 
 
 @pytest.mark.slow

@@ -1,11 +1,16 @@
-"""What is chosen by the machine: how many processes draw patches, and how a run tells it."""
+"""What is chosen by the machine: the device, how many processes draw patches, how a run tells it; what is too large."""
+
+from contextlib import nullcontext
 
 import joblib
 import pytest
 import torch
 
+from benchmark.core.errors import UserError
 from benchmark.engine import setup
 from benchmark.engine.distributed import group
+from benchmark.engine.ledger import plain_parameters
+from benchmark.planning import plan
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -25,3 +30,26 @@ def test_a_gpu_is_given_processes_that_draw_by_its_share_of_the_cores(
 def test_a_run_tells_how_many_draw_and_why() -> None:
     assert setup.environment(CPU)["patch_workers"] == "0 (all cores train)"
     assert setup.environment(CPU, 3)["patch_workers"] == "3 (asked for)"
+
+
+def test_a_gpu_is_used_where_one_is_and_asked_for_in_vain_where_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert setup.choose_device("auto") == setup.choose_device("cpu") == CPU
+    with pytest.raises(UserError, match=r"training\.device = cuda, but torch finds no GPU here.*auto or cpu"):
+        setup.choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert setup.choose_device("auto") == setup.choose_device("cuda") == GPU
+    assert setup.choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, False), (-1, True)])
+def test_a_network_of_too_many_weights_is_refused_before_it_is_made(
+    more: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = plan("finetune", "four_tasks", "smoke", "0", None, None, None, [])
+    weights = plain_parameters(config.backbone)
+    monkeypatch.setattr(setup, "MOST_WEIGHTS", weights + more)
+    width = config.backbone.width
+    told = pytest.raises(UserError, match=rf"backbone\.width = {width} .* {weights:,} weights; at most {weights - 1:,}")
+    with told if refused else nullcontext():
+        setup.prepare(config)

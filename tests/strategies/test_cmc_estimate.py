@@ -36,7 +36,7 @@ def network(sharing: str = "fixed", tasks: int = 2, plain: nn.Module | None = No
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31 - 1), st.integers(1, 9), st.integers(1, 300), st.floats(0.01, 1))
 def test_a_product_is_that_of_the_whole_matrix(seed: int, height: int, width: int, share: float) -> None:
     """Rows and columns without an entry, full ones, and rows of more than a chunk."""

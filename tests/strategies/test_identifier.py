@@ -117,6 +117,34 @@ def test_white_noise_has_its_variance_in_every_band() -> None:
     assert found[30:] == pytest.approx(np.full(14, np.log(np.pi / 2)), abs=0.1), "E[x²] / E[|x|]² of a Gaussian"
 
 
+NOTHING = np.log((1 / 255) ** 2)
+"""The energy of what is not there."""
+
+
+def test_a_grey_image_has_no_colour_and_one_of_equal_lightness_nothing_else() -> None:
+    light = np.random.default_rng(3).random((48, 48))
+    grey = features(np.stack([light] * 3))
+    assert grey[23:30] == pytest.approx(np.full(7, NOTHING), abs=1e-6)
+    assert min(grey[2:23]) > NOTHING + 3
+    for factors in ((1, -1, 0), (0, 1, -1), (1, 1, -2)):
+        colourful = features(0.5 + np.multiply.outer(factors, light))
+        assert colourful[2:23] == pytest.approx(np.full(21, NOTHING), abs=1e-6)
+        assert min(colourful[23:30]) > NOTHING + 3
+
+
+def test_upright_stripes_show_in_bands_and_grids_across_and_lying_ones_down() -> None:
+    upright = np.broadcast_to(np.random.default_rng(4).random(48), (3, 48, 48))
+    blocks = np.broadcast_to(np.random.default_rng(5).random(6).repeat(8), (3, 48, 48))
+    for turned in (0, 1):
+        found = features(upright.swapaxes(1, 2) if turned else upright)
+        down, across, aslant = (found[2 + part : 23 : 3] for part in range(3))
+        none, raised = (across, down) if turned else (down, across)
+        assert min(raised) > NOTHING + 3
+        assert [*none, *aslant] == pytest.approx(np.full(14, NOTHING), abs=1e-6)
+        shown = features(blocks.swapaxes(1, 2) if turned else blocks)[:2]
+        assert shown[1 - turned] == 0 < 0.5 < shown[turned]
+
+
 @pytest.mark.parametrize(("down", "across"), [(0, 0), (3, 5), (7, 1)])
 def test_a_grid_of_blocks_is_found_wherever_it_begins(down: int, across: int) -> None:
     """Blocks of one colour each: on their own grid nothing varies within a block."""

@@ -215,10 +215,12 @@ def test_wsn_uses_the_share_of_the_greatest_scores_and_trains_only_what_is_free(
             assert layer.values.numel() == int((~taken).sum())
             greatest = layer.scores.detach().abs().flatten().sort(descending=True).values[: int(0.4 * layer.m)]
             expected = layer.scores.detach().abs() >= greatest[-1]
-            assert torch.equal(layer.kernel().detach() != 0, expected & (layer.kernel().detach() != 0))
             assert int(expected.sum()) == int(0.4 * layer.m)
+            assert torch.equal(layer._winning(), expected)
+            assert torch.equal(layer.kernel().detach() != 0, expected)
         for _ in course:
             pass
+        assert [int(layer._mask(task).sum()) for layer in layers(network)] == [int(0.4 * o.m) for o in layers(network)]
         for layer, taken, before in zip(layers(network), used, shared, strict=True):
             assert torch.equal(layer.shared[taken], before[taken]), "what an earlier task uses is never trained again"
             assert not torch.equal(layer.shared[~taken], before[~taken])

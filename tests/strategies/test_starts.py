@@ -1,0 +1,100 @@
+"""Where the parts of a task begin: how wide random numbers are spread, and what starts at a known value."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbones.resnet import ResNet
+from strategies.cmc.layer import CMCConv2d
+from strategies.dan import DANConv2d
+from strategies.kernels import KernelConv2d
+from strategies.lira import LIRA
+from strategies.lora import LoRAConv2d
+from strategies.pnn import PNN, Lateral
+from strategies.wsn import WinningConv2d
+
+
+def begun(kind: type[KernelConv2d], conv: nn.Conv2d, **settings: Any) -> Any:
+    """A layer that has learned one task and begins another."""
+    layer = kind(conv, **settings)
+    layer.begin()
+    layer.end()
+    layer.begin()
+    return layer
+
+
+def assert_uniform(drawn: Tensor, bound: float) -> None:
+    """At least 4,000 numbers that are spread evenly between a bound and its negative."""
+    drawn = drawn.detach().double()
+    assert drawn.numel() >= 4000
+    assert 0.98 * bound < drawn.max() <= bound
+    assert -bound <= drawn.min() < -0.98 * bound
+    assert float(drawn.square().mean()) == pytest.approx(bound**2 / 3, rel=0.1)
+    assert abs(float(drawn.mean())) < 0.05 * bound
+
+
+def test_the_narrow_matrix_of_lora_begins_as_the_weights_of_a_default_convolution() -> None:
+    layer = begun(LoRAConv2d, nn.Conv2d(64, 16, 3), rank=8)
+    assert layer.down.shape == (8, 64 * 9)
+    assert_uniform(layer.down, (64 * 9) ** -0.5)
+    assert not layer.up.any()
+    grouped = begun(LoRAConv2d, nn.Conv2d(128, 32, 5, groups=4), rank=8)
+    assert_uniform(grouped.down, (32 * 25) ** -0.5)
+
+
+def test_the_scores_of_wsn_begin_as_the_weights_of_a_default_convolution() -> None:
+    assert_uniform(begun(WinningConv2d, nn.Conv2d(16, 64, 3), share=0.5).scores, (16 * 9) ** -0.5)
+
+
+@torch.no_grad()
+def test_the_random_matrix_of_dan_keeps_the_variance_of_the_first_tasks_kernels() -> None:
+    conv = nn.Conv2d(4, 100, 3)
+    conv.weight.copy_(torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(0)))
+    layer = begun(DANConv2d, conv, start="random")
+    assert float(layer.mix.mean()) == pytest.approx(0, abs=0.01)
+    assert float(layer.mix.square().mean()) == pytest.approx(1 / 100, rel=0.1)
+    assert float(layer.mix.abs().max()) > 0.3, "it is Gaussian, and has no bound"
+    assert float(layer.kernel().square().mean()) == pytest.approx(1, rel=0.15)
+
+
+def test_a_bias_of_cmc_that_has_none_to_start_from_begins_as_that_of_a_default_convolution() -> None:
+    layer = CMCConv2d(nn.Conv2d(4, 4096, 3, groups=2), t=1)
+    drawn = []
+    for _ in range(2):
+        layer.begin(0.1, sharing="none")
+        drawn.append(layer.task_bias.detach().clone())
+        assert_uniform(drawn[-1], (2 * 9) ** -0.5)
+        layer.end()
+    assert not torch.equal(*drawn)
+
+
+def adapted(kind: Any, seed: int = 0) -> Any:
+    torch.manual_seed(0)
+    return kind(kind.Settings(), seed).adapt(ResNet(width=4, blocks=1), 3)
+
+
+def test_laterals_of_progressive_networks_take_earlier_columns_as_they_are_and_add_nothing_at_first() -> None:
+    network = adapted(PNN)
+    network.rebuild(range(2))
+    network.begin(2)
+    found = [layer for layer in network.backbone["2"].modules() if isinstance(layer, Lateral)]
+    assert len(found) == 3
+    for lateral in found:
+        assert lateral.scale.tolist() == [1, 1]
+        assert not lateral.combine.weight.any()
+
+
+def test_every_branch_of_lira_begins_with_weights_of_its_own_which_the_seed_decides() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        network = adapted(LIRA, seed)
+        torch.manual_seed(len(drawn))
+        network.rebuild(range(3))
+        drawn.append([branch.expert.head.weight.detach() for branch in network.backbone.branches])
+    (first, second), again, other = drawn
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again[0])
+    assert torch.equal(second, again[1])
+    assert not torch.equal(first, other[0])
