@@ -12,7 +12,7 @@ from strategies.trainer import Trainer
 class PIGWMSettings(Settings):
     """Settings of PIGWM."""
 
-    weight: float = Field(1.0, ge=0, le=1e6, description="weight λ of the penalty")
+    weight: float = Field(100.0, ge=0, le=1e6, description="weight λ of the penalty")
     samples: int = Field(200, ge=1, le=100_000, description="patches of a task on which importance is measured")
 
 
