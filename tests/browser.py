@@ -4,6 +4,7 @@ https://chromedevtools.github.io/devtools-protocol
 """
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -109,11 +110,13 @@ class Browser:
 def chromium(patience: float = 600) -> Iterator[Browser]:
     """A headless Chromium that ends with the block, or after ``patience`` seconds if it hangs.
 
-    The test is skipped where there is none.
+    The test is skipped where there is none; with REQUIRE_CHROMIUM=1 in the environment it fails, so that no tests of
+    the page are left out unseen.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        pytest.skip("No Chromium to open the page in. Install one with: apt-get install chromium")
+        end = pytest.fail if os.environ.get("REQUIRE_CHROMIUM") == "1" else pytest.skip
+        end("No Chromium to open the page in. Install one with: apt-get install chromium")
     # The protocol wants file descriptors 3 and 4; the shell makes them of its input and output, and becomes Chromium.
     shell = ["sh", "-c", 'exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1']
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

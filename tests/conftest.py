@@ -1,22 +1,43 @@
 """What several tests share: the real command at tiny scale."""
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import forked
 import pytest
+from hypothesis import HealthCheck, settings
 
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MATPLOTLIBRC"):
     os.environ.pop(name, None)  # output is that of a pipe 80 columns wide, whatever the terminal is set to
 os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the processes that tests start
 
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("suite")  # the same examples every time, however long they take
+
 ROOT = forked.ROOT
+PATIENCE = 600
+"""Seconds after which a process that a test waits for is taken for hanging; none takes nearly as long."""
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 TAKES_LONG = {"command", "smoke_runs", "browser", "results", "report"}
 """Fixtures that start the real command or a browser, or make a report of many runs."""
+
+
+def wait_until(there: Callable[[], object], process: subprocess.Popen[str] | forked.Forked) -> None:
+    """Wait for what a process brings about; it fails if that ends before, and is killed if it hangs."""
+    until = time.monotonic() + PATIENCE
+    while not there():
+        assert process.poll() is None, process.communicate()
+        if time.monotonic() > until:
+            process.send_signal(signal.SIGKILL)
+            pytest.fail(f"nothing has happened for {PATIENCE} seconds")
+        time.sleep(0.05)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

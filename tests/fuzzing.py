@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.core.errors import UserError
@@ -255,14 +255,7 @@ def fuzz(contents: st.SearchStrategy[Any], read: Callable[[Any], object], exampl
                 said = str(error)
             assert said.strip(), "an error without a word"
 
-    asked = settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    asked(given(contents)(once))()
+    settings(max_examples=examples)(given(contents)(once))()
     assert tried >= examples
 
 

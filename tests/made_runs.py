@@ -23,6 +23,8 @@ INPUTS = [25.0, 15.0, 27.0, 24.0]
 LEARNED = [30.0, 25.0, 28.0, 26.0]
 LOSS = 2.0
 IMAGES = ["chelsea", "china"]
+APART = [-0.5, 0.5]
+"""dB by which each image is off the mean."""
 PROTOCOL = "RGB, clamped to [0, 1], rounded to uint8, no border crop, mean over images"
 
 
@@ -84,8 +86,10 @@ def made_run(
     write_table(run.path / "ledger.csv", _ledger(order, done), LEDGER)
     if done == len(order):
         _pictures(run, order, noise=10 if keeps else 25)
-    error = {"error": "RuntimeError: the loss is not finite"} if state == "failed" else {}
-    run.update_status(state=state, tasks_done=done, tasks=len(order), seconds=[60.0] * done, **error)
+    more: dict[str, Any] = {"error": "RuntimeError: the loss is not finite"} if state == "failed" else {}
+    if state == "finished":
+        more = {"seconds": 60.0 * done}
+    run.update_status(state=state, tasks_done=done, tasks=len(order), seconds_per_task=[60.0] * done, **more)
     if state == "finished":
         write_json(run.path / SEAL, {"sha256": {}})  # of no file, so that tests may change what they like
     return run
@@ -146,14 +150,15 @@ def _outputs(order: list[str], done: int, keeps: bool, shift: float) -> list[dic
             "task": task,
             "image": image,
             "sha256": "0" * 64,
-            "psnr": psnr(i, j, keeps, shift),
-            "ssim": psnr(i, j, keeps, shift) / 40,
-            "psnr_y": psnr(i, j, keeps, shift) + 1.0,
-            "ssim_y": psnr(i, j, keeps, shift) / 40,
+            "psnr": value,
+            "ssim": value / 40,
+            "psnr_y": value + 1.0,
+            "ssim_y": value / 40,
         }
         for i in range(done)
         for j, task in enumerate(order)
-        for image in IMAGES
+        for image, apart in zip(IMAGES, APART, strict=True)
+        for value in [psnr(i, j, keeps, shift) + apart]
     ]
 
 

@@ -6,13 +6,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import forked
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT, wait_until
 
 from benchmark.core.errors import UserError
 from benchmark.core.runs import processes
@@ -58,12 +57,6 @@ def begin(folder: Path, *words: str, then: str = "", **pipes: Any) -> subprocess
     )
 
 
-def await_file(path: Path, process: subprocess.Popen[str] | forked.Forked) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-
-
 def the_run(folder: Path) -> Run:
     return Run(next((folder / "runs").glob("waits-*")))
 
@@ -73,9 +66,9 @@ def the_run(folder: Path) -> Run:
 def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_path: Path) -> None:
     write_plugin(tmp_path, LONG)
     process = forked.begin(*WORDS, cwd=tmp_path)
-    await_file(tmp_path / "waiting", process)
+    wait_until((tmp_path / "waiting").exists, process)
     process.send_signal(getattr(signal, name))
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
     status = json.loads((the_run(tmp_path).path / "status.json").read_text())
     assert (status["state"], status["tasks_done"]) == ("interrupted", 1)
@@ -91,9 +84,9 @@ def test_a_signal_in_training_is_recorded_and_told(name: str, code: int, tmp_pat
 def test_what_is_said_of_sigterm_can_be_pasted_and_goes_on(tmp_path: Path) -> None:
     words = [word.replace("waits", "finetune,waits") if word == "waits" else word for word in WORDS]
     process = begin(tmp_path, *words, "--force")
-    await_file(tmp_path / "waiting", process)
+    wait_until((tmp_path / "waiting").exists, process)
     process.terminate()
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, said
     assert the_run(tmp_path).status["state"] == "interrupted"
     finished = Run(next((tmp_path / "runs").glob("finetune-*")))
@@ -116,7 +109,7 @@ def test_a_closed_pipe_ends_a_run_as_interrupted(tmp_path: Path) -> None:
     process.stdout.readline()
     process.stdout.close()
     said = process.stderr.read()
-    assert process.wait(timeout=120) == 141, said
+    assert process.wait(timeout=PATIENCE) == 141, said
     assert the_run(tmp_path).status["state"] == "interrupted"
     assert "Traceback" not in said
     assert "Exception ignored" not in said
@@ -154,9 +147,9 @@ def test_ctrl_c_while_the_suite_is_being_imported(tmp_path: Path) -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    await_file(tmp_path / "importing", process)
+    wait_until((tmp_path / "importing").exists, process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.count("Interrupted") == 1

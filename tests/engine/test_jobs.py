@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT, wait_until
 
 from benchmark.commands import app
 from benchmark.config import RunConfig
@@ -151,11 +151,9 @@ def test_a_signal_stops_all_jobs_and_each_says_so(tmp_path: Path) -> None:
         start_new_session=True,
         preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],
     )
-    while len([*tmp_path.glob("waiting-*")]) < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    wait_until(lambda: len([*tmp_path.glob("waiting-*")]) == 2, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert said.count("Interrupted") == 1
@@ -342,7 +340,9 @@ def test_a_process_for_jobs_has_its_threads_and_its_device_and_ends_with_its_pip
     places.begin(Work(planned("finetune")[0], tmp_path / "run"))
     process = places.busy[0][0].process
     ended: list[tuple[Work, Ended]] = []
+    until = time.monotonic() + PATIENCE
     while not ended:
+        assert time.monotonic() < until
         ended = places.wait(events.ignore)
     surroundings = Path(f"/proc/{process.pid}/environ")  # of a process that surely is one of its own by now
     if surroundings.exists():

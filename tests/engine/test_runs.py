@@ -1,5 +1,6 @@
 """Runs end to end, in this process: reproducible to the byte, resumable, and safe when something goes wrong."""
 
+import mmap
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from benchmark.core.clock import duration
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.core.runs.writing import write_table
 from benchmark.core.tables import NUMBER, Column, Schema
+from benchmark.engine import ledger
 from benchmark.engine.endings import Diverged
 from benchmark.engine.local import execute
 from benchmark.engine.recorder import Recorder
@@ -171,6 +173,26 @@ def test_the_ledger_tells_masks_and_exemplars_from_parameters(tmp_path: Path) ->
     assert stored["finetune"]["mask_bytes"] == stored["finetune"]["exemplar_bytes"] == 0
     assert stored["packnet"]["mask_bytes"] > stored["packnet"]["exemplar_bytes"] == 0
     assert stored["replay"]["exemplar_bytes"] > stored["replay"]["mask_bytes"] == 0
+
+
+def resident() -> int:
+    """Bytes that this process holds at present."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak cannot be reset")
+def test_the_peak_of_memory_is_in_bytes_and_begins_anew() -> None:
+    cpu, size = torch.device("cpu"), 2**26
+    ledger.reset_peak_memory(cpu)
+    before = ledger.peak_memory(cpu)
+    assert before is not None
+    assert resident() / 2 < before < 2 * resident()
+    with mmap.mmap(-1, size) as memory:
+        memory.write(bytes([1]) * size)
+        assert ledger.peak_memory(cpu) > before + 0.9 * size
+    assert ledger.peak_memory(cpu) > before + 0.9 * size, "though it is free again"
+    ledger.reset_peak_memory(cpu)
+    assert ledger.peak_memory(cpu) < before + 0.5 * size
 
 
 @pytest.mark.slow

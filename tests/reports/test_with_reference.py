@@ -154,7 +154,6 @@ def test_it_takes_no_torch(folder: Path, tmp_path: Path) -> None:
 def test_the_page_of_results_ranks_what_was_kept(tmp_path: Path) -> None:
     assert "No run has been kept yet." in page(tmp_path)
     runs = [made_run(tmp_path / "runs", name, shift=shift) for name, shift in (("worst", -1), ("best", 1), ("mid", 0))]
-    runs[0].update_status(seconds=240.0)
     made_records(tmp_path, *runs, made_run(tmp_path / "runs", "only_smoke", preset="smoke"))
     text = page(tmp_path)
     assert text.index("| best |") < text.index("| mid |") < text.index("| worst |")
@@ -162,3 +161,10 @@ def test_the_page_of_results_ranks_what_was_kept(tmp_path: Path) -> None:
     assert "4 min" in text
     assert "one seed, so part of any difference is luck" in text
     assert "only\\_smoke" not in text
+
+
+def test_the_page_of_results_tells_how_long_a_run_takes_in_the_mean_over_seeds(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / "runs", seed=seed) for seed in (0, 1)]
+    for run, seconds in zip(runs, (120.0, 240.0), strict=True):
+        run.update_status(seconds=seconds)
+    assert "| 3 min | 0, 1 |" in page(made_records(tmp_path, *runs))

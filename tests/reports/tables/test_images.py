@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import IMAGES, made_run
+from made_runs import APART, IMAGES, made_run
 
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.schemas import OUTPUTS
@@ -22,7 +22,7 @@ T_OF_THREE = 4.302652729911275
 def with_images(run: Run, shifts: dict[str, float], **changes: Any) -> Run:
     """The run with one row per image in place of each of the first image, shifted by so many dB."""
     rows = [
-        {**row, "image": image, "psnr": row["psnr"] + shift, **changes}
+        {**row, "image": image, "psnr": row["psnr"] - APART[0] + shift, **changes}
         for row in run.rows("outputs.csv")
         if row["image"] == IMAGES[0]
         for image, shift in shifts.items()
