@@ -206,7 +206,7 @@ def test_commands_are_found_wherever_they_are_printed() -> None:
         "run … --seed 0,1,2",
         "check --strategy NAME",
         "profile layer",
-        "python -m benchmark tune --table mine.csv",
+        "python -m benchmark tune --table benchmark/experiments/tuning-quick.csv",
     ):
         assert command in found
     for document in ("README.md", "docs/experiments.md"):

@@ -288,7 +288,7 @@ def test_trackers_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match=r"tensorbord.*tensorboard"):
         check("tensorbord")
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"--track mlflow: mlflow, sqlalchemy, alembic is not .*restoration\[mlflow\]'"):
+    with pytest.raises(UserError, match=r"mlflow: mlflow, sqlalchemy, alembic is not .*pip install '\.\[mlflow\]'"):
         check("mlflow")
 
 
