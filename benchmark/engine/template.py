@@ -37,6 +37,11 @@ def learning_rate(training: Training, update: int, budget: int = 1) -> float:
     return training.learning_rate
 
 
+def precise(training: Training, device: torch.device) -> torch.autocast:
+    """What the forward pass of a training step computes within, to compute in the precision that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
+
+
 def nothing() -> None:
     """Do nothing."""
 
@@ -247,9 +252,9 @@ class RestorationTemplate(SupervisedTemplate):
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
         if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
             return restore(self._restore, images, self.tile, reach(self.model))
-        if self.is_eval or self.training_settings.precision != "bf16":
+        if self.is_eval:
             return self._restore(images)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with precise(self.training_settings, self.device):
             output = self._restore(images)
         return output.to(images.dtype)
 

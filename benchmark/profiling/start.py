@@ -59,11 +59,12 @@ def imports(*functions: Callable[..., object]) -> str:
 
 def _imports(function: Callable[..., object], seen: set[object]) -> Iterator[str]:
     seen.add(function)
+    module = inspect.getmodule(function)
     for node in _walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield ast.unparse(node)
         elif isinstance(node, ast.Name):
-            other = getattr(inspect.getmodule(function), node.id, None)
+            other = getattr(module, node.id, None)
             if isinstance(other, FunctionType) and other.__module__ == function.__module__ and other not in seen:
                 yield from _imports(other, seen)
 

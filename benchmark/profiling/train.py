@@ -7,7 +7,6 @@ callbacks). On a GPU every part waits for the one before, so the sum is more tha
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from torch.utils.data import DataLoader
 from benchmark.config import RunConfig
 from benchmark.core.runs.profile_table import WHOLE, Row
 from benchmark.engine.setup import choose_precision, prepare
-from benchmark.engine.template import RestorationTemplate
+from benchmark.engine.template import RestorationTemplate, precise
 from benchmark.planning import plan
 from benchmark.profiling.timing import Parts, Stopwatch, compare, place
 from benchmark.streams.build import build
@@ -77,7 +76,7 @@ class _Ours(_Timed, RestorationTemplate):
 class _Naive(_Timed, Naive):
     """Avalanche's, which knows no precision of its own."""
 
-    precise: Callable[[], AbstractContextManager[Any]]
+    precise: Callable[[], torch.autocast]
 
     def forward(self) -> Any:
         with self.precise():
@@ -149,11 +148,6 @@ def measure(
     return compare("train", subjects, repeats, device, setting, console)
 
 
-def _precise(config: RunConfig, device: torch.device) -> AbstractContextManager[Any]:
-    """In what a forward pass computes, as the suite's template does it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
-
-
 def _by_hand(config: RunConfig, patches: Any, device: torch.device) -> Callable[[], Parts]:
     """What anyone would write for one task, with the suite's patches."""
     training, watch, loss_function = config.training, Stopwatch(device), nn.MSELoss()
@@ -165,7 +159,7 @@ def _by_hand(config: RunConfig, patches: Any, device: torch.device) -> Callable[
         with watch.part(WHOLE):
             for degraded, clean, *_ in batches:
                 optimizer.zero_grad()
-                with watch.part("forward"), _precise(config, device):
+                with watch.part("forward"), precise(training, device):
                     output = network(degraded.to(device, memory_format=torch.channels_last)).float()
                 loss = loss_function(output, clean.to(device))
                 with watch.part("backward"):
@@ -193,7 +187,7 @@ def _naive(config: RunConfig, patches: Any, device: torch.device) -> Callable[[]
         device=device,
         evaluator=no_metrics,
     )
-    template.precise = partial(_precise, config, device)
+    template.precise = partial(precise, training, device)
     return _repeatedly(template, patches, 0, training.updates, device)
 
 
