@@ -137,7 +137,10 @@ class Every:
         return min(1.0, len(self.parts) * min(against, default=1.0))
 
     def needed(self, level: float = LEVEL) -> int | None:
-        """Seeds that would decide it, as :meth:`Difference.needed` has them; None where that cannot be told."""
+        """Seeds that would decide each part, as :meth:`Difference.needed` has them; None where that cannot be told.
+
+        To be told right it takes all parts at once, so that it mostly takes more seeds than this.
+        """
         if self.right:
             counts = [part.needed(level) for part in self.parts]
             return None if None in counts else max(count for count in counts if count is not None)
@@ -164,6 +167,19 @@ def corrected(values: Sequence[float]) -> list[float]:
 
         given[known] = false_discovery_control(given[known])
     return [float(value) for value in given]
+
+
+def left(values: Sequence[float], place: int, level: float = LEVEL) -> float:
+    """The p below which one of several would be told by :func:`corrected`, the others as they are.
+
+    Args:
+        values: p of all, nan for what is not tested.
+        place: which of them; it counts as tested in any case.
+        level: what corrected values are held to.
+    """
+    lowest = [*values[:place], 0.0, *values[place + 1 :]]
+    told = sum(p < level for p in corrected(lowest))
+    return level * told / sum(not math.isnan(p) for p in lowest)
 
 
 def missed(gap: float, deviation: float, seeds: int, level: float = LEVEL) -> float:

@@ -77,9 +77,10 @@ def show_scorecard(scored: pd.DataFrame, console: "Console") -> None:
         for claim, verdict, needed, measured in shown.itertuples(index=False):
             table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(needed), _text(measured))
         console.print(table)
-    missing = int((scored["verdict"] == UNMEASURED).sum())
+    measured = set(scored.loc[scored["verdict"] != UNMEASURED, "key"])
+    missing = len(set(scored["key"]) - measured)
     if missing:
-        console.print(f"{missing} claims were not measured by these runs.")
+        console.print(f"{missing} claim{'s were' if missing > 1 else ' was'} not measured by these runs.")
 
 
 def show_unreadable(unreadable: Sequence[Unreadable], console: "Console") -> None:

@@ -13,7 +13,7 @@ from reports.groups import Collection, Entry
 from reports.paired import stated
 from reports.paper.claims import UNDECIDED, judge
 from reports.paper.evidence import gather
-from reports.tables.marks import against_best, level
+from reports.tables.marks import behind
 from reports.text import fixed
 
 STOPPING = 0.01
@@ -34,11 +34,11 @@ class Open:
 
 
 def claims(collection: Collection) -> list[Open]:
-    """The claims of the paper that the runs measure and do not decide; of the preset smoke there are none."""
+    """The claims of the paper that the runs measure and more seeds may decide; of the preset smoke there are none."""
     found = []
     for evidence in gather(collection):
         for verdict in judge(evidence, STOPPING):
-            if verdict.state == UNDECIDED:
+            if verdict.state == UNDECIDED and not verdict.waits:
                 text = f"{verdict.claim.text}: {verdict.measured}; seeds that would decide it: {verdict.needed}"
                 found.append(Open(text, _directories(verdict.entries)))
     return found
@@ -48,17 +48,14 @@ def comparisons(collection: Collection) -> list[Open]:
     """What the runs of each group do not tell apart from the best: of those told the task, and of those not."""
     found = []
     for group in collection.groups:
-        entries = {entry.label: entry for entry in group.entries}
-        against = against_best(group.entries, [entry.told for entry in group.entries])
-        p = level(against)
-        for (best, other), difference in against.items():
-            if p[best, other] < STOPPING:
+        for one in behind(group.entries, [entry.told for entry in group.entries], STOPPING):
+            if one.p < STOPPING:
                 continue
-            margin = difference.margin(STOPPING)
-            gap = fixed(difference.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")
-            needed = stated(difference.needed(STOPPING))
-            text = f"{group.title}: {best} over {other}: {gap} dB; seeds that would decide it: {needed}"
-            found.append(Open(text, _directories([entries[best], entries[other]])))
+            margin = one.gap.margin(STOPPING)
+            gap = fixed(one.gap.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")
+            over = f"{group.title}: {one.best.label} over {one.entry.label}: {gap} dB"
+            text = f"{over}; seeds that would decide it: {stated(one.gap.needed(one.left))}"
+            found.append(Open(text, _directories([one.best, one.entry])))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from reports.groups import Entry, Group
 from reports.paired import LEVEL
 from reports.results import mean
-from reports.tables.marks import against_best, level
+from reports.tables.marks import behind
 from reports.text import fixed, listed
 
 ALONE = {
@@ -61,13 +61,13 @@ def finding(group: Group) -> str:
 
 def _level(entries: Sequence[Entry]) -> str:
     """What the seeds do not tell apart from the best of its kind, in a sentence; empty where all are of one seed."""
-    found = level(against_best(entries, [entry.told for entry in entries]))
+    found = behind(entries, [entry.told for entry in entries])
     if all(len(entry.results) < 2 for entry in entries) or not found:
         return ""
     beside: dict[str, list[str]] = {}
-    for (best, other), p in found.items():
-        if not p < LEVEL:
-            beside.setdefault(best, []).append(other)
+    for one in found:
+        if not one.p < LEVEL:
+            beside.setdefault(one.best.label, []).append(one.entry.label)
     if not beside:
         return " Over the seeds, all others are told apart from the best."
     parts = [

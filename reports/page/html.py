@@ -141,8 +141,7 @@ class PaperPart:
     @property
     def reproduce(self) -> str:
         """The command that has the others measured."""
-        experiments = dict.fromkeys(verdict.claim.run for verdict in self.missing)
-        return f"python -m benchmark reproduce {' '.join(experiments)}"
+        return self.evidence.reproduce([verdict.claim.run for verdict in self.missing])
 
     @property
     def summary(self) -> str:

@@ -5,7 +5,7 @@ starts from nothing. Two things differ, then. The control, ``cmc.sharing=copy``,
 too, but in entries of its own, and shares nothing afterwards: what is gained over it is what sharing itself brings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy as np
 from benchmark.experiments.experiment import Combination
 from reports.groups import Entry
 from reports.paper.evidence import Evidence
-from reports.results import Array
-from reports.text import fixed, plain
+from reports.results import Array, Result
+from reports.text import fixed, listed, plain
 
 COMPARES = (
     "With sharing a task starts from the kernels and biases of earlier tasks, without it from nothing: the gap between "
@@ -38,15 +38,17 @@ def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
         final = ", ".join(
             f"{task} {fixed(float(psnr))}" for task, psnr in zip(order, entry.mean("final_psnr"), strict=True)
         )
-        others = [
-            f"{name} {fixed(first)}"
-            for name, sharing in (("with sharing", "fixed"), ("without", "none"))
-            if (first := first_epoch(evidence.entry(_sharing(row, sharing)))) is not None
-        ]
-        started = first_epoch(entry)
-        if started is not None:
-            compared = f" ({', '.join(others)})" if others else ""
-            final += f"; {fixed(started)} after the first epoch of {order[-1]}{compared}"
+        named = {"": entry} | {
+            name: other
+            for name, sharing in (("with sharing ", "fixed"), ("without ", "none"))
+            if (other := evidence.entry(_sharing(row, sharing))) is not None
+        }
+        seeds, found = curves(named)
+        if found:
+            own, *others = [f"{name}{fixed(float(values[0]))}" for name, values in found.items()]
+            beside = f" ({', '.join(others)})" if others else ""
+            of = f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}"
+            final += f"; {own} after the first epoch of {order[-1]}{beside}, {of}"
         where = f"{row.settings['backbone.name']}, " if "backbone.name" in row.settings else ""
         told.append(f"{where}{100 * row.settings['cmc.fraction']:g} %: {final}")
     if not told:
@@ -61,19 +63,27 @@ def _sharing(row: Combination, kind: str) -> Combination:
     return replace(row, settings=row.settings | {"cmc.sharing": kind})
 
 
-def curve(entry: Entry) -> Array:
-    """(E,) validation PSNR of the last task after each of its epochs from 1 on, the mean over seeds."""
-    curves = []
-    for result in entry.results:
-        frame = result.run.curves
-        place = len(result.config["order"])
-        rows = frame[(frame["place"] == place) & (frame["after"] == place) & (frame["epoch"] > 0)]
-        curves.append(rows.sort_values("epoch")["psnr"].to_numpy(float))
-    shortest = min(len(curve) for curve in curves)
-    return np.array(np.mean([curve[:shortest] for curve in curves], axis=0))
+def curves(entries: Mapping[str, Entry]) -> tuple[list[int], dict[str, Array]]:
+    """Validation PSNR of the last task after each of its epochs, over the seeds that all entries have.
+
+    Args:
+        entries: by name, at least one.
+
+    Returns:
+        The seeds, and by name (E,) dB from epoch 1 on, the mean over them; nothing where no seed is common, or an entry
+        has no epochs.
+    """
+    own = {name: {result.seed: _curve(result) for result in entry.results} for name, entry in entries.items()}
+    seeds = sorted(set.intersection(*(set(of) for of in own.values())))
+    shortest = {name: min((len(of[seed]) for seed in seeds), default=0) for name, of in own.items()}
+    if not all(shortest.values()):
+        return [], {}
+    means = {name: np.mean([of[seed][: shortest[name]] for seed in seeds], axis=0) for name, of in own.items()}
+    return seeds, means
 
 
-def first_epoch(entry: Entry | None) -> float | None:
-    """Validation PSNR of the last task after its first epoch, in dB; None where there is none."""
-    values = curve(entry) if entry is not None else np.empty(0)
-    return float(values[0]) if len(values) else None
+def _curve(result: Result) -> Array:
+    frame = result.run.curves
+    place = len(result.config["order"])
+    rows = frame[(frame["place"] == place) & (frame["after"] == place) & (frame["epoch"] > 0)]
+    return rows.sort_values("epoch")["psnr"].to_numpy(float)

@@ -81,6 +81,11 @@ class Evidence:
         found = entries(fitting)
         return max(found, key=_newest_own_and_most) if found else None
 
+    def reproduce(self, experiments: Sequence[str]) -> str:
+        """The command that measures tables and figures of the paper by the preset of these runs."""
+        chosen = f" --preset {self.preset}" if self.preset else ""
+        return f"python -m benchmark reproduce {' '.join(dict.fromkeys(experiments))}{chosen}"
+
     def others(self, known: Sequence[str]) -> list[Entry]:
         """For every further strategy on the paper's stream, its runs with the preset's settings."""
         names = dict.fromkeys(result.strategy for result in self.results)

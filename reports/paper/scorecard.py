@@ -8,20 +8,22 @@ from benchmark.core.tables import NUMBER, TEXT, Column, Schema
 from reports.items import table
 from reports.items.item import Item
 from reports.items.table import Cell, Table
-from reports.paper.claims import CONTRADICTED, HOLDS, UNMEASURED, Verdict
+from reports.paper.claims import CONTRADICTED, HOLDS, UNJUDGED, UNMEASURED, Verdict
 from reports.paper.evidence import Evidence
+from reports.results import SMOKE
 from reports.text import count, listed
 
 NEEDED = "seeds that would decide it"
 
 COLUMNS = Schema(
     (
-        Column("claim", TEXT, "the claim, with the rule by which it is judged"),
+        Column("claim", TEXT, "the claim"),
+        Column("rule", TEXT, "when it holds"),
         Column("verdict", TEXT, "HOLDS, CONTRADICTED, UNDECIDED, UNMEASURED or UNJUDGED"),
         Column("measured", TEXT, "our figures in words, ± half of the 95 % interval over seeds"),
         Column("paper", TEXT, "the paper's own figures"),
         Column("source", TEXT, "where the paper makes it"),
-        Column("preset", TEXT, "the preset's name"),
+        Column("preset", TEXT, "the preset's name; with a number where its runs differ in the images or the metrics"),
         Column("images", TEXT, "the sources of the test images"),
         Column("seeds", TEXT, "the seeds, with blanks between"),
         Column(NEEDED, TEXT, "of what is undecided, at the present mean and spread"),
@@ -43,9 +45,14 @@ def frame(scored: Scored) -> pd.DataFrame:
         images = sorted({str(source.test) for result in evidence.results for source in result.sources})
         for verdict in verdicts:
             claim = verdict.claim
-            about = [claim.source, evidence.preset, ", ".join(images), " ".join(str(seed) for seed in verdict.seeds)]
+            about = [
+                claim.source,
+                evidence.title.removeprefix("preset "),
+                ", ".join(images),
+                " ".join(str(seed) for seed in verdict.seeds),
+            ]
             tested = [verdict.needed, verdict.p, verdict.corrected]
-            values = [claim.text, verdict.state, verdict.measured, claim.paper, *about, *tested, claim.key]
+            values = [claim.text, claim.rule, verdict.state, verdict.measured, claim.paper, *about, *tested, claim.key]
             rows.append(dict(zip(COLUMNS.names, values, strict=True)))
     return COLUMNS.frame_of(rows)
 
@@ -64,7 +71,7 @@ def item(frame: pd.DataFrame, scored: Scored) -> Item:
     heads = {"paper": "in the paper", "measured": "measured here, ± half of the 95 % interval"}
     columns = [table.Column(heads.get(name, name)) for name in names]
     notes = dict.fromkeys(
-        (f"Preset {evidence.preset}: " if "preset" in names else "") + note(verdicts)
+        (f"{evidence.title[:1].upper()}{evidence.title[1:]}: " if "preset" in names else "") + note(verdicts)
         for evidence, verdicts in scored
         if any(verdict.state != UNMEASURED for verdict in verdicts)
     )
@@ -75,6 +82,8 @@ def item(frame: pd.DataFrame, scored: Scored) -> Item:
 def note(verdicts: Sequence[Verdict]) -> str:
     """How the claims were judged, how many of them, and which verdicts the correction for their number took back."""
     tested = [verdict for verdict in verdicts if verdict.p >= 0]
+    if any(verdict.state == UNJUDGED for verdict in verdicts):
+        return f"No claim is judged: runs of the preset {SMOKE} are too short to tell anything."
     if not tested:
         return "No claim about means was tested: that takes two seeds, three to tell much."
     back = [f"“{verdict.claim.text}”" for verdict in verdicts if verdict.taken_back]
@@ -85,5 +94,7 @@ def note(verdicts: Sequence[Verdict]) -> str:
         f"divided by their number. {count(len(tested))} claims were tested together, at a false discovery rate of 5 "
         f"% (Benjamini and Hochberg), and {count(len(decided))} decided; the correction took back "
         f"{listed(back) or 'no verdict'}. The seeds that would decide a claim are the smallest n with t · s / √n < "
-        "|mean| at the present mean and paired spread s; about every second time it takes more."
+        "|mean| at the present mean and paired spread s of each of its intervals, at the level that the correction "
+        "leaves to it. Of one interval, about every second time it takes more; a claim about several mostly does. A "
+        "claim about many cells can be contradicted by one, and does not hold before all are measured."
     )

@@ -17,7 +17,7 @@ from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts
 from reports.tables.cells import named
 from reports.tables.marks import with_best
-from reports.text import plain
+from reports.text import listed, plain
 
 Values = Mapping[tuple[int, str], float]
 """Place of a task in the stream, from 1, and name of one of its test images → dB."""
@@ -29,7 +29,8 @@ OVER = "gain over the best (dB)"
 SPREAD = "Means over test images ± half of their 95 % interval over these (Student’s t)."
 
 NOTE = (
-    "The gain in final PSNR over the entry with the highest mean PSNR of those told the task, or of those not told; "
+    "The gain in final PSNR over the entry with the highest mean PSNR of those in here that are told the task, or of "
+    "those not told; "
     "of each image it is the mean over the seeds that both have, and – where they have none. Below it, on the page: "
     "in how many images it is above 0. † is not told apart from the best (paired over images, p ≥ 0.05 after "
     "correction for the column’s comparisons by the false discovery rate). Images and seeds are two kinds of luck: "
@@ -76,7 +77,9 @@ def item(group: Group) -> Item | None:
         *([Column("mean", OVER, "of each image the mean over the tasks")] if same else []),
         *(Column(head, OVER, head) for head in group.headings),
     ]
-    note = f"{facts(f'preset {group.preset}', shown, SPREAD)} {NOTE}"
+    missing = [entry.label for entry in group.entries if entry not in shown]
+    left_out = f" Without figures of single images, and so not in here: {listed(missing)}." if missing else ""
+    note = f"{facts(f'preset {group.preset}', shown, SPREAD)} {NOTE}{left_out}"
     table = Table(f"{TITLE}: {group.title}", columns, rows, note=note, kind="sortable")
     return Item("images", group.key, TITLE, table=table, data=_frame(group, shown, found))
 
@@ -119,7 +122,7 @@ def _column(gains: Sequence[Difference]) -> list[Cell]:
         replace(
             number(gain.mean, spread=gain.margin(), sign=True),
             small=f"{int((gain.values > SAME).sum())} of {len(gain.values)}" if len(gain.values) else "",
-            level=len(gain.values) > 1 and not p < LEVEL,
+            level=len(gain.values) > 0 and not p < LEVEL,  # of one image there is no p, and nothing is told
         )
         for gain, p in zip(gains, told, strict=True)
     ]

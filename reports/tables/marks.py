@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from reports.groups import Entry
 from reports.items.table import Cell, Column
-from reports.paired import LEVEL, Difference, corrected, missed, within_reach
+from reports.paired import LEVEL, Difference, corrected, left, missed, within_reach
 from reports.results import Quantity
 from reports.seeds import paired
 from reports.text import fixed
@@ -114,43 +114,59 @@ def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
         "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for the "
         "column’s comparisons by the false discovery rate)."
     ]
-    found = [one for one in against_best(entries, kinds).values() if one.deviation > 0]
+    found = [one for one in behind(entries, kinds) if one.gap.deviation > 0]
     if found:
-        seeds = Counter(one.seeds for one in found).most_common(1)[0][0]
-        spread = median(one.deviation for one in found)
+        seeds = Counter(one.gap.seeds for one in found).most_common(1)[0][0]
+        spread = median(one.gap.deviation for one in found)
+        beside = max(one.comparisons for one in found)
+        among = f", if it is the only one of {beside} comparisons" if beside > 1 else ""
+        gap = within_reach(spread, seeds, level=LEVEL / beside)
+        missing = missed(gap / 2, spread, seeds, LEVEL / beside)
         sentences.append(
             f"At the median paired spread found here ({fixed(spread)} dB in the mean over the tasks, {seeds} seeds) "
-            f"a true gap of {fixed(within_reach(spread, seeds))} dB is told four times in five, and one of half "
-            f"that size missed {fixed(100 * missed(within_reach(spread, seeds) / 2, spread, seeds), 0)} times in a "
-            "hundred."
+            f"a true gap of {fixed(gap)} dB is told four times in five{among}, and one of half that size missed "
+            f"{fixed(100 * missing, 0)} times in a hundred."
         )
     return sentences
 
 
-def against_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> dict[tuple[str, str], Difference]:
-    """The entry with the highest mean PSNR of each kind over each other of that kind, seed by seed.
+@dataclass(frozen=True)
+class Behind:
+    """An entry beside the best of its kind.
+
+    Args:
+        best: the entry of the kind with the highest mean PSNR.
+        entry: the other.
+        gap: what the best has over it, seed by seed, in dB in the mean over the tasks.
+        p: of the gap, corrected for the number of comparisons of the kind; nan where there are no two seeds.
+        left: the p below which the gap would be told, the other comparisons as they are.
+        comparisons: how many of the kind have a p.
+    """
+
+    best: Entry
+    entry: Entry
+    gap: Difference
+    p: float
+    left: float
+    comparisons: int
+
+
+def behind(entries: Sequence[Entry | None], kinds: Sequence[Any], level: float = LEVEL) -> list[Behind]:
+    """The entry with the highest mean PSNR of each kind beside each other of that kind.
 
     Args:
         entries: what is compared; None counts for nothing.
         kinds: of each entry.
-
-    Returns:
-        The labels of the best and of the other → dB in the mean over the tasks.
+        level: p, corrected, from which on a gap is not told.
     """
-    return {
-        (best.label, entry.label): Difference(paired(best, entry, "mean_psnr"))
-        for best, others in with_best(entries, kinds)
-        for entry in others
-    }
-
-
-def level(found: Mapping[tuple[str, str], Difference]) -> dict[tuple[str, str], float]:
-    """p of what :func:`against_best` found, corrected for the number of comparisons within a kind."""
-    p: dict[tuple[str, str], float] = {}
-    for best in dict.fromkeys(best for best, _ in found):
-        own = [pair for pair in found if pair[0] == best]
-        p |= zip(own, corrected([found[pair].p for pair in own]), strict=True)
-    return p
+    found = []
+    for best, others in with_best(entries, kinds):
+        gaps = [Difference(paired(best, entry, "mean_psnr")) for entry in others]
+        values = [gap.p for gap in gaps]
+        count = sum(not math.isnan(p) for p in values)
+        for place, (entry, gap, p) in enumerate(zip(others, gaps, corrected(values), strict=True)):
+            found.append(Behind(best, entry, gap, p, left(values, place, level), count))
+    return found
 
 
 def with_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> Iterator[tuple[Entry, list[Entry]]]:

@@ -13,6 +13,7 @@ from reports.paired import (
     Every,
     corrected,
     half_width,
+    left,
     missed,
     quantile,
     stated,
@@ -144,3 +145,25 @@ def test_looking_again_and_again_takes_a_stricter_level() -> None:
     assert stopped(LEVEL) == pytest.approx(0.2, abs=0.01)
     assert stopped(STOPPING) == pytest.approx(0.05, abs=0.01)
     assert quantile(3, STOPPING) > quantile(3)
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "share"),
+    [
+        ([0.04], 0, 1),
+        ([0.04, 0.5, 0.6], 0, 1 / 3),
+        ([0.9, 0.001, 0.6], 0, 2 / 3),
+        ([0.9, 0.001, 0.03], 0, 1),
+        ([math.nan, 0.5, math.nan], 0, 1 / 2),
+        ([math.nan, 0.5, math.nan], 1, 1),
+    ],
+)
+def test_the_level_that_is_left_is_where_one_of_several_begins_to_be_told(
+    values: list[float], place: int, share: float
+) -> None:
+    """Benjamini and Hochberg by hand: it would be told at its rank of what is told then."""
+    level = left(values, place)
+    assert level == pytest.approx(LEVEL * share)
+    for p, told in ((level * 0.999, True), (level * 1.001, False)):
+        tried = [*values[:place], p, *values[place + 1 :]]
+        assert (corrected(tried)[place] < LEVEL) == told

@@ -9,9 +9,9 @@ from made_runs import made_run
 from reports import undecided
 from reports.groups import Group, collect
 from reports.page.findings import finding
-from reports.paired import Difference, stated
+from reports.paired import LEVEL, Difference, missed, stated, within_reach
 from reports.tables import comparison, summary
-from reports.tables.marks import against_best
+from reports.tables.marks import behind
 
 LEADS = (1.0, 1.02, 0.98, 1.01)
 NEAR = (0.9, 1.1, 0.85, 1.02)
@@ -65,7 +65,7 @@ def test_tables_mark_it_and_say_which_gap_is_within_reach(tmp_path: Path) -> Non
         assert rows["mas"].spread == "0.25"  # t(2) · 0.1 / √3
         assert "± half of their 95 % interval" in table.note
         assert "is told four times in five" in table.note
-    spreads = [one.deviation for one in against_best(found.entries, [entry.told for entry in found.entries]).values()]
+    spreads = [one.gap.deviation for one in behind(found.entries, [entry.told for entry in found.entries])]
     assert len(spreads) == 2
     assert f"({np.median(spreads):.2f} dB in the mean over the tasks, 3 seeds)" in comparison.table(found).note
 
@@ -129,3 +129,21 @@ def test_of_smoke_no_claim_is_undecided(tmp_path: Path) -> None:
     made_run(tmp_path, preset="smoke", settings=cmc)
     made_run(tmp_path, preset="smoke", settings=cmc | {"t_ends": 10})
     assert undecided.claims(collect([tmp_path])) == []
+
+
+def test_the_gap_within_reach_is_that_after_the_correction(tmp_path: Path) -> None:
+    """Two others are compared with the best, so that one true gap among them has to be told at half of the level."""
+    found = group(runs(tmp_path))
+    note = comparison.table(found).note
+    spread = np.median([one.gap.deviation for one in behind(found.entries, [entry.told for entry in found.entries])])
+    reach = within_reach(float(spread), 3, level=LEVEL / 2)
+    assert f"a true gap of {reach:.2f} dB is told four times in five, if it is the only one of 2 comparisons" in note
+    assert f"missed {100 * missed(reach / 2, float(spread), 3, LEVEL / 2):.0f} times in a hundred" in note
+
+
+def test_more_seeds_are_not_asked_for_where_only_cells_are_missing(tmp_path: Path) -> None:
+    cmc = {"fraction": 0.05, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
+    for seed, gap in enumerate((0.1, 0.1001, 0.0999)):
+        made_run(tmp_path, seed=seed, settings=cmc | {"sharing": "none"})
+        made_run(tmp_path, seed=seed, shift=gap, settings=cmc)
+    assert not any("Sharing of knowledge" in one.text for one in undecided.claims(collect([tmp_path])))

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from reports.groups import Entry
-from reports.paired import LEVEL, Difference, Every, corrected, stated
+from reports.paired import LEVEL, Difference, Every, corrected, left, stated
 from reports.paper.evidence import Evidence
 from reports.results import SMOKE
 from reports.text import NOTHING
@@ -41,12 +41,29 @@ class Measured:
         entries: the runs that they come from; none for a claim that is not about runs.
         above: of a claim about means, the differences that it says are above 0; each has at least one seed.
         exact: of an exact claim, whether it is so.
+        part: how many of the cells that the claim is about were measured, and how many there are; None where it is
+            about no cells. Where some are missing it can be contradicted, and does not hold yet.
     """
 
     figures: str
     entries: Sequence[Entry] = ()
     above: Sequence[BySeed] = ()
     exact: bool | None = None
+    part: tuple[int, int] | None = None
+
+    @property
+    def lacks(self) -> int:
+        """How many cells are missing."""
+        return self.part[1] - self.part[0] if self.part else 0
+
+    @property
+    def words(self) -> str:
+        """Our figures, and how many of the cells they are where some are missing."""
+        return (
+            f"{self.figures}; measured in {self.part[0]} of {self.part[1]}"
+            if self.part and self.lacks
+            else self.figures
+        )
 
 
 Check = Callable[[Evidence], Measured | None]
@@ -79,14 +96,15 @@ class Claim:
         """What becomes of it by itself, see :func:`together`; runs of the preset SMOKE judge no claim."""
         measured = self.check(evidence)
         if measured is None:
-            return Verdict(self, UNMEASURED, f"measure it with: reproduce {self.run}")
+            return Verdict(self, UNMEASURED, f"measure it with: {evidence.reproduce([self.run])}")
         entries = tuple(measured.entries)
+        found = Verdict(self, UNDECIDED, measured.words, entries, _seeds(measured), lacks=measured.lacks)
         if entries and evidence.preset == SMOKE:
-            return Verdict(self, UNJUDGED, measured.figures, entries, _seeds(measured))
+            return replace(found, state=UNJUDGED)
         if measured.exact is not None:
-            return Verdict(self, HOLDS if measured.exact else CONTRADICTED, measured.figures, entries, _seeds(measured))
+            return replace(found, state=found.outcome(measured.exact))
         tested = Every([Difference(np.array(list(part.values()), dtype=float)) for part in measured.above])
-        return Verdict(self, UNDECIDED, measured.figures, entries, _seeds(measured), tested)
+        return replace(found, tested=tested)
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,8 @@ class Verdict:
         tested: what was tested; None for what was not.
         corrected: p after correction for the number of claims; nan where nothing was tested.
         level: p from which on a claim is undecided.
+        left: the p below which this claim would be decided, the others as they are.
+        lacks: how many of the cells that the claim is about were not measured.
     """
 
     claim: Claim
@@ -112,6 +132,18 @@ class Verdict:
     tested: Every | None = None
     corrected: float = math.nan
     level: float = LEVEL
+    left: float = LEVEL
+    lacks: int = 0
+
+    def outcome(self, right: bool) -> str:
+        """What becomes of the claim once it is told right or wrong: what lacks cells may still fail in these."""
+        return CONTRADICTED if not right else UNDECIDED if self.lacks else HOLDS
+
+    @property
+    def waits(self) -> bool:
+        """Whether all that was measured is decided and right, so that only missing cells leave the claim undecided."""
+        told = self.tested is None or self.corrected < self.level
+        return self.state == UNDECIDED and self.lacks > 0 and told
 
     @property
     def p(self) -> float:
@@ -121,7 +153,7 @@ class Verdict:
     @property
     def taken_back(self) -> bool:
         """Whether it would be decided if it were the only claim."""
-        return self.state == UNDECIDED and self.p < self.level
+        return self.state == UNDECIDED and self.p < self.level <= self.corrected
 
     @property
     def needed(self) -> str:
@@ -129,10 +161,11 @@ class Verdict:
 
         It is asked for at the level that the correction leaves to this claim, as the others stand.
         """
+        if self.waits:
+            return "none; the missing runs"
         if self.state != UNDECIDED or self.tested is None:
             return NOTHING
-        share = self.p / self.corrected if self.p > 0 and self.corrected > 0 else 1.0
-        return stated(self.tested.needed(self.level * share))
+        return stated(self.tested.needed(self.left))
 
 
 def together(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
@@ -143,11 +176,12 @@ def together(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]
         level: p from which on a claim is undecided.
     """
     found = []
-    for verdict, p in zip(verdicts, corrected([verdict.p for verdict in verdicts]), strict=True):
+    values = [verdict.p for verdict in verdicts]
+    for place, (verdict, p) in enumerate(zip(verdicts, corrected(values), strict=True)):
         state = verdict.state
         if verdict.tested is not None and p < level:
-            state = HOLDS if verdict.tested.right else CONTRADICTED
-        found.append(replace(verdict, state=state, corrected=p, level=level))
+            state = verdict.outcome(verdict.tested.right)
+        found.append(replace(verdict, state=state, corrected=p, level=level, left=left(values, place, level)))
     return found
 
 

@@ -1,6 +1,7 @@
 """Claims about the sharing of knowledge and the order of the tasks: Table 1, Figure 4, Table 3 and Figure 6."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from reports.groups import Entry
 from reports.paper.claims.claim import EQUAL, Measured, claim
 from reports.paper.claims.pairs import Pair, common, gains, members, share, slope, with_and_without, words
 from reports.paper.evidence import FOUR_TASKS, Evidence
-from reports.text import fixed
+from reports.text import fixed, listed
 
 LATER = range(1, len(FOUR_TASKS))
 """Places of the tasks after the first."""
@@ -19,7 +20,7 @@ LATER = range(1, len(FOUR_TASKS))
     "sharing-helps",
     "Sharing of knowledge helps every task after the first, at every share of the memory",
     rule="the gain of sharing lies above 0 in every cell: on each of tasks 2 to 4, at every share of the memory "
-    "that was run",
+    "in the table",
     source="section 4.2, Table 1",
     paper="+0.03 to +0.67 dB, better in 15 of 15",
     run="table1",
@@ -36,7 +37,7 @@ def sharing_helps(evidence: Evidence) -> Measured | None:
     ]
     better = sum(np.mean(list(cell.values())) > EQUAL for cell in above)
     parts.append(f"better in {better} of {len(above)}")
-    return Measured("; ".join(parts), members(found.values()), above)
+    return Measured("; ".join(parts), members(found.values()), above, part=(len(above), len(LATER) * len(_shares())))
 
 
 @claim(
@@ -143,14 +144,18 @@ def first_is_equal(evidence: Evidence) -> Measured | None:
     if not found:
         return None
     largest = max(abs(gain) for pair in found.values() for gain in pair.at(0).values())
-    figures = f"largest difference on the first task {fixed(largest, 3)} dB, over {len(found)} shares of the memory"
-    return Measured(figures, members(found.values()), exact=largest < EQUAL)
+    at = listed([share(fraction) for fraction in found])
+    figures = f"largest difference on the first task {fixed(largest, 3)} dB, at {at} of the memory"
+    return Measured(figures, members(found.values()), exact=largest < EQUAL, part=(len(found), len(_shares())))
 
 
 def _at_each_share(evidence: Evidence) -> dict[float, Pair]:
     """With sharing and without, at every share of the memory of Table 1 at which both were run, largest first."""
-    shares = paper.load("table1").vary["cmc.fraction"]
-    return {fraction: pair for fraction in shares if (pair := with_and_without(evidence, fraction))}
+    return {fraction: pair for fraction in _shares() if (pair := with_and_without(evidence, fraction))}
+
+
+def _shares() -> Sequence[float]:
+    return paper.load("table1").vary["cmc.fraction"]
 
 
 def _final(entry: Entry, place: int) -> dict[int, float]:

@@ -8,11 +8,11 @@ from benchmark.experiments import paper
 from reports.items.drawing import WIDTH, drawing
 from reports.items.item import Item
 from reports.items.style import INK
-from reports.paper.control import COMPARES, curve
+from reports.paper.control import COMPARES, curves
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, COPY, DASHES, KINDS, WITH, WITHOUT
 from reports.results import Array
-from reports.text import fixed
+from reports.text import fixed, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,30 +31,34 @@ def item(evidence: Evidence) -> Item | None:
     """
     experiment, task = paper.load("figure4"), FOUR_TASKS[-1]
     found: dict[float, dict[str, Array]] = {}
+    seeds: dict[float, list[int]] = {}
     for share in experiment.vary["cmc.fraction"]:
-        entries = {name: evidence.find(fraction=share, sharing=sharing) for name, sharing in KINDS.items()}
-        curves = {name: values for name, entry in entries.items() if entry is not None and len(values := curve(entry))}
-        if WITH in curves and WITHOUT in curves:
-            found[share] = curves
+        known = {name: evidence.find(fraction=share, sharing=sharing) for name, sharing in KINDS.items()}
+        entries = {name: entry for name, entry in known.items() if entry is not None}
+        if WITH in entries and WITHOUT in entries:
+            common, drawn = curves(entries)
+            if drawn:
+                found[share], seeds[share] = drawn, common
     if not found:
         return None
     gaps = {
-        share: {name: float(values[0] - curves[WITHOUT][0]) for name, values in curves.items()}
-        for share, curves in found.items()
+        share: {name: float(values[0] - drawn[WITHOUT][0]) for name, values in drawn.items()}
+        for share, drawn in found.items()
     }
-    controls = any(COPY in curves for curves in found.values())
+    controls = any(COPY in drawn for drawn in found.values())
+    of = "; ".join(f"{100 * share:g} %: {listed([str(seed) for seed in own])}" for share, own in seeds.items())
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
-        for axis, (share, curves) in zip(axes, found.items(), strict=True):
-            for name, values in curves.items():
+        for axis, (share, drawn) in zip(axes, found.items(), strict=True):
+            for name, values in drawn.items():
                 epochs = np.arange(1, len(values) + 1)
                 style = {"color": COLOURS[name], "dashes": DASHES[name]}
                 axis.plot(epochs, values, marker="o", markersize=3, label=name, **style)
-            longest = max(len(values) for values in curves.values())
+            longest = max(len(values) for values in drawn.values())
             axis.set_xlim(1 - 0.24 * longest, longest + 0.04 * longest)
             axis.set_xticks(sorted({1, *range(4, longest + 1, max(4, longest // 20 * 4))}))
-            _gap(axis, float(curves[WITHOUT][0]), float(curves[WITH][0]))
+            _gap(axis, float(drawn[WITHOUT][0]), float(drawn[WITH][0]))
             axis.set_title(f"{100 * share:g} % of the memory for each task")
             axis.set_xlabel(f"epoch of {task}")
         axes[0].set_ylabel("validation PSNR (dB)")
@@ -62,8 +66,8 @@ def item(evidence: Evidence) -> Item | None:
 
     figure = drawing(
         f"PSNR on the validation images after each epoch of {task}, the last of four tasks, with the knowledge of the "
-        f"three before and without it. The arrow marks the gap after the first epoch. {COMPARES}"
-        + (f" {CONTROL}" if controls else ""),
+        f"three before and without it. The arrow marks the gap after the first epoch. Means over the "
+        f"seeds that all curves of a panel have ({of}). {COMPARES}" + (f" {CONTROL}" if controls else ""),
         "; ".join(
             f"{100 * share:g} %: gap {fixed(gap[WITH], sign=True)} dB"
             + (f", from a copy {fixed(gap[COPY], sign=True)} dB" if COPY in gap else "")

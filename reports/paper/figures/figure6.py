@@ -31,6 +31,9 @@ def item(evidence: Evidence) -> Item | None:
     values = {task: _by_place(paper.orders(table), entries, task, "mean") for task in FOUR_TASKS}
     spreads = {task: _by_place(paper.orders(table), entries, task, "spread") for task in FOUR_TASKS}
 
+    by_first = sorted(entries, key=lambda entry: entry.results[0].config["order"].index(FOUR_TASKS[0]))
+    seeds = " / ".join(" ".join(str(result.seed) for result in entry.results) for entry in by_first)
+
     def draw(figure: "Figure") -> None:
         axes = figure.subplots(1, len(FOUR_TASKS))
         for axis, task in zip(axes, FOUR_TASKS, strict=True):
@@ -50,7 +53,7 @@ def item(evidence: Evidence) -> Item | None:
     lines = (f"{task} {' / '.join(fixed(float(value)) for value in values[task])}" for task in FOUR_TASKS)
     figure = drawing(
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * share:g} % of the "
-        "memory."
+        f"memory; seeds of the orders by the place of {FOUR_TASKS[0]}: {seeds}."
         + (" Bars are one standard deviation over seeds." if any(len(entry.results) > 1 for entry in entries) else "")
         + (" Dashed: the same task learned without sharing." if alone is not None else ""),
         f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(lines)}",

@@ -1,6 +1,7 @@
 """Tables of the paper whose rows are configurations and whose columns are tasks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination, Experiment
@@ -39,6 +40,10 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     tasks, heads = list(said.tasks.values()), list(said.tasks)
     own = [head for head in said.columns if head not in said.tasks]
     methods = len(experiment.strategies) > 1
+    if not methods:  # all are runs of one strategy, so notes tell them apart by the printed row
+        of = [dict(zip(said.columns, row.cells, strict=True)) for row in said.rows]
+        names = [", ".join(f"{head} {cells[head]}" for head in own) for cells in of]
+        found = [entry and replace(entry, label=name) for entry, name in zip(found, names, strict=True)]
     told = [_told(entry, one) for entry, one in zip(found, wanted, strict=True)]
     columns = [Column(head) for head in own] + ([Column("told the task")] if methods else [])
     columns += [Column(task, HERE, best=1) for task in tasks] + [Column(head, PRINTED, best=1) for head in heads]

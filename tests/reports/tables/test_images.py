@@ -134,3 +134,27 @@ def test_there_is_no_table_where_nothing_can_be_compared(tmp_path: Path, reason:
         with_images(made_run(tmp_path, "packnet"), {"a": 0.0, "b": 1.0}, psnr=None)
     _, found = table(tmp_path)
     assert found is None
+
+
+def test_of_one_common_image_nothing_is_told_apart(tmp_path: Path) -> None:
+    with_images(made_run(tmp_path, "cmc", shift=2.0), {"a": 0.0, "b": 1.0, "c": 0.5})
+    with_images(made_run(tmp_path, "packnet", shift=1.0), {"a": -0.1, "b": 0.1, "c": 0.3})
+    lonely = with_images(made_run(tmp_path, "deform", shift=0.0), {"a": 0.0, "b": 1.0, "c": 0.5})
+    kept = [row for row in lonely.rows("outputs.csv") if row["place"] != 1 or row["image"] == "a"]
+    write_table(lonely.path / "outputs.csv", kept, OUTPUTS)
+    _, found = table(tmp_path)
+    first = cells(found)["deform"][1 + (len(cells(found)["deform"]) > 5)]
+    assert (first.small, first.level) == ("0 of 1", True)
+
+
+def test_the_note_names_who_has_no_figures_of_images(tmp_path: Path) -> None:
+    for name, shift in {"packnet": 2.0, "deform": 1.0}.items():
+        with_images(made_run(tmp_path, name, shift=shift, settings={}), {"a": 0.0, "b": 1.0})
+    _, found = table(tmp_path)
+    assert found is not None
+    assert "not in here" not in found.table.note
+    with_images(made_run(tmp_path, "cmc", shift=9.0, settings={}), {"a": 0.0, "b": 1.0}, psnr=math.nan)
+    _, found = table(tmp_path)
+    assert found is not None
+    assert cells(found)["deform"][0].text == "packnet"
+    assert "Without figures of single images, and so not in here: cmc." in found.table.note
