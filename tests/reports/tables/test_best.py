@@ -14,7 +14,7 @@ from reports.tables import comparison, summary
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
-    """One strategy that keeps what it learned, and one that forgets, stores a hundred times as much and hurts tasks to come."""
+    """One strategy that keeps what it learned, and one that forgets, stores more and hurts tasks to come."""
     folder: Path = tmp_path_factory.mktemp("best")
     made_run(folder, "mas", shift=1.0, settings={})
     worse = made_run(folder, "ewc", keeps=False, settings={})
