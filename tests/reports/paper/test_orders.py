@@ -1,13 +1,19 @@
 """Table 3 and Figures 5 and 6: each task at each place, on made runs of the four orders."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_results import LEVEL, ordered
+from made_results import LEVEL, made, ordered
 from made_runs import ORDER, made_run
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from benchmark.experiments import paper
 from reports.groups import collect
+from reports.items.drawing import Drawing
 from reports.paper.evidence import Evidence, gather
 from reports.paper.figures import figure5, figure6
 from reports.paper.figures.sharing import WITHOUT
@@ -54,6 +60,36 @@ def test_figure_6_tells_each_task_by_its_place(evidence: Evidence) -> None:
     )
     assert item.drawing.description == f"PSNR at place 1 / 2 / 3 / 4: {told}"
     assert figure6.item(Evidence("paper-quick", "preset quick", "quick", evidence.results[1:])) is None
+
+
+def test_figure_6_draws_the_spread_over_seeds_and_the_level_without_sharing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seeds that are 0.2 and 0.6 dB apart from the first make a standard deviation of 0.31 dB at every place."""
+    shifts = (0.0, 0.2, 0.6)
+    results = [
+        replace(one, config={**one.config, "seed": seed}, outputs={**one.outputs, "psnr": one.psnr + shift})
+        for seed, shift in enumerate(shifts)
+        for one in [*ordered(GAINS), made(final=[18, 19, 20, 21], fraction=0.0125, sharing="none")]
+    ]
+    figure, draw_as_ever = Figure(), figure6.drawing
+
+    def drawing(caption: str, description: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Drawing:
+        draw(figure)
+        return draw_as_ever(caption, description, size, draw)
+
+    monkeypatch.setattr(figure6, "drawing", drawing)
+    item = figure6.item(Evidence("paper-quick", "preset quick", "quick", results))
+    assert item is not None
+    assert item.drawing is not None
+    assert "one standard deviation over seeds. Dashed:" in item.drawing.caption
+    assert "seeds of the orders by the place of derain: 0 1 2 / 0 1 2 / 0 1 2 / 0 1 2" in item.drawing.caption
+    for place, axis in enumerate(figure.axes):
+        (bars,) = [one for one in axis.collections if isinstance(one, LineCollection)]
+        lengths = [abs(segment[1][1] - segment[0][1]) / 2 for segment in bars.get_segments()]
+        assert lengths == pytest.approx([np.std(shifts, ddof=1)] * 4)
+        (level,) = [line for line in axis.lines if len(set(line.get_ydata())) == 1 and list(line.get_xdata()) == [0, 1]]
+        assert level.get_ydata()[0] == pytest.approx(18 + place + np.mean(shifts))
 
 
 def test_figure_5_shows_each_task_by_the_run_that_learned_it_last(tmp_path: Path) -> None:
