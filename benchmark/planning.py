@@ -84,8 +84,8 @@ def root_assignments(data_root: Path | None, fallback: str | None) -> list[str |
 def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
     """What is worth knowing of the images before runs are done, in words.
 
-    Which tasks train on images that a test set holds, too, so that their results flatter; which tasks are one and the
-    same, as a dataset of pairs brings its own degraded images; and what of a dataset is left out.
+    Which tasks train on images that a test set holds, too, or the images held out, so that their results flatter; which
+    tasks are one and the same, as a dataset of pairs brings its own degraded images; and what of a dataset is left out.
 
     Args:
         configs: resolved; of each stream one tells for all.
@@ -100,6 +100,12 @@ def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
             "of this stream. See: data check"
             for task, source in sources.items()
             if source["leaks"]
+        ]
+        notes += [
+            f"Note: {source['validation_leaks']} training images of {task} ({source['train']['name']}) also stand "
+            "among those held out for validation, so that validation flatters. Remove the copies."
+            for task, source in sources.items()
+            if source.get("validation_leaks")
         ]
         tasks = [Task.model_validate(task) for task in planned.tasks]
         again = {task.name for task in tasks if task.again}

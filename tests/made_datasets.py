@@ -140,7 +140,7 @@ def bsd68_grey(root: Path) -> None:
 
 def sidd_scenes(root: Path, edition: str = "SIDD_Medium_Srgb", instances: int = 2) -> None:
     for scene in (1, 2):
-        folder = root / edition / "Data" / f"{scene:04}_001_S6_00100_00060_3200_L"
+        folder = root / edition / "Data" / f"{scene:04}_{scene:03}_S6_00100_00060_3200_L"
         for instance in range(10, 10 + instances):
             write_pair(
                 folder / f"{scene:04}_NOISY_SRGB_{instance:03}.PNG",

@@ -131,7 +131,8 @@ def prepare(
         ``digest``. That of a dataset is taken over the content of every file that is used, clean and degraded, and over
         its images' names in their order, so that sides with equal digests give equal results; embedded photographs have
         one only where the installed packages hold other pixels than the suite's own results rest on. n counts the
-        training images that also stand, exactly or nearly, in the test set of any of the tasks.
+        training images that also stand, exactly or nearly, in the test set of any of the tasks. ``validation_leaks``,
+        where there are any, counts those that stand among the images held out for validation.
 
     Raises:
         UserError: a dataset is missing, damaged or breaks a rule (:mod:`benchmark.data.checks.rules`), or cannot be
@@ -149,6 +150,7 @@ def prepare(
             "train": _told(source.train, "train", data),
             "test": _told(source.test, "test", data),
             "leaks": len({leak.train for leak in leaks.find(_seen(source.train, "train", data), tested)}),
+            **({"validation_leaks": twins} if (twins := _validation_leaks(source.train, data)) else {}),
         }
         for source in found
     ]
@@ -192,14 +194,29 @@ def training_images(source: Source, data: Data) -> tuple[Images, Images]:
         images = [photograph.image for photograph in train] + [dead_leaves(i) for i in range(data.dead_leaves)]
         return Images(tuple(names), images), _embedded_images(held).centres(data.validation_size)
     everything = _trained(source.train, data)
-    if problem := rules.training_side(source.train, len(everything)):
+    learned, held_out = _held_out(source.train)
+    return everything.part(0, learned), everything.part(held_out, len(everything)).centres(data.validation_size)
+
+
+def _held_out(dataset: Dataset) -> tuple[int, int]:
+    """Up to which training image there is training, and from which on there is validation.
+
+    Those between show the scene that is validated on first. A scene that would leave nothing to train on is trained on.
+
+    Raises:
+        UserError: nothing can be held out.
+    """
+    items = cache.cached_items(dataset)
+    if problem := rules.training_side(dataset, items):
         raise UserError(problem)
-    kept = len(everything) - max(1, min(VALIDATION, len(everything) // 10))
-    scenes = [item.scene for item in cache.cached_items(source.train)]
-    whole = kept  # of the photograph whose crops are validated on first, no others are trained on
-    while whole and scenes[whole] and scenes[whole - 1] == scenes[whole]:
-        whole -= 1
-    return everything.part(0, whole or kept), everything.part(kept, len(everything)).centres(data.validation_size)
+    scenes = [item.scene for item in items]
+    held_out = len(items) - max(1, min(VALIDATION, len(items) // 10))
+    while scenes[held_out] and scenes[held_out] == scenes[0]:
+        held_out += 1
+    learned = held_out
+    while scenes[learned] and scenes[learned - 1] == scenes[learned]:
+        learned -= 1
+    return learned, held_out
 
 
 def test_images(source: Source, data: Data) -> Images:
@@ -263,6 +280,13 @@ def _tested(dataset: Dataset, data: Data) -> Images:
 
 def _seen(dataset: Dataset | None, side: Side, data: Data) -> list[leaks.Fingerprint]:
     return _fingerprints(dataset, side, data, _content(dataset, side, data))
+
+
+def _validation_leaks(dataset: Dataset | None, data: Data) -> int:
+    if dataset is None:
+        return 0
+    seen, (learned, held_out) = _seen(dataset, "train", data), _held_out(dataset)
+    return len({leak.train for leak in leaks.find(seen[:learned], seen[held_out:])})
 
 
 # Whatever is kept in memory is kept for one content of the files: a changed picture is read again.

@@ -146,7 +146,7 @@ def _check(dataset: Dataset, shown: Progress | None, patch_sizes: Mapping[str, i
         problems += [_far(measured) for measured in inputs if measured.reference and _is_far(measured)]
     by_side = [[one for one in opened if (one.item.split == "test") == test] for test in (False, True)]
     problems += [rules.exchanged(dataset, [one.brighter for one in side if one.item.degraded]) for side in by_side]
-    problems.append(rules.training_side(dataset, len(dataset.split("train"))))
+    problems.append(rules.training_side(dataset, dataset.split("train")))
     return opened, Checked(
         dataset=dataset,
         sizes=Counter(one.size for one in opened),

@@ -59,8 +59,13 @@ def brighter(clean: np.ndarray, degraded: np.ndarray) -> float:
     return float(degraded.mean() - clean.mean())
 
 
-def training_side(dataset: Dataset, images: int) -> str:
-    """Whether a training side is too small to hold images out for validation; empty if not."""
-    if images != 1:
-        return ""
-    return f"{dataset.name} has a single training image; one more is needed for validation."
+def training_side(dataset: Dataset, items: Sequence[Item]) -> str:
+    """Whether nothing of a training side can be held out for validation; empty if something can."""
+    if len(items) == 1:
+        return f"{dataset.name} has a single training image; one more is needed for validation."
+    if items and items[0].scene and len({item.scene for item in items}) == 1:
+        return (
+            f"All training images of {dataset.name} in {quoted(dataset.root)} show one scene, '{items[0].scene}', and "
+            "no scene may be both trained on and validated on. Add images of another one."
+        )
+    return ""

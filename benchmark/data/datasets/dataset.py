@@ -16,8 +16,9 @@ from benchmark.data.pictures import Picture
 class Item:
     """A clean picture, with its degraded partner if the dataset has pairs.
 
-    Its name is kept with its letters composed, however the files have them. ``scene`` is the photograph that a crop was
-    cut from; crops of one scene follow one another, and are never both trained on and validated on.
+    Its name is kept with its letters composed, however the files have them. ``scene`` is what several items show, such
+    as the photograph that crops were cut from; items of one scene follow one another, and are never both trained on and
+    validated on.
     """
 
     name: str

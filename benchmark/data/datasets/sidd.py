@@ -13,6 +13,10 @@ Accepted, under any folder::
 
 Small is arranged like Medium, with one pair in each of its 160 scenes instead of two. Scenes are training pictures
 unless a folder's name says otherwise; the validation blocks, 40 × 32 pieces of 256 × 256, are for testing.
+
+SIDD shows ten static scenes, each many times (instances) and each instance in several shots. A folder's name gives the
+instance, then the scene; crops are named after the instance and the shot (``0200_GT_SRGB_010_s001``), so that of two
+crops with different instances nobody can tell whether they show one scene.
 """
 
 import re
@@ -26,6 +30,8 @@ from benchmark.data.names import stem
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Block, Whole, array_shape
 
+_INSTANCE = re.compile(r"\d+(?=_)")
+_SCENE = re.compile(r"\d+_(\d{3})_[A-Z]", re.IGNORECASE)
 _SRGB = re.compile(r"(?:\d+_)?(NOISY|GT)_SRGB_(\d+)", re.IGNORECASE)
 _SIDE = re.compile(r"NOISY|GT", re.IGNORECASE)
 _VARIABLES = ("ValidationGtBlocksSrgb", "ValidationNoisyBlocksSrgb")
@@ -38,6 +44,7 @@ def find(folder: Folder) -> Dataset | None:
 
 def _scenes(folder: Folder) -> Dataset | None:
     scenes = [child for child in folder.folders if any(_SRGB.fullmatch(path.stem) for path in child.images)]
+    scenes.sort(key=lambda child: _scene(child.path.name))
     if not scenes:
         return None
     split = "train" if folder.split == "undivided" else folder.split
@@ -47,10 +54,10 @@ def _scenes(folder: Folder) -> Dataset | None:
         srgb = [path for path in scene.images if _SRGB.fullmatch(path.stem)]
         problems += [f"{quoted(path)} is no sRGB picture of SIDD." for path in scene.images if path not in srgb]
         clean, noisy = ([path for path in srgb if _side(path) == side] for side in ("GT", "NOISY"))
-        pairs, unpaired = paired(clean, noisy, _instance)
+        pairs, unpaired = paired(clean, noisy, _shot)
         items += [
-            Item(f"{scene.path.name}/{instance}", split, Whole(true), Whole(rough))
-            for instance, (true, rough) in sorted(pairs.items())
+            Item(f"{scene.path.name}/{shot}", split, Whole(true), Whole(rough), scene=_scene(scene.path.name))
+            for shot, (true, rough) in sorted(pairs.items())
         ]
         problems += unpaired
     return Dataset(
@@ -72,8 +79,8 @@ def _crops(folder: Folder) -> Dataset | None:
         return None
     pairs, problems = paired(clean.images, noisy.images, _without_side)
     items = tuple(
-        Item(name, folder.split, Whole(clean), Whole(noisy), scene=re.sub(r"[_-]?s?\d+$", "", name))
-        for name, (clean, noisy) in pairs.items()
+        Item(name, folder.split, Whole(clean), Whole(noisy), scene=_scene(name))
+        for name, (clean, noisy) in sorted(pairs.items(), key=lambda pair: _scene(pair[0]))
     )
     return Dataset(
         family="sidd",
@@ -138,9 +145,17 @@ def _side(path: Path) -> str:
     return parsed[1].upper() if parsed else ""
 
 
-def _instance(path: Path) -> str | None:
+def _shot(path: Path) -> str | None:
     parsed = _SRGB.fullmatch(path.stem)
     return parsed[2] if parsed else None
+
+
+def _scene(name: str) -> str:
+    """The scene as far as a name tells: its number, else the instance, else the name without the number of a crop."""
+    if parsed := _SCENE.match(name):
+        return parsed[1]
+    instance = _INSTANCE.match(name)
+    return instance[0] if instance else re.sub(r"[_-]?s?\d+$", "", name)
 
 
 def _without_side(path: Path) -> str:
