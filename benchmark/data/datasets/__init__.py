@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.data.datasets import rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder, Split, scan
 from benchmark.data.names import folded
@@ -31,11 +32,13 @@ class Survey:
     def fitting(self, name: str) -> list[Dataset]:
         """The datasets with this name, such as ``CBSD68``, else those of this family, such as ``bsd68``.
 
-        Capitals do not matter, nor how letters such as é are composed.
+        Capitals do not matter, nor how letters such as é are composed. Rain100H is found by the same module as Rain100L
+        and is another dataset: it has to be named.
         """
         wanted = folded(name)
         named = [dataset for dataset in self.datasets if folded(dataset.name) == wanted]
-        return named or [dataset for dataset in self.datasets if dataset.family == wanted]
+        of_family = [one for one in self.datasets if one.family == wanted and one.name != rain100l.HEAVY]
+        return named or of_family
 
     def dataset(self, name: str) -> Dataset:
         """The one dataset with this name or of this family.

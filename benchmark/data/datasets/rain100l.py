@@ -37,9 +37,10 @@ _CLEAN = re.compile(r"norain-?\d+", re.IGNORECASE)
 _RAINY = re.compile(r"rain-?\d+(?:x2)?", re.IGNORECASE)
 _MASK = re.compile(r"rain(?:region|streak)-?\d+", re.IGNORECASE)
 _RAIN = re.compile(r"(?<![a-z])(?:de)?rain")
+HEAVY = "Rain100H"
 _NAMES = {
     "Rain100L": re.compile(r"rain100l|trainl\b|rain[a-z_]*light"),
-    "Rain100H": re.compile(r"rain100h|trainh\b|rain[a-z_]*heavy"),
+    HEAVY: re.compile(r"rain100h|trainh\b|rain[a-z_]*heavy"),
 }
 _SIDE_BY_SIDE = {(962, 321), (642, 481)}
 
