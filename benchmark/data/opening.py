@@ -118,6 +118,16 @@ def size(path: Path) -> tuple[int, int]:
         return (height, width) if _orientation(picture) in _SIDEWAYS else (width, height)
 
 
+def turned(path: Path) -> bool:
+    """Whether the picture is turned upright as its EXIF orientation says, from the header alone.
+
+    Raises:
+        UserError: as :func:`size`.
+    """
+    with _picture(path) as picture:
+        return _orientation(picture) != 1
+
+
 def is_grey(path: Path) -> bool:
     """Whether the file stores one channel, or three that are equal in every pixel.
 

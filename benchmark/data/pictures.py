@@ -29,6 +29,9 @@ class Picture(Protocol):
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, without decoding; a UserError if the file cannot be used."""
 
+    def turned(self) -> bool:
+        """Whether reading turns the picture upright, without decoding; a UserError if the file cannot be used."""
+
     def read(self) -> Opened:
         """The pixels as uint8 RGB, and what was converted; a UserError if the file cannot be used."""
 
@@ -43,6 +46,10 @@ class Whole:
     def size(self) -> tuple[int, int]:
         """See :class:`Picture`."""
         return opening.size(self.path)
+
+    def turned(self) -> bool:
+        """See :class:`Picture`."""
+        return opening.turned(self.path)
 
     def read(self) -> Opened:
         """See :class:`Picture`."""
@@ -62,6 +69,10 @@ class Half:
         if width % 2:
             raise UserError(f"{quoted(self.path)} is {width} pixels wide; two equal halves need an even number.")
         return width // 2, height
+
+    def turned(self) -> bool:
+        """See :class:`Picture`."""
+        return opening.turned(self.path)
 
     def read(self) -> Opened:
         """See :class:`Picture`."""
@@ -84,6 +95,10 @@ class Block:
         """See :class:`Picture`."""
         shape = array_shape(self.path, self.variable)
         return shape[3], shape[2]
+
+    def turned(self) -> bool:
+        """See :class:`Picture`."""
+        return False
 
     def read(self) -> Opened:
         """See :class:`Picture`."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_datasets import brighter, picture, write
 from made_runs import made_run
+from PIL import ExifTags, Image
 
 from benchmark.config import Data, patch_sizes
 from benchmark.core.errors import UserError
@@ -66,6 +67,15 @@ def unequal(root: Root) -> None:
     pair(root / "snow/test", "unequal", picture(1, SIZE), picture(1, (50, 60)))
 
 
+def crossed(root: Root) -> None:
+    """The same pixels lie in both files, but the JPEG says that it is to be turned by half."""
+    pair(root / "snow/train", "crossed", picture(1, SIZE))
+    (root / "snow/train/input/crossed.png").unlink()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    Image.fromarray(brighter(picture(1, SIZE))).save(root / "snow/train/input/crossed.jpg", exif=exif)
+
+
 def dangling(root: Root) -> None:
     for side in ("input", "target"):
         (root / f"snow/test/{side}/dangling.png").symlink_to(root / "nowhere.png")
@@ -77,7 +87,7 @@ def single(root: Root) -> None:
             (root / f"snow/train/{side}/{number}.png").unlink()
 
 
-FAULTS = [narrow, low, twins, trained_twins, cut_short, unequal, dangling, single]
+FAULTS = [narrow, low, twins, trained_twins, cut_short, unequal, crossed, dangling, single]
 
 
 def prepare(root: Root, dataset: str, patch_size: int | None = None) -> Any:

@@ -1,9 +1,10 @@
 """What pictures must be so that they can be used. ``data check`` and every run ask these rules, before any training.
 
-Whether files can be opened, fit their dataset's names and have equal sizes within a pair is asked where they are found
-and opened (:mod:`benchmark.data.datasets`, :mod:`benchmark.data.opening`). Whether a picture holds a patch is asked
-where patches are cut (:mod:`benchmark.data.patches`), since only a run knows how large they are; the check notes which
-presets would refuse. Images that stand on both sides (:mod:`benchmark.data.checks.leaks`) are told, not refused.
+Whether files can be opened, fit their dataset's names and agree in size and orientation within a pair is asked where
+they are found and opened (:mod:`benchmark.data.datasets`, :mod:`benchmark.data.opening`). Whether a picture holds a
+patch is asked where patches are cut (:mod:`benchmark.data.patches`), since only a run knows how large they are; the
+check notes which presets would refuse. Images that stand on both sides (:mod:`benchmark.data.checks.leaks`) are told,
+not refused.
 """
 
 from collections.abc import Sequence

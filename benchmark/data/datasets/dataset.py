@@ -39,10 +39,20 @@ class Item:
         """Width and height in pixels, from the headers.
 
         Raises:
-            UserError: a file cannot be used, or the sizes differ within the pair.
+            UserError: a file cannot be used, or within the pair the sizes differ, or only one picture would be turned
+                upright.
         """
         size = self.clean.size()
-        if self.degraded is not None and (other := self.degraded.size()) != size:
+        if self.degraded is None:
+            return size
+        if self.clean.turned() != self.degraded.turned():
+            first, second = (self.clean, self.degraded) if self.clean.turned() else (self.degraded, self.clean)
+            raise UserError(
+                f"The pair '{self.name}' may lie crossed: {quoted(first.path)} is turned upright as its EXIF "
+                f"orientation says, {quoted(second.path)} is not turned. Save both without EXIF orientation, one lying "
+                "as the other."
+            )
+        if (other := self.degraded.size()) != size:
             raise UserError(
                 f"The pair '{self.name}' differs in size: {quoted(self.clean.path)} is {size[0]}×{size[1]}, "
                 f"{quoted(self.degraded.path)} is {other[0]}×{other[1]}."
