@@ -1,9 +1,10 @@
 """Which degraded file belongs to which clean one: by what their names say, never by their place in a list."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from benchmark.data.datasets.tree import Folder
 from benchmark.data.opening import quoted
 
 Key = TypeVar("Key", bound=Hashable)
@@ -22,6 +23,16 @@ def keyed(paths: Iterable[Path], key: Callable[[Path], Key | None]) -> tuple[dic
         else:
             found[parsed] = path
     return found, problems
+
+
+def rivals(*sides: Sequence[Folder]) -> list[str]:
+    """The problem of every side of pairs for which several folders stand, so that nothing says which is meant."""
+    return [
+        f"{' and '.join(quoted(folder.path) for folder in side)} each fit one side of pairs. Keep one under this name, "
+        "and rename or move the others."
+        for side in sides
+        if len(side) > 1
+    ]
 
 
 def paired(

@@ -8,12 +8,13 @@ Accepted, under any folder, alone or below ``train`` and ``test``::
         target/       (or gt, hq, clean, sharp, norain, clear, high, groundtruth)
             a.png …
 
-Pairs have equal names on both sides; the endings may differ. A folder is named after itself. Without ``train`` or
-``test`` in a folder's name its images are undivided: they may be used for either side, and the user decides.
+Pairs have equal names on both sides; the endings may differ. Two folders for one side are refused. A folder is named
+after itself. Without ``train`` or ``test`` in a folder's name its images are undivided: they may be used for either
+side, and the user decides.
 """
 
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import paired
+from benchmark.data.datasets.pairing import paired, rivals
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.names import stem
 from benchmark.data.opening import quoted
@@ -26,9 +27,10 @@ _SIDES = {"train", "test", "val", "valid", "validation"}
 
 def find(folder: Folder) -> Dataset | None:
     """The pairs that stand in two subfolders of this folder."""
-    degraded, clean = folder.folder(*DEGRADED), folder.folder(*CLEAN)
-    if degraded is None or clean is None or not (degraded.images or clean.images):
+    sides = folder.fitting(*DEGRADED), folder.fitting(*CLEAN)
+    if not all(sides) or not any(child.images for side in sides for child in side):
         return _unnamed_sides(folder)
+    degraded, clean = sides[0][0], sides[1][0]
     pairs, problems = paired(clean.images, degraded.images, stem)
     items = tuple(Item(name, folder.split, Whole(clean), Whole(rough)) for name, (clean, rough) in pairs.items())
     return Dataset(
@@ -38,8 +40,8 @@ def find(folder: Folder) -> Dataset | None:
         layout=f"{degraded.path.name}/ and {clean.path.name}/",
         root=folder.path,
         items=items,
-        problems=tuple(problems),
-        folders=frozenset({degraded.path, clean.path}),
+        problems=(*rivals(*sides), *problems),
+        folders=frozenset(child.path for side in sides for child in side),
     )
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import paired
+from benchmark.data.datasets.pairing import paired, rivals
 from benchmark.data.datasets.tree import Folder, Split
 from benchmark.data.names import in_order
 from benchmark.data.pictures import Half, Whole
@@ -51,22 +51,24 @@ def find(folder: Folder) -> Dataset | None:
 
 
 def _two_folders(folder: Folder) -> Dataset | None:
-    rainy, clean = folder.folder("rain", "rainy"), folder.folder("norain", "gt")
-    if not (rainy and clean) and any("rain100" in part for part in folder.parts):
-        rainy, clean = folder.folder("input"), folder.folder("target")
-    if not (rainy and clean):
+    sides = folder.fitting("rain", "rainy"), folder.fitting("norain", "gt")
+    if not all(sides) and any("rain100" in part for part in folder.parts):
+        sides = folder.fitting("input"), folder.fitting("target")
+    if not all(sides):
         return None
+    rainy, clean = sides[0][0], sides[1][0]
     doubled = rainy.folder("x2")
     rain_images = rainy.images or (doubled.images if doubled else ())
     if not any(_NUMBER.fullmatch(path.stem) for path in rain_images + clean.images):
         return None
     layout = f"{rainy.path.name}/ and {clean.path.name}/"
-    folders = frozenset({rainy.path, clean.path})
-    return _dataset(folder, layout, clean.images, rain_images, folders=folders)
+    folders = frozenset(child.path for side in sides for child in side)
+    return _dataset(folder, layout, clean.images, rain_images, folders=folders, problems=rivals(*sides))
 
 
 def _rainy_folder(folder: Folder) -> Dataset | None:
-    rainy = folder.folder("rainy", "rain")
+    sides = folder.fitting("rainy", "rain")
+    rainy = sides[0] if sides else None
     if rainy is None or not any(_RAINY.fullmatch(path.stem) for path in rainy.images):
         return None
     beside = [path for path in rainy.images if _CLEAN.fullmatch(path.stem)]
@@ -74,7 +76,8 @@ def _rainy_folder(folder: Folder) -> Dataset | None:
     where = "beside" if beside else "above"
     rain_images = [path for path in rainy.images if path not in beside]
     layout = f"{rainy.path.name}/rain-N with norain-N {where} it"
-    return _dataset(folder, layout, beside or above, rain_images, files=above, folders=frozenset({rainy.path}))
+    folders = frozenset(child.path for child in sides)
+    return _dataset(folder, layout, beside or above, rain_images, above, folders, rivals(sides))
 
 
 def _flat(folder: Folder) -> Dataset | None:
@@ -113,10 +116,11 @@ def _dataset(
     rainy: tuple[Path, ...] | list[Path],
     files: tuple[Path, ...] | list[Path] = (),
     folders: frozenset[Path] = frozenset(),
+    problems: list[str] | None = None,
 ) -> Dataset:
     masks = [path for path in [*clean, *rainy] if _MASK.fullmatch(path.stem)]
     dry, wet = ([path for path in side if path not in masks] for side in (clean, rainy))
-    pairs, problems = paired(dry, wet, _number)
+    pairs, unpaired = paired(dry, wet, _number)
     items = tuple(
         Item(f"{number:03}", _split(folder), Whole(clean), Whole(rainy))
         for number, (clean, rainy) in sorted(pairs.items())
@@ -125,7 +129,7 @@ def _dataset(
         folder,
         layout,
         items,
-        problems=tuple(problems),
+        problems=(*(problems or []), *unpaired),
         notes=(f"{len(masks)} masks (rainregion-*, rainstreak-*) are left out.",) if masks else (),
         files=frozenset(files),
         folders=folders,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.pairing import paired
+from benchmark.data.datasets.pairing import paired, rivals
 from benchmark.data.datasets.tree import Folder
 from benchmark.data.names import stem
 from benchmark.data.opening import quoted
@@ -74,9 +74,10 @@ def _scenes(folder: Folder) -> Dataset | None:
 
 
 def _crops(folder: Folder) -> Dataset | None:
-    noisy, clean = folder.folder("input_crops"), folder.folder("target_crops", "gt_crops")
-    if noisy is None or clean is None:
+    sides = folder.fitting("input_crops"), folder.fitting("target_crops", "gt_crops")
+    if not all(sides):
         return None
+    noisy, clean = sides[0][0], sides[1][0]
     pairs, problems = paired(clean.images, noisy.images, _without_side)
     items = tuple(
         Item(name, folder.split, Whole(clean), Whole(noisy), scene=_scene(name))
@@ -90,8 +91,8 @@ def _crops(folder: Folder) -> Dataset | None:
         layout=f"{noisy.path.name}/ and {clean.path.name}/",
         root=folder.path,
         items=items,
-        problems=tuple(problems),
-        folders=frozenset({noisy.path, clean.path}),
+        problems=(*rivals(*sides), *problems),
+        folders=frozenset(child.path for side in sides for child in side),
     )
 
 

@@ -35,9 +35,17 @@ class Folder:
     arrays: tuple[Path, ...] = ()
     folders: tuple["Folder", ...] = ()
 
+    def fitting(self, *names: str) -> list["Folder"]:
+        """The subfolders with one of these names, given in lower case; capitals do not matter.
+
+        Those without images come only where none of them has any.
+        """
+        fitting = [child for child in self.folders if child.parts[-1] in names]
+        return [child for child in fitting if child.images] or fitting
+
     def folder(self, *names: str) -> "Folder | None":
-        """The subfolder with one of these names, given in lower case; capitals do not matter."""
-        return next((child for child in self.folders if child.parts[-1] in names), None)
+        """The first of :meth:`fitting`, None if there is none."""
+        return next(iter(self.fitting(*names)), None)
 
     def without(self, files: Collection[Path], folders: Collection[Path]) -> "Folder":
         """This folder less some of its own files and less some subfolders, at any depth."""
