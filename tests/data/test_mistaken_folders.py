@@ -1,5 +1,6 @@
 """Folders that could be taken for what they are not: each is told, none is used in silence."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import made_datasets as made
@@ -52,3 +53,26 @@ def test_an_empty_folder_is_no_rival(root: Path) -> None:
     write_pair(root / "mine/train/noisy/1.png", root / "mine/train/clean/1.png", 1)
     (root / "mine/train/input").mkdir()
     assert only(root).usable().release == "1 training pair"
+
+
+@pytest.mark.parametrize(
+    ("layout", "below"),
+    [
+        (
+            lambda root: write_pair(root / "mine/train/input/1.png", root / "mine/train/target/1.png", 1),
+            "mine/train/input",
+        ),
+        (lambda root: made.rain_two_folders(root, "rain", "norain"), "Rain100L/train/norain"),
+        (lambda root: made.sidd_crops(root, "gt_crops"), "train/SIDD/input_crops"),
+        (made.div2k_folders, "DIV2K_train_HR"),
+        (made.bsd68_counted, "CBSD68/original_png"),
+    ],
+)
+def test_images_below_a_folder_of_pictures_are_told(root: Path, layout: Callable[[Path], None], below: str) -> None:
+    layout(root)
+    before = only(root)
+    write(root / below / "more/2024/1.png", picture("below"))
+    after = only(root).usable()
+    assert after.items == before.items
+    (note,) = set(after.notes) - set(before.notes)
+    assert f"more/2024' holds images below '{root / below}' and is left out" in note

@@ -80,11 +80,23 @@ def _visit(folder: Folder) -> list[Dataset]:
     for family in FAMILIES:
         dataset = import_module(f"{__name__}.{family}").find(folder)
         if dataset is not None:
-            found.append(dataset)
+            found.append(replace(dataset, notes=(*dataset.notes, *_below(folder, dataset))))
             folder = folder.without(dataset.files, dataset.folders)
     for child in folder.folders:
         found += _visit(child)
     return found
+
+
+def _below(folder: Folder, dataset: Dataset) -> list[str]:
+    """The note of every folder whose images no family sees, as it stands below a folder of a dataset's pictures."""
+    used = {picture.path.parent for item in dataset.items for picture in item.pictures}
+    return [
+        f"{quoted(one.path)} holds images below {quoted(taken.path)} and is left out."
+        for taken in folder.everything()
+        if taken.path in dataset.folders & used
+        for one in taken.everything()
+        if one.images and one.path not in used
+    ]
 
 
 def _with_strays(dataset: Dataset, strays: dict[Path, str]) -> Dataset:

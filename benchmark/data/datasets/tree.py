@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,12 @@ class Folder:
     def folder(self, *names: str) -> "Folder | None":
         """The first of :meth:`fitting`, None if there is none."""
         return next(iter(self.fitting(*names)), None)
+
+    def everything(self) -> Iterator["Folder"]:
+        """This folder, then all below it."""
+        yield self
+        for child in self.folders:
+            yield from child.everything()
 
     def without(self, files: Collection[Path], folders: Collection[Path]) -> "Folder":
         """This folder less some of its own files and less some subfolders, at any depth."""
