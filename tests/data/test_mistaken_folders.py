@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import made_datasets as made
 import pytest
@@ -76,3 +77,57 @@ def test_images_below_a_folder_of_pictures_are_told(root: Path, layout: Callable
     assert after.items == before.items
     (note,) = set(after.notes) - set(before.notes)
     assert f"more/2024' holds images below '{root / below}' and is left out" in note
+
+
+def test_a_datasets_own_name_does_not_depend_on_how_its_root_is_written(root: Path, monkeypatch: Any) -> None:
+    made.rain_two_folders(root, "rain", "norain")
+    (root / "Rain100L").rename(root / "streets")
+    for folder in (root / "streets", root / "streets/train"):
+        monkeypatch.chdir(folder)
+        assert {find(written).datasets[0].name for written in (folder, Path(), Path("../") / folder.name)} == {
+            "streets"
+        }
+
+
+def test_folders_of_one_name_in_different_places_are_different_datasets(root: Path) -> None:
+    write(root / "A/train/photos/1.png", picture(1))
+    write(root / "B/test/photos/2.png", picture(2))
+    with pytest.raises(UserError, match="'photos' is not one dataset but 2"):
+        find(root).dataset("photos")
+    (root / "B").rename(root / "A/B")
+    (root / "A/B/test").rename(root / "A/test")
+    assert find(root).dataset("photos").release == "1 training image, 1 test image"
+
+
+def test_the_nearest_name_counts(root: Path) -> None:
+    both = root / "rain100l_and_h"
+    made.rain_flat(both, "RainTrainH")
+    made.rain_input_target(both)
+    assert sorted(one.name for one in find(both).datasets) == ["Rain100H", "Rain100L"]
+    (both / "RainTrainH").rename(both / "streets")
+    assert sorted(one.release for one in find(both).datasets) == ["11 pairs", "3 test pairs"]
+    both.rename(root / "Rain100L_Rain100H")
+    assert "streets" in {one.name for one in find(root).datasets}
+
+
+@pytest.mark.parametrize("below", ["", "photos/"])
+@pytest.mark.parametrize("named", ["val", "valid", "validation", "eval"])
+def test_beside_a_test_side_a_validation_side_is_left_out(root: Path, named: str, below: str) -> None:
+    for side in ("train", named):
+        write(root / f"mine/{side}/{below}1.png", picture(side))
+    name = "photos" if below else "mine"
+    assert find(root).dataset(name).release == "1 training image, 1 test image"
+    write(root / f"mine/test/{below}1.png", picture("test"))
+    whole = find(root).dataset(name)
+    assert [item.clean.path for item in whole.split("test")] == [root / f"mine/test/{below}1.png"]
+    assert f"mine/{named}" in whole.notes[0]
+    assert "is left out: a run holds some of the training images out" in whole.notes[0]
+
+
+def test_wide_photographs_are_not_cut_in_half_by_the_sound_of_a_name(root: Path) -> None:
+    write(root / "rainforest/1.png", picture(1, (40, 20)))
+    write(root / "streets/rainy_days/1.png", picture(1, (40, 20)))
+    assert {one.family for one in find(root).datasets} == {"clean", "rain100l"}
+    root.rename(root.parent / "rain")
+    (root.parent / "rain/streets/rainy_days").rename(root.parent / "rain/streets/days")
+    assert {one.family for one in find(root.parent / "rain").datasets} == {"clean"}

@@ -10,14 +10,16 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
-from benchmark.data.datasets import rain100l
+from benchmark.data.datasets import pairs, rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.tree import Folder, Split, scan
+from benchmark.data.datasets.tree import Folder, Split, is_validation, scan
 from benchmark.data.names import folded
 from benchmark.data.opening import quoted
 
 FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
 """The modules here that each know a family, in the order in which they are asked."""
+VALIDATION = "a run holds some of the training images out for validation"
+"""Why a validation side is left out where there is a test side, too."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Survey:
 def find(root: Path) -> Survey:
     """Every dataset under a root. Names decide; headers, or three pictures, are read only where names are not enough.
 
-    A training side and a test side of the same name that were found in different folders become one dataset.
+    A training side and a test side of the same name that were found in different folders become one dataset; of those
+    named after their folders, only where nothing but the side tells their paths apart. Beside a test side, a validation
+    side is left out, with a note: a run holds images of the training side out.
 
     Raises:
         UserError: the root is no folder, or holds far too much to be one of datasets.
@@ -73,6 +77,12 @@ def find(root: Path) -> Survey:
     return Survey(
         root, tuple(told), tuple(problem for problem in problems if problem not in of_datasets), tuple(remarks.notes)
     )
+
+
+def _side_folder(root: Path) -> str:
+    """The nearest folder that is named after a side, in lower case; the folder itself if none is."""
+    parts = [part.lower() for part in reversed(root.parts)]
+    return next((part for part in parts if part in pairs.SIDES), root.name.lower())
 
 
 def _visit(folder: Folder) -> list[Dataset]:
@@ -118,18 +128,35 @@ def _named_once(dataset: Dataset) -> Dataset:
 
 
 def _join(found: list[Dataset]) -> list[Dataset]:
-    groups: dict[tuple[str, str], list[Dataset]] = {}
+    groups: dict[tuple[str, str, Path | None], list[Dataset]] = {}
     for dataset in found:
-        groups.setdefault((dataset.family, dataset.name), []).append(dataset)
+        groups.setdefault((dataset.family, dataset.name, _place(dataset)), []).append(dataset)
     joined = []
     for group in groups.values():
-        sides = [{item.split for item in dataset.items} for dataset in group]
-        if sorted(map(sorted, sides)) == [["test"], ["train"]]:
-            training, test = sorted(group, key=lambda dataset: dataset.items[0].split, reverse=True)
-            joined.append(training.joined(test))
+        training, test, validation = _sides(group)
+        if len(training) == 1 and len(test or validation) == 1 and len(training + test + validation) == len(group):
+            whole = training[0].joined((test or validation)[0])
+            spare = [f"{quoted(one.root)} is left out: {VALIDATION}." for one in validation if test]
+            joined.append(replace(whole, notes=(*whole.notes, *spare)))
         else:
             joined += group
     return joined
+
+
+def _place(dataset: Dataset) -> Path | None:
+    """Where a dataset named after its folder stands, less the folders that tell sides; None for one known by name."""
+    if dataset.family not in ("pairs", "clean") and dataset.edition != rain100l.UNNAMED:
+        return None
+    return Path(*(part for part in dataset.root.parts if part.lower() not in pairs.SIDES))
+
+
+def _sides(group: list[Dataset]) -> tuple[list[Dataset], list[Dataset], list[Dataset]]:
+    """Those that are a training side alone, a test side alone, and a test side in a folder named after validation."""
+    one_sided = [(dataset, {item.split for item in dataset.items}) for dataset in group]
+    training = [dataset for dataset, splits in one_sided if splits == {"train"}]
+    rest = [dataset for dataset, splits in one_sided if splits == {"test"}]
+    validation = [dataset for dataset in rest if is_validation(_side_folder(dataset.root))]
+    return training, [dataset for dataset in rest if dataset not in validation], validation
 
 
 __all__ = ["FAMILIES", "Dataset", "Folder", "Item", "Split", "Survey", "find", "scan"]

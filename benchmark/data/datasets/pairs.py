@@ -22,7 +22,8 @@ from benchmark.data.pictures import Whole
 
 DEGRADED = ("input", "lq", "noisy", "degraded", "rain", "rainy", "blur", "blurry", "hazy", "low")
 CLEAN = ("target", "gt", "hq", "clean", "sharp", "norain", "clear", "high", "groundtruth")
-_SIDES = {"train", "test", "val", "valid", "validation"}
+SIDES = {"train", "test", "val", "valid", "validation", "eval"}
+"""Names of folders that tell a side and nothing else, in lower case."""
 
 
 def find(folder: Folder) -> Dataset | None:
@@ -69,4 +70,4 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
 def own_name(folder: Folder) -> str:
     """The name of a folder; that of the one above it where it is named after a side."""
     parts = reversed(folder.path.resolve().parts)
-    return next((part for part in parts if part.lower() not in _SIDES), folder.path.name)
+    return next((part for part in parts if part.lower() not in SIDES), folder.path.name)

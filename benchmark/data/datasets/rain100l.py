@@ -12,13 +12,14 @@ Accepted, under any folder, alone or below ``train`` and ``test``::
             (norain-001.png …)     rainstreak-1.png      norain/ or gt/             1.png …
                                                              norain-1.png …
 
-and both pictures side by side in one file, the clean one on the left, in a folder whose name holds ``rain``. Side by
-side is known by the sizes: every file is 962 × 321 or 642 × 481, two photographs of this dataset, or twice as wide as
-high.
+and both pictures side by side in one file, the clean one on the left, in a folder whose name holds a word such as
+``rain`` (that of the data root does not count for others). Side by side is known by the sizes: every file is 962 × 321
+or 642 × 481, two photographs of this dataset, or twice as wide as high.
 
 Pairs are made by the number in the names (``rain-001``, ``norain-1`` and ``norain-1x2`` are all number 1).
 ``rainregion-*`` and ``rainstreak-*`` are masks and are left out. A set is called Rain100L, or Rain100H for the heavy
-rain released beside it, if a folder's name says so; other pairs in this arrangement are named after their folder.
+rain released beside it, if the nearest folder whose name tells says so; other pairs in this arrangement are named after
+their folder.
 """
 
 import re
@@ -28,6 +29,7 @@ from benchmark.core.errors import UserError
 from benchmark.data import opening
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import paired, rivals
+from benchmark.data.datasets.pairs import own_name
 from benchmark.data.datasets.tree import Folder, Split
 from benchmark.data.names import in_order
 from benchmark.data.pictures import Half, Whole
@@ -36,8 +38,10 @@ _NUMBER = re.compile(r"(?:(?:no)?rain-?)?(\d+)(?:x2)?", re.IGNORECASE)
 _CLEAN = re.compile(r"norain-?\d+", re.IGNORECASE)
 _RAINY = re.compile(r"rain-?\d+(?:x2)?", re.IGNORECASE)
 _MASK = re.compile(r"rain(?:region|streak)-?\d+", re.IGNORECASE)
-_RAIN = re.compile(r"(?<![a-z])(?:de)?rain")
+_RAIN = re.compile(r"(?<![a-z])(?:de)?rain(?:y|ing|(?:train|test|data)[lh]?)?(?![a-z])")
 HEAVY = "Rain100H"
+UNNAMED = "rain pairs"
+"""The edition of pairs that are named after their folder."""
 _NAMES = {
     "Rain100L": re.compile(r"rain100l|trainl\b|rain[a-z_]*light"),
     HEAVY: re.compile(r"rain100h|trainh\b|rain[a-z_]*heavy"),
@@ -89,7 +93,7 @@ def _flat(folder: Folder) -> Dataset | None:
 
 
 def _side_by_side(folder: Folder) -> Dataset | None:
-    if not folder.images or not any(_RAIN.search(part) for part in folder.parts):
+    if not folder.images or not any(_RAIN.search(part) for part in folder.parts[1:] or folder.parts):
         return None
     if not all(_is_double(path) for path in folder.images):
         return None
@@ -145,14 +149,12 @@ def _named(
     files: frozenset[Path] = frozenset(),
     folders: frozenset[Path] = frozenset(),
 ) -> Dataset:
-    whole_path = "/".join(folder.parts)
-    name = next((name for name, pattern in _NAMES.items() if pattern.search(whole_path)), None)
-    own = next((part for part in reversed(folder.path.parts) if part.lower() not in ("train", "test")), "rain pairs")
+    name = _known_name(folder)
     return Dataset(
         family="rain100l",
-        name=name or own,
+        name=name or own_name(folder),
         noun="pair",
-        edition="" if name else "rain pairs",
+        edition="" if name else UNNAMED,
         layout=layout,
         root=folder.path,
         items=items,
@@ -161,6 +163,15 @@ def _named(
         files=files,
         folders=folders,
     )
+
+
+def _known_name(folder: Folder) -> str | None:
+    """The name that the nearest folder tells; a folder that fits both tells none."""
+    for part in reversed(folder.parts):
+        fitting = [name for name, pattern in _NAMES.items() if pattern.search(part)]
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
 
 
 def _number(path: Path) -> int | None:

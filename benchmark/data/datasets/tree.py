@@ -68,9 +68,14 @@ class Folder:
         for part in reversed(self.parts[1:] or self.parts):
             if "train" in re.sub("constrain|restrain", "", part):
                 return "train"
-            if re.search("(?<![a-z])(test|valid|(val|eval)(?![a-z]))", part):
+            if re.search("(?<![a-z])test", part) or is_validation(part):
                 return "test"
         return "undivided"
+
+
+def is_validation(part: str) -> bool:
+    """Whether a folder's name, in lower case, speaks of validation."""
+    return re.search("(?<![a-z])(valid|(val|eval)(?![a-z]))", part) is not None
 
 
 OTHERS = "Files that are neither images"
