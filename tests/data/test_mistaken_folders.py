@@ -9,7 +9,7 @@ import pytest
 from made_datasets import picture, write, write_pair
 
 from benchmark.core.errors import UserError
-from benchmark.data.datasets import Dataset, find
+from benchmark.data.datasets import Dataset, bsd68, find
 
 
 @pytest.fixture
@@ -131,3 +131,39 @@ def test_wide_photographs_are_not_cut_in_half_by_the_sound_of_a_name(root: Path)
     root.rename(root.parent / "rain")
     (root.parent / "rain/streets/rainy_days").rename(root.parent / "rain/streets/days")
     assert {one.family for one in find(root.parent / "rain").datasets} == {"clean"}
+
+
+@pytest.mark.parametrize(
+    "folder", ["DIV2K_valid_JPEG20", "DIV2K_train_LR_bicubic/X4_sub", "DIV2K/noisy25", "DIV2K_train_blur", "x/LR"]
+)
+@pytest.mark.parametrize("name", ["{:04}", "{:04}_s001"])
+def test_degraded_copies_are_no_originals_of_div2k(root: Path, folder: str, name: str) -> None:
+    write(root / folder / f"{name.format(1)}.png", picture(1))
+    (found,) = find(root).datasets
+    assert found.family == "clean"
+    assert folder.endswith("_sub") or "is named like the degraded side of pairs" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    "folder", ["DIV2K", "DIV2K/train", "DIV2K_HR", "div2k_train_hr_sub", "DIV2K_valid", "DIV2K/HR", "DIV2K-train"]
+)
+def test_originals_of_div2k_by_the_name_of_their_folder(root: Path, folder: str) -> None:
+    write(root / folder / "0001.png", picture(1))
+    assert only(root).usable().name == "DIV2K"
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"), [("CBSD68_noisy50", None), ("noisy50", sorted(bsd68.NUMBERS)), ("CBSD68_sigma25", None)]
+)
+def test_noisy_copies_are_no_bsd68(root: Path, folder: str, names: list[str] | None) -> None:
+    for number, name in enumerate(names or (f"{number:04}" for number in range(68))):
+        write(root / folder / f"{name}.png", picture(number))
+    with pytest.raises(UserError, match="is named like the degraded side of pairs"):
+        only(root).usable()
+
+
+@pytest.mark.parametrize("name", ["CBSD68", "bsds68", "BSD68"])
+def test_bsd68_by_the_name_of_its_folder(root: Path, name: str) -> None:
+    made.bsd68_counted(root)
+    (root / "CBSD68").rename(root / name)
+    assert only(root).name == "CBSD68"

@@ -10,15 +10,16 @@ Accepted, under any folder::
         101087.png …               0001.png …               0000.png …
                                                         noisy50/ …        left out
 
-A folder with exactly the 68 original numbers is known whatever its name; otherwise the name must hold ``BSD68``. Many
-copies of BSD68 are grey (``test001.png`` …). They are recognised, and refused: every task here is in colour.
+A folder with exactly the 68 original numbers is known whatever its name, unless that tells of degraded copies
+(``noisy50``); otherwise the folder must be called BSD68 or CBSD68 (or BSDS68, BSDD68). Many copies of BSD68 are grey
+(``test001.png`` …). They are recognised, and refused: every task here is in colour.
 """
 
 import re
 
 from benchmark.core.errors import UserError
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.tree import Folder
+from benchmark.data.datasets.tree import Folder, is_degraded
 from benchmark.data.opening import is_grey, quoted
 from benchmark.data.pictures import Whole
 
@@ -38,7 +39,9 @@ _COUNTED = re.compile(r"(?:test)?\d{3,4}")
 
 def find(folder: Folder) -> Dataset | None:
     """The BSD68 whose pictures stand in this folder, or in its subfolder ``original_png``."""
-    named = re.search(r"bsds?d?68", folder.parts[-1]) is not None
+    if is_degraded(folder.parts[-1]):
+        return None
+    named = re.fullmatch(r"c?bsds?d?68", folder.parts[-1]) is not None
     original = folder.folder("original_png", "original")
     if named and original is not None and original.images:
         noisy = [child for child in folder.folders if child.parts[-1].startswith("noisy")]

@@ -12,7 +12,7 @@ are (:mod:`benchmark.data.datasets.pairs`).
 
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairs import DEGRADED, own_name
-from benchmark.data.datasets.tree import Folder
+from benchmark.data.datasets.tree import Folder, is_degraded
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Whole
 
@@ -35,7 +35,7 @@ def find(folder: Folder) -> Dataset | None:
 
 
 def _without_partner(folder: Folder) -> tuple[str, ...]:
-    if folder.parts[-1] not in DEGRADED:
+    if folder.parts[-1] not in DEGRADED and not is_degraded(folder.parts[-1]):
         return ()
     return (
         f"{quoted(folder.path)} is named like the degraded side of pairs, and no folder of clean images, such as "

@@ -5,13 +5,15 @@ Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: d
 
 Accepted, under any folder::
 
-    DIV2K_train_HR/            any folder named div2k…        any folder of crops
+    DIV2K_train_HR/            any folder named div2k         any folder of crops
         0001.png … 0800.png        0001.png … 0900.png            0001_s001.png
     DIV2K_valid_HR/                                               0001_s002.png …
         0801.png … 0900.png
 
 One folder with all 900 is also known by its complete numbering, whatever its name. The number decides the side: up to
 0800 is training, 0801 to 0900 is test. Low-resolution folders (``DIV2K_train_LR_bicubic`` and the like) are left out.
+Named div2k is a folder called so, with a side (``DIV2K_valid_HR``, ``DIV2K/train``) or without; what else stands behind
+the name may tell of degraded copies (``DIV2K_valid_JPEG20``), which are no DIV2K.
 """
 
 import re
@@ -19,13 +21,15 @@ from pathlib import Path
 
 from benchmark.data.datasets.dataset import Dataset, Item, counted
 from benchmark.data.datasets.pairing import keyed
-from benchmark.data.datasets.tree import Folder, Split
+from benchmark.data.datasets.tree import Folder, Split, is_degraded
 from benchmark.data.opening import quoted
 from benchmark.data.pictures import Whole
 
 TRAINING, ALL = 800, 900
 _NUMBER = re.compile(r"(\d{4})")
 _CROP = re.compile(r"(\d{4})_s(\d+)")
+_SIDE = re.compile(r"((train(ing)?|valid(ation)?|val|test)(_hr)?|hr)(_sub)?")
+_BARE = re.compile(rf"div2k([_-]?{_SIDE.pattern})?")
 _HR = {"div2k_train_hr": range(1, TRAINING + 1), "div2k_valid_hr": range(TRAINING + 1, ALL + 1)}
 
 
@@ -60,14 +64,17 @@ def _in_folders(folder: Folder) -> Dataset | None:
 
 def _in_one_folder(folder: Folder) -> Dataset | None:
     numbers = {_number(path) for path in folder.images} - {None}
-    named = any("div2k" in part for part in folder.parts[-2:]) and not any("_lr" in part for part in folder.parts[-2:])
+    if _degraded(folder):
+        return None
+    above, name = ("", *folder.parts)[-2:]
+    named = _BARE.fullmatch(name) or (_BARE.fullmatch(above) and _SIDE.fullmatch(name))
     if not (numbers >= set(range(1, ALL + 1)) or (named and numbers)):
         return None
     return _dataset(folder.path, "one folder, split by number", list(folder.images))
 
 
 def _crops(folder: Folder) -> Dataset | None:
-    if not any(_CROP.fullmatch(path.stem) for path in folder.images):
+    if _degraded(folder) or not any(_CROP.fullmatch(path.stem) for path in folder.images):
         return None
     found, problems = keyed(folder.images, _crop)
     items = tuple(
@@ -85,6 +92,11 @@ def _crops(folder: Folder) -> Dataset | None:
         problems=tuple(problems),
         files=frozenset(folder.images),
     )
+
+
+def _degraded(folder: Folder) -> bool:
+    """Whether the folder's name, or that of the one above, speaks of degraded copies; a bare name is enough."""
+    return not _BARE.fullmatch(folder.parts[-1]) and any(map(is_degraded, folder.parts[-2:]))
 
 
 def _dataset(

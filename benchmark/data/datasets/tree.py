@@ -78,6 +78,12 @@ def is_validation(part: str) -> bool:
     return re.search("(?<![a-z])(valid|(val|eval)(?![a-z]))", part) is not None
 
 
+def is_degraded(part: str) -> bool:
+    """Whether a folder's name, in lower case, speaks of degraded copies: ``noisy50``, ``div2k_valid_jpeg20``."""
+    words = r"(noisy|blur(red|ry)?|lq|lr)(?![a-z])|(jpe?g|noise|sigma)[_-]?q?\d"
+    return re.search(f"(?<![a-z])({words})", part) is not None
+
+
 OTHERS = "Files that are neither images"
 """How the note begins that tells of files with other endings."""
 
