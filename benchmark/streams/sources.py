@@ -98,13 +98,7 @@ def find(tasks: Sequence[Task], data: Data) -> list[Source]:
             sides[side] = _lookup(survey, name, side) if name else None
             if sides[side] is None and data.fallback != EMBEDDED:
                 missing.setdefault(name or "none named", []).append(f"{side} of {task.name}")
-        source = Source(**sides)
-        if source.train is not None and source.train == source.test and not source.train.split("test"):
-            raise UserError(
-                f"Task '{task.name}' would be tested on the images it is trained on: {source.train.name} is not "
-                "divided into a training and a test side. Put the images into subfolders train and test."
-            )
-        found.append(source)
+        found.append(Source(**sides))
     if missing:
         wanted = "; ".join(f"{name} ({', '.join(sides)})" for name, sides in missing.items())
         there = ", ".join(f"{dataset.name} ({dataset.release})" for dataset in survey.datasets) or "nothing"
@@ -112,7 +106,20 @@ def find(tasks: Sequence[Task], data: Data) -> list[Source]:
             f"These datasets are not under {quoted(survey.root)}: {wanted}. Found there: {there}. "
             "Add them, or use embedded photographs in their place with --fallback embedded."
         )
+    _refuse_undivided(tasks, found)
     return found
+
+
+def _refuse_undivided(tasks: Sequence[Task], found: Sequence[Source]) -> None:
+    """Refuse a dataset without sides that one task is trained on and the same or another one is tested on."""
+    trained = {source.train: task.name for task, source in zip(tasks, found, strict=True) if source.train is not None}
+    for task, source in zip(tasks, found, strict=True):
+        if source.test is not None and source.test in trained and not source.test.split("test"):
+            learner = "it" if source.train == source.test else f"task '{trained[source.test]}'"
+            raise UserError(
+                f"Task '{task.name}' would be tested on the images {learner} is trained on: {source.test.name} is not "
+                "divided into a training and a test side. Put the images into subfolders train and test."
+            )
 
 
 def prepare(

@@ -236,6 +236,20 @@ def test_testing_on_the_training_images_is_refused(tmp_path: Path) -> None:
         sources.find([task], disk(tmp_path))
 
 
+def test_testing_on_the_training_images_of_another_task_is_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"holidays/{number}.png", picture(number, SIZE))
+        write(tmp_path / f"mine/{'train' if number else 'test'}/{number}.png", picture(f"mine {number}", SIZE))
+    tasks = [
+        Task(name="a", degradation="noise", dataset={"train": "holidays", "test": "mine"}),
+        Task(name="b", degradation="noise", dataset={"train": "mine", "test": "holidays"}),
+    ]
+    for one in (tasks, tasks[::-1]):
+        with pytest.raises(UserError, match="Task 'b' would be tested on the images task 'a' is trained on"):
+            sources.find(one, disk(tmp_path))
+    sources.find(tasks[1:], disk(tmp_path))
+
+
 @pytest.mark.slow
 def test_the_same_patches_from_memory_and_from_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def patches() -> list[np.ndarray]:
