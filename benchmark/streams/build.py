@@ -4,6 +4,7 @@ The benchmark has three streams, ``train``, ``valid`` and ``test``, with one exp
 (degraded, clean, task label); images are float32 tensors (3, H, W).
 """
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class TrainingPatches(Dataset[Pair]):
         return self.per_epoch * self.epochs
 
     def __getitem__(self, index: int) -> Pair:
-        epoch, patch = divmod(index, self.per_epoch)
+        epoch, patch = divmod(operator.index(index), self.per_epoch)
         degraded, clean = self.patches.draw(generator("train", self.seed, self.task, epoch, patch))
         return torch.from_numpy(degraded), torch.from_numpy(clean)
 
@@ -74,8 +75,8 @@ class MixedPatches(Dataset[Pair]):
         return self.length
 
     def __getitem__(self, index: int) -> Pair:
-        part = self.parts[index % len(self.parts)]
-        return part[index // len(self.parts)]
+        place, part = divmod(operator.index(index), len(self.parts))
+        return self.parts[part][place]
 
 
 class TestImages(Dataset[Pair]):
