@@ -72,6 +72,16 @@ class TestCheck:
         train, test = prints(1, 900), prints(2, 100)
         assert leaks.find([*train, test[42]], test) == [leaks.Leak(900, 42, True)]
 
+    @pytest.mark.parametrize("turns", range(4))
+    @pytest.mark.parametrize("mirrored", [False, True])
+    def test_a_turned_or_mirrored_copy_is_found_and_a_part_is_not(self, turns, mirrored):
+        image = embedded("test")[0].image[:250, :400]
+        copy = np.rot90(image[:, ::-1] if mirrored else image, turns)
+        others = [photograph.image for photograph in embedded("train")]
+        train = [leaks.fingerprint(np.ascontiguousarray(one)) for one in (*others, copy, image[50:200, 90:330])]
+        exact = turns == 0 and not mirrored
+        assert leaks.find(train, [leaks.fingerprint(image)]) == [leaks.Leak(len(others), 0, exact)]
+
     def test_flat_images_are_alike_only_if_equal(self):
         flat = [leaks.fingerprint(np.full((40, 40, 3), value, np.uint8)) for value in (0, 7, 7)]
         assert leaks.find(flat[:1], flat[1:]) == []
