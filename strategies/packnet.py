@@ -209,11 +209,11 @@ class PackedNetwork(TaskNetwork):
         super().end()
 
     def _fix_others(self) -> None:
-        """Turn all parameters into buffers, as copies, so that no optimizer can reach them any more."""
+        """Turn all parameters that hold something into buffers, as copies, so that no optimizer can reach them."""
         copies: dict[Tensor, Tensor] = {}
         for module in self.backbone.modules():
             for name, parameter in list(module._parameters.items()):
-                if parameter is not None:
+                if parameter is not None and parameter.numel():
                     delattr(module, name)
                     module.register_buffer(name, copies.setdefault(parameter, parameter.detach().clone()))
             if module._buffers and not isinstance(module, PackedConv2d):

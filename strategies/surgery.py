@@ -85,6 +85,9 @@ class TaskConv2d(nn.Conv2d):
     Subclasses say by ``weight`` and ``bias`` what a forward pass of that task uses. Which one it is they read from
     ``cursor``: the network's, once they are part of one.
 
+    A network that asks its parameters for their type or device finds one here also when no task is in training: once
+    its last parameter is taken away, a layer has ``anchor``, which is empty, never trained, and no part of a state.
+
     Args:
         like: the convolution whose shape, stride, padding, padding mode, dilation and groups are kept.
     """
@@ -97,7 +100,25 @@ class TaskConv2d(nn.Conv2d):
     def reset_parameters(self) -> None:
         """Nothing: what a task learns is drawn as the task begins."""
 
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Add a parameter, which takes the place of the anchor."""
+        super().register_parameter(name, param)
+        if name != "anchor":
+            self._parameters.pop("anchor", None)
+
+    def __delattr__(self, name: str) -> None:
+        gone = self._parameters.get(name)
+        super().__delattr__(name)
+        if gone is not None and all(other is None for other in self._parameters.values()):
+            self.anchor = nn.Parameter(gone.detach().new_empty(0), requires_grad=False)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.pop(f"{prefix}anchor", None)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if "anchor" in self._parameters:
+            state_dict[f"{prefix}anchor"] = self.anchor
         for name in ("weight", "bias"):  # older checkpoints have the plain convolution as a part of this one
             if f"{prefix}conv.{name}" in state_dict:
                 state_dict[f"{prefix}{name}"] = state_dict.pop(f"{prefix}conv.{name}")
