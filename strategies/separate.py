@@ -14,17 +14,24 @@ from strategies.tasks import Cursor
 def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
     """A copy of a backbone with weights drawn for the task; the first task gets the backbone's own.
 
-    So after the first task, ``independent`` and plain training are the same network.
+    So after the first task, ``independent`` and plain training are the same network. Layers and parts of it that have
+    parameters, none of which requires a gradient, stay as they are: filters that are fixed, a part trained before.
     """
     network = copied(backbone)
     if task > 0:
+        fixed = {layer for part in network.modules() if _is_fixed(part) for layer in part.modules()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("independent", seed, task))
             for layer in network.modules():
                 reset = getattr(layer, "reset_parameters", None)
-                if callable(reset):
+                if callable(reset) and layer not in fixed:
                     reset()
     return network
+
+
+def _is_fixed(part: nn.Module) -> bool:
+    trained = [parameter.requires_grad for parameter in part.parameters()]
+    return bool(trained) and not any(trained)
 
 
 class Switch(nn.ModuleDict):

@@ -34,6 +34,7 @@ from benchmark.planning import plan
 from benchmark.streams.build import Benchmark
 from benchmark.streams.build import build as build_stream
 from strategies.base import Settings, Strategy, TaskNetwork
+from strategies.pnn import PNN
 
 TASKS = 4
 
@@ -224,6 +225,32 @@ def test_independent_learns_the_first_task_with_the_plain_backbone_itself() -> N
     learn(network, [1])
     fresh = begun(Independent(Settings()).adapt(backbone, TASKS), [0, 1])
     assert not torch.equal(fresh.backbone["1"].head.weight, network.backbone["0"].head.weight)
+
+
+@pytest.mark.parametrize("kind", [Independent, PNN])
+def test_fixed_filters_and_parts_trained_before_are_drawn_anew_for_no_task(kind: type[Strategy]) -> None:
+    class Prepared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.edges = nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False).requires_grad_(False)
+            self.before = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, affine=False)).requires_grad_(False)
+            self.enter, self.leave = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+            self.before[1].running_mean.fill_(0.3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.leave(self.enter(self.before(self.edges(x))))
+
+    plain = Prepared()
+    given = {name: value.clone() for name, value in plain.state_dict().items()}
+    network = kind(kind.Settings()).adapt(plain, 3)
+    assert isinstance(network, TaskNetwork)
+    for task in range(3):
+        network.begin(task)
+        drawn = network.backbone.get_submodule(str(task)).state_dict()
+        for name, value in given.items():
+            fixed = task == 0 or name.startswith(("edges", "before"))
+            assert torch.equal(drawn[name], value) == fixed, (task, name)
+        network.end()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
