@@ -28,7 +28,7 @@ from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
 from strategies.separate import SeparateNetworks
-from strategies.surgery import convolutions, exchange
+from strategies.surgery import convolutions, exchange, refuse_clash
 
 TAPS = 9
 
@@ -125,8 +125,10 @@ def small_network(backbone: Backbone, width: int) -> Backbone:
     """The backbone at another width, with the first 3×3 convolution of every block deformable."""
     network = type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
     for block in deformed(network):
-        conv = next(iter(convolutions(block).values()))
-        exchange(conv, DeformableConv2d(conv))
+        name, conv = next(iter(convolutions(block).items()))
+        made = DeformableConv2d(conv)
+        refuse_clash(name, conv, made)
+        exchange(conv, made)
     return network
 
 

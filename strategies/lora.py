@@ -46,6 +46,9 @@ class LoRAConv2d(KernelConv2d):
     """
 
     strategy = "lora"
+    base: Tensor
+    up: Tensor
+    down: Tensor
 
     def __init__(self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0, rank: int = 1) -> None:
         super().__init__(conv, name, seed)

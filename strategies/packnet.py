@@ -85,6 +85,7 @@ class PackedConv2d(TaskConv2d):
     kept: Tensor
     owner: Tensor
     index: Tensor
+    values: nn.Parameter
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(conv)

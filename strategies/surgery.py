@@ -6,6 +6,8 @@ that hold it, and its being used in several places.
 """
 
 import copy
+import inspect
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,8 +25,8 @@ from strategies.tasks import Cursor
 
 BARE = frozenset(vars(nn.Module()))
 """What every module has: its training flag, its hooks, and the tables of its tensors and parts."""
-CONVOLUTION = frozenset(vars(nn.Conv2d(1, 1, 1, device="meta")))
-"""What every convolution has beside."""
+PLAIN = frozenset(dir(nn.Conv2d(1, 1, 1, device="meta")))
+"""What every convolution has: this, its tensors, its options, its methods."""
 TABLES = frozenset({"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"})
 STATE_HOOKS = (
     "_state_dict_hooks",
@@ -92,6 +94,8 @@ class TaskConv2d(nn.Conv2d):
         like: the convolution whose shape, stride, padding, padding mode, dilation and groups are kept.
     """
 
+    anchor: nn.Parameter
+
     def __init__(self, like: nn.Conv2d) -> None:
         super().__init__(**geometry(like), device="meta")
         self.kernel_shape = like.weight.shape
@@ -146,12 +150,47 @@ def copied(network: nn.Module) -> nn.Module:
     """A deep copy of a network.
 
     Raises:
-        UserError: it holds something that cannot be copied.
+        UserError: it holds something that cannot be copied, or :func:`refuse_one_memory` refuses it.
     """
+    refuse_one_memory(network)
     try:
         return copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
         raise UserError(f"{type(network).__name__} cannot be copied: {error}") from error
+
+
+def refuse_one_memory(network: nn.Module) -> None:
+    """Refuse parameters that are several and lie in one memory, as after ``b.weight.data = a.weight.data``.
+
+    Raises:
+        UserError: there are some; a copy of the network, or one on another device, would have each by itself.
+    """
+    names: dict[int, str] = {}
+    for name, parameter in network.named_parameters():
+        stored = not is_lazy(parameter) and parameter.layout is torch.strided
+        place = parameter.data_ptr() if stored else 0  # 0 also where nothing is stored
+        if place and names.setdefault(place, name) != name:
+            raise UserError(
+                f"'{names[place]}' and '{name}' are two parameters in one memory, which a copy of the network would "
+                "not share. Use one layer, or one parameter, in both places, or give each its own."
+            )
+
+
+def refuse_clash(name: str, conv: nn.Module, made: nn.Module) -> None:
+    """Refuse what hangs on a convolution under a name that the layer which it becomes has or will give to its own.
+
+    Raises:
+        UserError: there is something.
+    """
+    kinds = [kind for kind in type(made).__mro__ if kind not in nn.Conv2d.__mro__]
+    needed = {*dir(made), *(own for kind in kinds for own in inspect.get_annotations(kind))} - PLAIN
+    numbered = {*needed, "bias", "used", "later", "revised"}  # what is kept of each task
+    clash = [one for one in vars(conv) if one in needed or re.sub(r"_\d+$", "", one) in numbered]
+    if made is not conv and clash:
+        raise UserError(
+            f"{_called(name, conv)} has attributes named {', '.join(sorted(clash))}, which {type(made).__name__} needs "
+            "for itself. Give them other names."
+        )
 
 
 def exchange(layer: nn.Module, made: nn.Module, but: frozenset[str] = frozenset()) -> None:
@@ -185,12 +224,7 @@ def replace_convolutions(
     found = convolutions(network, taken)
     made = {name: make(conv, name) for name, conv in found.items()}
     for name, conv in found.items():
-        clash = (vars(conv).keys() & vars(made[name]).keys()) - CONVOLUTION
-        if made[name] is not conv and clash:
-            raise UserError(
-                f"{_called(name, conv)} has attributes named {', '.join(sorted(clash))}, which "
-                f"{type(made[name]).__name__} needs for itself. Give them other names."
-            )
+        refuse_clash(name, conv, made[name])
     for name, conv in found.items():
         if made[name] is not conv:
             exchange(conv, made[name])
@@ -208,7 +242,8 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
         taken: which of its parameters a convolution will lose.
 
     Raises:
-        UserError: something that hangs on a layer would be lost, or a layer's state cannot be told apart by task.
+        UserError: something that hangs on a layer would be lost, or a layer's state cannot be told apart by task; or
+            :func:`refuse_one_memory` refuses the network.
     """
     places: dict[Tensor, list[str]] = defaultdict(list)
     for name, module in network.named_modules():
@@ -217,6 +252,7 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
                 raise UserError(f"{_called(name, module)} {reason}")
         for own, parameter in module.named_parameters(recurse=False):
             places[parameter].append(f"{name}.{own}" if name else own)
+    refuse_one_memory(network)
     found = {}
     for name, module in network.named_modules():
         if parametrize.type_before_parametrizations(module) is not nn.Conv2d:

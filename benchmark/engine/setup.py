@@ -24,6 +24,7 @@ from benchmark.streams.sources import prepare as prepare_sources
 from strategies import registry
 from strategies.base import Strategy
 from strategies.identifier import LEAST_SIDE
+from strategies.surgery import refuse_one_memory
 
 TRAINING = 1
 """The revision of the code that every strategy shares: with the strategy's own, it is part of a run's identity.
@@ -90,6 +91,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
         torch.manual_seed(torch_seed("weights", config.seed))
         backbone = config.backbone
         plain = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
+        refuse_one_memory(plain)
         network = strategy.adapt(plain, len(config.order))
         if not isinstance(network, torch.nn.Module):
             raise UserError(

@@ -49,6 +49,10 @@ class CMCConv2d(TaskConv2d):
 
     memory: Tensor
     owner: Tensor
+    values: nn.Parameter
+    vector: nn.Parameter
+    reuse: nn.Parameter
+    task_bias: nn.Parameter
 
     def __init__(self, like: nn.Conv2d, t: int = 5, name: str = "convolution", seed: int = 0) -> None:
         if t < 1:

@@ -30,6 +30,8 @@ class GrowingConv2d(TaskConv2d):
     kept: Tensor
     owner: Tensor
     first_bias: Tensor | None
+    values: nn.Parameter
+    shift: nn.Parameter | None
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(conv)
