@@ -147,6 +147,29 @@ def test_two_classes_of_one_name_are_refused_and_both_named(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("_no_plugins")
+def test_a_class_that_another_one_of_its_name_would_hide_is_refused(tmp_path: Path) -> None:
+    backbone = (
+        "\n\nfrom torch import nn\nfrom benchmark.backbones import register\n\n\n"
+        "@register('{name}')\nclass {kind}(nn.Module):\n"
+        "    def __init__(self, width, blocks, image_skip):\n        super().__init__()\n"
+    )
+    two = backbone.format(name="small", kind="Net") + backbone.format(name="large", kind="Net")
+    for more, name in (
+        ("\n\nclass Left(Strategy):\n    name = 'second'\n", "Left"),
+        (backbone.format(name="left", kind="Left"), "Left"),
+        (two, "Net"),
+    ):
+        source = plugin(tmp_path / "hidden.py", "Left=first")
+        Path(source).write_text(Path(source).read_text() + more)
+        with pytest.raises(UserError, match=rf"hidden\.py: two classes are called {name}, in lines \d+ and \d+"):
+            registry.add_plugin(source)
+    helper = "\n\nclass Setup:\n    a = 1\n\n\nclass Setup:\n    a = 2\n"
+    source = plugin(tmp_path / "helper.py", "Left=third")
+    Path(source).write_text(Path(source).read_text() + helper)
+    assert registry.add_plugin(source) == ["third"]
+
+
+@pytest.mark.usefixtures("_no_plugins")
 def test_plugins_that_share_a_name_are_refused_and_both_named(tmp_path: Path) -> None:
     first, second = plugin(tmp_path / "a/here.py", "A=shared"), plugin(tmp_path / "b/there.py", "B=shared")
     registry.add_plugin(first)

@@ -66,11 +66,7 @@ def _imports(name: str, path: Path, source: bytes) -> Iterator[str]:
     yield from _with_parents(package)
     if path.suffix != ".py":
         return
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
+    for node in ast.walk(_parsed(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _with_parents(alias.name)
@@ -79,6 +75,24 @@ def _imports(name: str, path: Path, source: bytes) -> Iterator[str]:
                 base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 yield from _with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def class_lines(file: Path) -> dict[str, list[int]]:
+    """In which lines of a module's source, from 1, a class of a name begins, for those that stand in no other block."""
+    lines: dict[str, list[int]] = {}
+    with suppress(OSError):
+        for node in _parsed(file.read_bytes()).body:
+            if isinstance(node, ast.ClassDef):
+                lines.setdefault(node.name, []).append(node.lineno)
+    return lines
+
+
+def _parsed(source: bytes) -> ast.Module:
+    """The syntax of a source; nothing of one that is none."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])
 
 
 def _with_parents(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmark.core.errors import UserError, told
-from benchmark.core.plugins.content import content
+from benchmark.core.plugins.content import class_lines, content
 from benchmark.core.process.endings import Stopped
 from benchmark.core.yaml_files import as_path
 
@@ -32,12 +32,24 @@ class Plugin:
     said: str
 
     def classes(self, wanted: Callable[[type], bool]) -> list[tuple[str, type]]:
-        """The classes that it defines itself, in order, by their names in it; of two names of one class the first."""
+        """The classes that it defines itself, in order, by their names in it; of two names of one class the first.
+
+        Raises:
+            UserError: two stand in its source under one name, of which Python keeps the last.
+        """
         found = {
             kind: attribute
             for attribute, kind in reversed(vars(self.module).items())
             if isinstance(kind, type) and kind.__module__ == self.module.__name__ and wanted(kind)
         }
+        lines = class_lines(Path(getattr(self.module, "__file__", None) or ""))
+        for kind in found:
+            first, *more = lines.get(kind.__name__, [0])
+            if more:
+                raise UserError(
+                    f"{self.said}: two classes are called {kind.__name__}, in lines {first} and {more[-1]}, and Python "
+                    "keeps the last alone. Give each a name of its own."
+                )
         return [(attribute, kind) for kind, attribute in reversed(found.items())]
 
 
