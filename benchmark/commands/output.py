@@ -91,9 +91,10 @@ class Reporter:
                     self._say(f"{run}: run {self.names.index(run) + 1} of {len(self.names)}")
             case events.RunRestarted(format=given):
                 self._say(f"{run}: was begun in format {given} by an earlier version; it begins again")
-            case events.RunResumed(finished=finished, tasks=tasks, updates=updates, differs=differs):
+            case events.RunResumed(finished=finished, tasks=tasks, updates=updates, differs=differs, lost=lost):
                 other = f"; not as it began, which may change results ({differs})" if differs else ""
-                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all{other}")
+                gone = f"; {lost}, and how long they took is not known any more" if lost else ""
+                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all{other}{gone}")
             case events.RunDamaged(files=files):
                 told = "; ".join(f"{name}: {problem}" for name, problem in files.items())
                 self._say(f"{run}: goes back to before what is damaged ({told})")

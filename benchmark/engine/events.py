@@ -73,13 +73,15 @@ class RunRestarted(Event):
 class RunResumed(Event):
     """The run goes on after ``finished`` of its ``tasks``; ``updates``, also of the next task, need not be repeated.
 
-    ``differs`` says in words in what the machine, its settings or the versions are others than before.
+    ``differs`` says in words in what the machine, its settings or the versions are others than before;
+    ``lost`` what of the run is gone, and the time of what was done with it.
     """
 
     finished: int
     tasks: int
     updates: int
     differs: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True)

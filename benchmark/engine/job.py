@@ -4,7 +4,6 @@
 machine; :mod:`benchmark.engine.local` calls it for one run after another.
 """
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,10 +18,10 @@ from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from benchmark.core.runs import processes, seals
-from benchmark.core.runs.directory import Run, now
+from benchmark.core.runs.directory import LOST, Run, now
 from benchmark.core.runs.formats import FORMAT
 from benchmark.core.runs.locks import writing
-from benchmark.core.runs.schemas import TABLES
+from benchmark.core.runs.writing import is_temporary
 from benchmark.engine import checkpoints, events, ledger
 from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
 from benchmark.engine.distributed import group
@@ -131,6 +130,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         made, differs = _with_earlier(made, Run(path), found.after)
     record = Run.create(path, config.model_dump(mode="json"), made)
     tasks = len(benchmark.tasks)
+    lost = "" if found.nothing or (path / "status.json").exists() else LOST
     with blamed(config):
         rounds = training_rounds(strategy, benchmark)
     finished = found.after
@@ -169,7 +169,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
         if last is not None:
             recorder.restore(last.note)
-            on_event(events.RunResumed(record.name, finished, tasks, updates, differs))
+            on_event(events.RunResumed(record.name, finished, tasks, updates, differs, lost))
         else:
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
@@ -201,7 +201,8 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
             checkpoints.save_checkpoint(record.checkpoint(after), template.model, strategy, note_after, identifier)
             checkpoints.forget_within(record)
             finished = after
-        record.update_status(state="finished", seconds=round(sum(seconds), 3))
+        known = len(seconds) == len(rounds)
+        record.update_status(state="finished", seconds=round(sum(seconds), 3) if known else None)
     on_event(events.RunFinished(record.name, sum(seconds)))
 
 
@@ -211,10 +212,13 @@ def _kept(path: Path, force: bool, on_event: Listener) -> bool:
     Raises:
         UserError: what is damaged is kept nowhere else.
     """
-    if force or not path.exists() or not Run(path).finished:
+    if force or not path.exists():
+        return False
+    sealed_alone = (path / seals.SEAL).exists() and not (path / seals.STATUS).exists()
+    if not sealed_alone and not Run(path).finished:
         return False
     damaged = seals.damage(path)
-    lost = [name for name in damaged if not name.startswith("checkpoints/") and name not in TABLES]
+    lost = seals.kept_nowhere_else(damaged)
     if lost:
         more = f", and {len(damaged) - 1} more of its files are damaged" if len(damaged) > 1 else ""
         raise UserError(
@@ -247,11 +251,11 @@ def _with_earlier(here: dict[str, Any], run: Run, tasks: int) -> tuple[dict[str,
 
 def _tidy(path: Path, found: Found) -> None:
     """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on."""
-    for hidden in [file for file in path.rglob(".*") if file.is_file()]:
+    for hidden in [file for file in path.rglob(".*") if is_temporary(file)]:
         hidden.unlink()
     if found.nothing:
-        shutil.rmtree(path / "images", ignore_errors=True)
-        shutil.rmtree(path / "checkpoints", ignore_errors=True)
+        for ours in (*path.glob("images/*--*.png"), *path.glob("checkpoints/task-*.safetensors")):
+            ours.unlink()
     for file in found.damaged:
         file.unlink(missing_ok=True)
     for after, _, file in Run(path).checkpoints_within():

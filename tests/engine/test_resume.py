@@ -188,6 +188,58 @@ def test_a_finished_run_whose_status_is_set_back_goes_on_from_there(state: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_run_without_its_status_goes_on_from_its_last_checkpoint_and_says_so(
+    kept: int, finished: Path, tmp_path: Path
+) -> None:
+    path = copied(finished, tmp_path)
+    tables = {file: file.read_bytes() for file in path.glob("*.csv")}
+    (path / "status.json").unlink()
+    if kept == 1:
+        (path / "checkpoints/task-2.safetensors").unlink()
+        (path / "checksums.json").unlink()
+    first = (path / "checkpoints/task-1.safetensors").stat().st_mtime_ns
+    assert Run(path).tasks_done == kept
+    told: list[events.Event] = []
+    job.run(Run(path).config, path, told.append)
+    (resumed,) = (event for event in told if isinstance(event, events.RunResumed))
+    assert (resumed.finished, resumed.lost) == (kept, "its status.json is missing")
+    assert (path / "checkpoints/task-1.safetensors").stat().st_mtime_ns == first
+    assert examine(Run(path)).state == "whole"
+    assert {file: file.read_bytes() for file in tables} == tables
+    assert Run(path).status["seconds"] is None, "rather than the time of a part"
+
+
+@pytest.mark.slow
+def test_of_a_run_without_its_status_what_is_kept_nowhere_else_is_refused(finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    config = Run(path).config
+    (path / "status.json").unlink()
+    assert "The same command mends it." in examine(Run(path)).details
+    flip(next(path.glob("images/*")), 1000)
+    assert "The same command mends it." not in examine(Run(path)).details
+    with pytest.raises(UserError, match=r"images.*has changed.*--force"):
+        job.run(config, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("force", [False, True])
+def test_files_that_others_laid_into_a_run_are_left_when_it_is_done_again(
+    force: bool, finished: Path, tmp_path: Path
+) -> None:
+    path = copied(finished, tmp_path)
+    (path / "status.json").unlink()
+    names = (".notes", "images/.gitkeep", "checkpoints/.keep.md", ".env.1", "images/mine.png")
+    theirs = [path / name for name in names]
+    ours = [path / name for name in (".metrics.csv.123", "checkpoints/.task-2.safetensors.77", "images/.a--b.png.5")]
+    for file in (*theirs, *ours):
+        file.write_text("words")
+    job.run(Run(path).config, path, force=force)
+    assert all(file.read_text() == "words" for file in theirs)
+    assert not any(file.exists() for file in ours)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.csv", "curves.csv", "checkpoints/task-2.safetensors"])
 def test_the_same_command_mends_a_finished_run(name: str, finished: Path, tmp_path: Path) -> None:
     path = copied(finished, tmp_path)

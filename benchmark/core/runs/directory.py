@@ -52,6 +52,10 @@ LAYER_PROFILE = "layer-profile.csv"
 GONE = "its process is gone: killed, or the machine went down"
 """What a status says of a run that was ended from outside, without a word."""
 
+LOST = "its status.json is missing"
+"""What a status says of a run of which only checkpoints tell how far it has come."""
+
+_AFTER = re.compile(r"task-(\d+)\.safetensors")
 _WITHIN = re.compile(r"task-(\d+)-update-(\d+)\.safetensors")
 
 IMAGE_KINDS = ("clean", "degraded", "learned", "final")
@@ -123,10 +127,13 @@ class Run:
         in words, and ``backbone_parameters``, the parameters of the plain backbone.
 
         ``error`` says what ended the run before its time. A run whose ``process`` is known to be gone was interrupted,
-        though it could not write so itself.
+        though it could not write so itself; so was one that has learned tasks and has no status any more.
         """
-        known = (self.path / "status.json").exists()
-        status = self._read("status.json", records.from_json) if known else {"state": "created"}
+        if not (self.path / "status.json").exists():
+            kept = [_AFTER.fullmatch(path.name) for path in (self.path / "checkpoints").glob("task-*")]
+            done = max((int(match[1]) for match in kept if match), default=0)
+            return {"state": "interrupted", "tasks_done": done, "error": LOST} if done else {"state": "created"}
+        status = self._read("status.json", records.from_json)
         if status.get("state") == "running" and processes.gone(status.get("process")):
             return {**status, "state": "interrupted", "error": GONE}
         return status

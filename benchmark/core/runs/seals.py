@@ -6,14 +6,17 @@ run that says it is not finished, as where its status was set back for it to go 
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import content, refuse_leaving, regular
 from benchmark.core.runs.records import SIZE, from_json
+from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.writing import write_json
 
 SEAL = "checksums.json"
+STATUS, MISSING = "status.json", "is missing"
 UNFINISHED = ("running", "failed", "diverged", "interrupted")
 """States of a run to which no seal belongs."""
 
@@ -72,10 +75,22 @@ def damage(path: Path) -> dict[str, str]:
         except UserError as error:
             found[name] = f"cannot be read ({error})"
         except FileNotFoundError:
-            found[name] = "is missing"
+            found[name] = MISSING
         except OSError as error:
             found[name] = f"cannot be read ({error.strerror or error})"
     return found
+
+
+def kept_nowhere_else(damaged: Mapping[str, str]) -> list[str]:
+    """The damaged files that the same command does not mend: all but tables, checkpoints and a status that is missing.
+
+    What tables hold stands in checkpoints, too, and how far a run has come is told by its last one.
+    """
+    return [
+        name
+        for name, problem in damaged.items()
+        if not (name.startswith("checkpoints/") or name in TABLES or (name == STATUS and problem == MISSING))
+    ]
 
 
 def digest(data: bytes) -> str:

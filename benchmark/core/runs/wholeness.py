@@ -32,8 +32,8 @@ def examine(run: Run) -> Examined:
         if "environment.json" in damaged:
             _ = run.format  # which raises, if a newer version wrote it
         if damaged:
-            mends = all(file in TABLES or file.startswith("checkpoints/") for file in damaged)
-            mend = "The same command mends it." if mends else "Restore the files, or repeat the run with --force."
+            lost = seals.kept_nowhere_else(damaged)
+            mend = "Restore the files, or repeat the run with --force." if lost else "The same command mends it."
             return Examined(name, "damaged", [*(f"{file} {problem}" for file, problem in damaged.items()), mend])
         status = run.status
         for table in TABLES:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +11,17 @@ from typing import Any
 from benchmark.core.errors import UserError
 from benchmark.core.tables import Schema
 
+_TEMPORARY = re.compile(r"\..+\.(yaml|json|txt|csv|png|safetensors)\.\d+", re.DOTALL)
+
 
 def temporary_name(path: Path) -> Path:
     """Where a file is written until it is whole: hidden beside it, under a name of this process."""
     return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name from :func:`temporary_name`, of any process, and not one that a person would give."""
+    return bool(_TEMPORARY.fullmatch(path.name)) and path.is_file()
 
 
 def write_text(path: Path, content: str | bytes) -> None:
