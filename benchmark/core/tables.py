@@ -2,7 +2,8 @@
 
 Nothing is guessed from what a cell looks like. The kind of a column is declared once, beside its meaning, and holds
 wherever the table is written or read: in a column of TEXT ``001``, ``1e5``, ``NA`` or nothing at all stay the texts
-they are. Numbers are written as Python's ``repr`` has them, so that each comes back as the same ``int`` or ``float``.
+they are. Numbers are written as Python's ``repr`` has them, so that each comes back as the same ``int`` or ``float``,
+and read as spreadsheets write them, too: ``1E-05``.
 Where a number may be missing its cell is empty; a text is never missing, it can only be empty.
 """
 
@@ -42,7 +43,7 @@ class Kind(Enum):
 
     TEXT = ""
     INTEGER = "0123456789-"
-    NUMBER = "0123456789-+.einf"
+    NUMBER = "0123456789-+.eEinf"
 
 
 TEXT, INTEGER, NUMBER = Kind.TEXT, Kind.INTEGER, Kind.NUMBER
@@ -144,7 +145,7 @@ class Schema:
 def headings(path: Path) -> list[str]:
     """The names of a file's columns, for a table that does not know all of its own; none for a file without text."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        return next(csv.reader(file), [])
+        return next((row for row in csv.reader(file) if row), [])
 
 
 def rows_of(values: Values) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run, find_runs
 from benchmark.core.runs.schemas import METRICS, OUTPUTS
 from benchmark.core.runs.seals import seal
-from benchmark.core.runs.writing import write_table
+from benchmark.core.runs.writing import refuse_other, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, csv_text, frame_text, rows_of
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
@@ -139,6 +139,36 @@ def test_further_columns_and_other_line_ends_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "things.csv"
     path.write_bytes("\ufeffage,mine,name,size,count\r\n,x,007,1,2\r\n\r\n".encode())
     assert rows_of(THINGS.read(path, MEND)) == [{"name": "007", "count": 2, "size": 1, "age": None}]
+
+
+@pytest.mark.parametrize("text", ["2E-05", "-2E-05", "2.5E-05", "2E+30", "2E5"])
+def test_a_number_that_a_spreadsheet_saved_is_read(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "things.csv"
+    path.write_bytes(f"name,count,size,age\r\na,1,{text},{text}\r\n".encode())
+    (row,) = rows_of(THINGS.read(path, MEND))
+    assert row["size"] == row["age"] == float(text)
+
+
+def test_a_table_is_known_by_its_headings_however_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "things.csv"
+    for heads in (
+        '"name","count","size","age"\r\n',
+        '\ufeff"name",count,"size",age,"a, b"\n',
+        "\n\nname,count,size,age\n",
+        "",
+    ):
+        path.write_bytes(heads.encode())
+        refuse_other(path, THINGS.names, "--out")
+
+
+@pytest.mark.parametrize(
+    "text", ["my notes\n", '"name,count,size,age"\n', "\n\nmy notes\n", "\0" * 5, "a" * 200_000, " \n"]
+)
+def test_another_file_is_not_taken_for_a_table(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "things.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is another file"):
+        refuse_other(path, THINGS.names, "--out")
 
 
 def test_a_table_of_one_column_keeps_its_empty_rows() -> None:

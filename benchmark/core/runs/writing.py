@@ -1,5 +1,6 @@
 """Files that are written whole or not at all: to a temporary name beside them, then renamed."""
 
+import csv
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
-from benchmark.core.tables import Schema
+from benchmark.core.tables import Schema, headings
 
 _TEMPORARY = re.compile(r"\..+\.(yaml|json|txt|csv|png|safetensors)\.\d+", re.DOTALL)
 
@@ -64,13 +65,14 @@ def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
         UserError: something else stands there, or it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = file.readline().strip()
+        names = headings(path)
     except FileNotFoundError:
         return
+    except csv.Error:
+        names = [""]
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror}. Choose another file with {option}.") from error
-    if head and not set(columns) <= set(head.split(",")):
+    if names and not set(columns) <= set(names):
         raise UserError(
             f"'{path}' is another file: its first line does not name {', '.join(columns)}. "
             f"Move it away, or choose another file with {option}."
