@@ -1,5 +1,6 @@
 """``profile``: where the time goes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +20,15 @@ Repeats = Annotated[
 ]
 
 Rows = Annotated[
-    Path, typer.Option(parser=place("--out", "file"), help="Where to write the rows; the figure goes beside them.")
+    Path,
+    typer.Option(
+        parser=place("--out", "file"),
+        help="The CSV file for the rows, ending in .csv; the figure goes beside it, ending in .svg.",
+    ),
 ]
+
+DRAWN = "<!-- drawn by python -m benchmark profile -->"
+"""The last line of a figure that stands beside its rows; the next one replaces it, and nothing else."""
 
 LARGEST_FEATURES = 4 * 2**30
 """Bytes of the features that ``profile layer`` convolves, at most; the paper's take 0.24 GiB."""
@@ -133,12 +141,34 @@ def _measure(out: Path, measure: "Callable[[], list[Row]]") -> None:
     from benchmark.profiling import timing
     from reports.figures import profiles
 
+    if out.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: the rows go into a file that ends in .csv, their figure into one in .svg.")
+    figure = out.with_suffix(".svg")
     refuse_other(out, profile_table.COLUMNS.names, "--out")
+    _refuse_other_figure(figure)
     rows = measure()
     profile_table.write(rows, out)
     drawing = profiles.item(rows).drawing
     assert drawing is not None
-    figure = out.with_suffix(".svg")
-    write_text(figure, drawing.svg)
+    write_text(figure, f"{drawing.svg.rstrip()}\n{DRAWN}\n")
     timing.render(rows, console)
     console.print(f"Written: {out.resolve()}, {figure.resolve()}")
+
+
+def _refuse_other_figure(path: Path) -> None:
+    """Make sure that a figure may be written to a path, before anything is measured for it.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = path.is_file() and path.read_bytes().rstrip().endswith(DRAWN.encode())
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror}. Choose another file with --out.") from error
+    if not ours:
+        raise UserError(
+            f"'{path}' is another file: its last line is not '{DRAWN}'. The figure would take its place. "
+            "Move it away, or choose another file with --out."
+        )

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 import torch
 from conftest import Command
 
-from benchmark.commands import listing, reproduce
+from benchmark.commands import listing, profile, reproduce
 from benchmark.commands import run as run_command
 from benchmark.core import clock
 from benchmark.core.errors import UserError
@@ -139,6 +140,42 @@ def test_the_file_holds_every_digit_and_damage_is_told(steps: dict[tuple[str, st
     pd.read_csv(path).drop(columns="part").to_csv(path, index=False)
     with pytest.raises(UserError, match=r"part.*profile train --out"):
         profile_table.read(path)
+
+
+@pytest.mark.parametrize(
+    ("out", "there"),
+    [
+        ("mine.csv", "mine.svg"),
+        ("mine.tar.csv", "mine.tar.svg"),
+        ("mine.svg", None),
+        ("mine.txt", None),
+        ("mine", None),
+        ("mine.csv", "mine.csv"),
+    ],
+)
+def test_nothing_is_measured_where_somebody_elses_file_would_be_replaced(
+    out: str, there: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "measure", lambda *_: pytest.fail("it was measured"))
+    if there:
+        (tmp_path / there).write_text("<svg>mine</svg>\n")
+    with pytest.raises(UserError, match=there or "ends in .csv"):
+        profile.profile_start(1, tmp_path / out)
+    assert [path.read_text() for path in tmp_path.iterdir()] == (["<svg>mine</svg>\n"] if there else [])
+
+
+def test_a_profile_replaces_its_own_files(
+    steps: dict[tuple[str, str], Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [replace(row, ratio=1 / 3) for row in steps.values()]
+    monkeypatch.setattr(start, "measure", lambda *_: rows)
+    for _ in range(2):
+        profile.profile_start(1, tmp_path / "mine.csv")
+    assert profile_table.read(tmp_path / "mine.csv") == rows
+    assert ElementTree.parse(tmp_path / "mine.svg").getroot().tag.endswith("svg")
+    (tmp_path / "mine.svg").write_text("<svg>by hand</svg>")
+    with pytest.raises(UserError, match="another file"):
+        profile.profile_start(1, tmp_path / "mine.csv")
 
 
 @pytest.mark.slow
