@@ -1,11 +1,14 @@
 """The settings of a group's runs by the names that commands use: once what all share, then what differs."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import benchmark
 from reports.groups import Group
 from reports.labels import flatten
 from reports.results import Result
@@ -19,6 +22,12 @@ SECTIONS = ("data", "backbone", "training", "evaluation")
 
 ELSEWHERE = ("tasks", "sources")
 """Parts of a configuration that the page shows as tables of their own."""
+
+STREAMS = Path(benchmark.__file__).with_name("streams") / "shipped"
+"""The files of the streams that ship; any other stream is asked for by the path of its file."""
+
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of writing, and bytes of names that are no text."""
 
 Named = dict[str, str]
 """Values by name, as text."""
@@ -79,10 +88,15 @@ def settings(group: Group) -> Settings:
 def command(results: Sequence[Result]) -> str:
     """The command that makes runs again that differ in the seed alone.
 
-    It names every setting, so that later defaults do not matter.
+    It names every setting, so that later defaults do not matter, and every plugin. Of a stream that does not ship the
+    record has the name alone, so the file is looked for where the command is given.
     """
     options = _options(results[0]) | {"--seed": ",".join(str(result.seed) for result in results)}
-    lines = ["python -m benchmark run " + " ".join(f"{name} {_quoted(value)}" for name, value in options.items())]
+    stream = str(options["--stream"])
+    if stream not in {path.stem for path in STREAMS.glob("*.yaml")} and not stream.endswith((".yaml", ".yml")):
+        options["--stream"] = f"{stream}.yaml"
+    words = [*options.items(), *(("--plugin", file) for file in results[0].config.get("imports") or [])]
+    lines = ["python -m benchmark run " + " ".join(f"{name} {_quoted(value)}" for name, value in words)]
     for name, value in _assigned(results[0]).items():
         if value is None and name in UNSET:
             continue
@@ -124,4 +138,5 @@ def _common(given: Sequence[Named]) -> Named:
 
 
 def _quoted(value: Any) -> str:
-    return shlex.quote(plain(value, 1000))
+    """A word for a shell: as it is but for what would steer a terminal, or the page would show as something else."""
+    return shlex.quote(_STEERING.sub(" ", str(value)))

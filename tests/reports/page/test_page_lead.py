@@ -1,6 +1,7 @@
 """What a page says first, how it warns, and what it leaves to those who unfold it."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,37 @@ def test_settings_that_all_share_stand_once_by_the_names_of_commands(tmp_path: P
     assert page.count("<dt>training.batch_size</dt>") == 1
     assert "<code>cmc.fraction=0.1</code>" in page
     assert "training.batch_size=8" in page, "a command names every setting"
+
+
+def pasted(folder: Path) -> list[str]:
+    """The words of the command that makes the runs below a folder again, as a shell takes them."""
+    (variant,) = settings(group(folder)).variants
+    return shlex.split(variant.command.replace("\\\n", ""))
+
+
+def test_the_command_of_a_run_names_its_plugins_and_the_file_of_its_stream(tmp_path: Path) -> None:
+    theirs = [str(tmp_path / "my nets.py"), "their.module"]
+    made_run(tmp_path / "a", "cmc", imports=theirs, stream="night rain")
+    words = pasted(tmp_path / "a")
+    assert [words[place + 1] for place, word in enumerate(words) if word == "--plugin"] == theirs
+    assert words[words.index("--stream") + 1] == "night rain.yaml"
+    made_run(tmp_path / "b", "cmc")
+    words = pasted(tmp_path / "b")
+    assert "--plugin" not in words
+    assert words[words.index("--stream") + 1] == "four_tasks"
+
+
+@pytest.mark.parametrize(
+    "root", ["写真\u3000夜", "a\u00a0b", "e\u0301t\u00e9's", "\u0646\u0645\u06cc\u200c\u0634", "x" * 3000, " a  b "]
+)
+def test_the_command_of_a_run_leads_to_the_same_folder(root: str, tmp_path: Path) -> None:
+    made_run(tmp_path, data={"source": "datasets", "root": f"/data/{root}"})
+    assert f"data.root=/data/{root}" in pasted(tmp_path)
+
+
+def test_the_command_of_a_run_steers_no_terminal(tmp_path: Path) -> None:
+    made_run(tmp_path, data={"source": "datasets", "root": "/a\x1b[2J\n\u202eb"})
+    assert "data.root=/a [2J  b" in pasted(tmp_path)
 
 
 def test_runs_on_different_machines_are_told_apart(tmp_path: Path) -> None:
