@@ -42,6 +42,8 @@ def list_(
         raise UserError(f"--strategy {strategy} goes with 'list settings' alone, not with 'list {kind.value}'.")
     if guide and kind is not Kind.strategies:
         raise UserError(f"--guide goes with 'list strategies' alone, not with 'list {kind.value}'.")
+    if guide and names:
+        raise UserError("--names has no effect beside --guide, which prints a page. Leave one of them out.")
     from rich.table import Table
 
     from strategies import registry

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.options import Engine, Jobs, number, place, words, workers
+from benchmark.commands.options import Engine, Jobs, number, place, refuse_idle, words, workers
 from benchmark.commands.output import Reporter, console
 from benchmark.core.errors import UserError, unknown
 from benchmark.reference import SHIPPED
@@ -95,8 +95,9 @@ def reference_pack(
 
 def reference_verify(
     sample: Annotated[
-        int, typer.Option(parser=number("--sample", 1, 10_000), help="How many of the runs to do again.")
-    ] = 1,
+        int | None,
+        typer.Option(parser=number("--sample", 1, 10_000), help="How many of the runs to do again; 1 by default."),
+    ] = None,
     draw: Annotated[
         int | None,
         typer.Option(
@@ -117,8 +118,13 @@ def reference_verify(
         typer.Option(parser=place("--against"), help="Train nothing: compare with the finished runs in this folder."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(parser=place("--out", made="folder"), help="Folder for the run directories.")
-    ] = Path("runs/reference"),
+        Path | None,
+        typer.Option(
+            parser=place("--out", made="folder"),
+            help="Folder for the run directories.",
+            show_default="runs/reference",
+        ),
+    ] = None,
     jobs: Jobs = None,
     threads: Annotated[
         int | None,
@@ -145,6 +151,9 @@ def reference_verify(
     from benchmark.reference import verifying
     from benchmark.reference.records import Records
 
+    if against is not None:
+        training = {"--sample": sample, "--draw": draw, "--out": out, "--jobs": jobs, "--threads": threads}
+        refuse_idle(training, f"--against {against}", "trains nothing and compares every record that is meant")
     asked = verifying.Asked(
         stream, tuple(split_names(strategy, "--strategy")) if strategy else (), tuple(seeds(seed)) if seed else ()
     )
@@ -164,7 +173,7 @@ def reference_verify(
             compared = verifying.against(whole, against) if whole else {}
         else:
             draw = random.SystemRandom().randrange(10**6) if draw is None else draw
-            chosen = verifying.drawn(whole, sample, draw)
+            chosen = verifying.drawn(whole, sample or 1, draw)
             console.print(f"Done again: {len(chosen)} of {len(whole)}, as --draw {draw} says.")
             configs, outdated = verifying.planned(chosen)
             for name, problem in outdated.items():
@@ -175,7 +184,7 @@ def reference_verify(
                 if (took := run.status.get("seconds")) is not None:
                     console.print(f"{run.name}: took {duration(float(took))} where it was made")
             with Reporter(console) as reporter:
-                compared = verifying.repeat(chosen, configs, out, reporter, doing)
+                compared = verifying.repeat(chosen, configs, out or Path("runs/reference"), reporter, doing)
         _show(compared)
     if failed or any(one.verdict == verifying.FAILED for one in compared.values()):
         raise typer.Exit(1)

@@ -93,12 +93,16 @@ def strategies(experiment: Experiment) -> set[str]:
 
 
 def refuse_strangers(experiments: Sequence[Experiment], choices: Choices) -> None:
-    """Refuse an assignment to a strategy that none of the experiments runs; it would do nothing.
+    """Refuse an assignment to a strategy that none of the experiments runs, and any where they run nothing.
 
     Raises:
-        UserError: there is one.
+        UserError: there is one, which would do nothing.
     """
     run = set().union(*(strategies(experiment) for experiment in experiments))
+    said = [one.said for one in choices.settings] + ["--seed"] * bool(choices.seeds)
+    if said and not run:
+        names = ", ".join(experiment.name for experiment in experiments)
+        raise UserError(f"{said[0]} has no effect: {names} is measured, and no run is made for it. Leave it out.")
     for one in choices.settings:
         if one.section in registry.entries() and one.section not in run:
             accepted = ", ".join(sorted(run)) or "none"

@@ -126,7 +126,7 @@ def test_from_a_run_to_a_record_and_back(command: Command, tmp_path: Path) -> No
     run = ["run", "--strategy", "finetune", "--order", "derain,deblock", "--preset", "smoke", "--threads", "1"]
     assert command(*run, "--out", str(tmp_path / "runs"), env=env).returncode == 0
     folder = tmp_path / "records"
-    verify = ["reference", "verify", "--preset", "smoke", "--draw", "0", "--out", str(tmp_path / "again")]
+    verify = ["reference", "verify", "--preset", "smoke"]
     where = ["--records", str(folder)]
 
     packed = command("reference", "pack", str(tmp_path / "runs"), *where)
@@ -149,7 +149,7 @@ def test_from_a_run_to_a_record_and_back(command: Command, tmp_path: Path) -> No
     assert "derain,deblock" in listed
     assert "1 reference runs" in listed
 
-    done = command(*verify, *where, env=env)
+    done = command(*verify, *where, "--draw", "0", "--out", str(tmp_path / "again"), env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 1 records are whole." in done.stdout
     assert "as --draw 0 says" in done.stdout
