@@ -47,6 +47,8 @@ FORMAT = 2
 
 Side = Literal["clean", "degraded"]
 
+_OTHER = "--cache DIR (of data prepare) or --set data.cache=DIR (of commands that make runs)"
+
 
 @dataclass(frozen=True)
 class CachedPicture:
@@ -134,7 +136,7 @@ def prepare(dataset: Dataset, folder: Path, advance: Callable[[], None] = lambda
                 _prepare_side(dataset, side, folder, advance)
     except OSError as error:
         raise UserError(
-            f"The cache {quoted(place)} cannot be written: {error.strerror}. Choose another folder with --cache DIR."
+            f"The cache {quoted(place)} cannot be written: {error.strerror}. Choose another folder with {_OTHER}."
         ) from error
     return place
 
@@ -177,9 +179,8 @@ def load(dataset: Dataset, folder: Path, side: Side = "clean") -> CachedImages:
     cached = _cached(dataset, side, folder)
     if not _finished(place, side, cached):
         state = "does not fit its files any more" if _index(place, side).exists() else "does not exist"
-        raise UserError(
-            f"The cache of {dataset.name} {state}. Write it with: {command('data', 'prepare', dataset.root)}"
-        )
+        written = command("data", "prepare", "--cache", folder, dataset.root)
+        raise UserError(f"The cache of {dataset.name} {state}. Write it with: {written}")
     return CachedImages(_pixels(place, side), tuple(cached))
 
 
@@ -310,7 +311,7 @@ def _check_space(place: Path, needed: int) -> None:
     if needed > free:
         raise UserError(
             f"The cache {quoted(place)} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free. "
-            "Choose a folder on another disk with --cache DIR."
+            f"Choose a folder on another disk with {_OTHER}."
         )
 
 

@@ -1,14 +1,18 @@
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import made_datasets as made
 import numpy as np
 import pytest
 from made_datasets import brighter, picture, write
+from typer.main import get_command
 
+from benchmark.commands.app import app
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.data import cache
@@ -236,6 +240,17 @@ class TestRefused:
         folder.write_text("a file where the folder should be")
         with pytest.raises(UserError, match=r"cannot be written: .* Choose another folder with --cache DIR"):
             cache.prepare(dataset_in(root), folder)
+
+    @pytest.mark.parametrize("place", ["data/.cache-continual-restoration", "my cache", "-cache"])
+    def test_the_hint_writes_the_cache_that_is_read(self, data, place, tmp_path, monkeypatch):
+        root, _ = data
+        monkeypatch.chdir(tmp_path)
+        folder = Path(place)
+        with pytest.raises(UserError, match="Write it with") as caught:
+            cache.load(dataset_in(root), folder)
+        words = shlex.split(str(caught.value).partition("with: ")[2])
+        get_command(app).main(words[words.index("data") :], standalone_mode=False)
+        assert len(cache.load(dataset_in(root), folder)) == 5
 
     def test_too_little_space(self, data, monkeypatch):
         root, folder = data

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_datasets import picture, write
 
+from benchmark.core.errors import UserError
 from benchmark.data.checks import leaks
 from benchmark.data.checks.check import check
 from benchmark.data.datasets import find
@@ -34,6 +35,25 @@ class TestCheck:
         for folder in ("input", "target"):
             write(root / f"haze/{folder}/a.png", picture(1))
         assert "holds the same picture twice" in check(root).problems[0]
+
+    def test_a_single_image_of_no_side_is_noted(self, root):
+        write(root / "haze/input/a.png", picture(1))
+        write(root / "haze/target/a.png", picture(2))
+        report = check(root)
+        assert report.problems == ()
+        assert any("haze in " in note and "one more is needed for validation" in note for note in report.notes)
+        write(root / "haze/input/b.png", picture(3))
+        write(root / "haze/target/b.png", picture(4))
+        assert not any("validation" in note for note in check(root).notes)
+
+    @pytest.mark.parametrize("other", ["old/haze", "old/Haze"])
+    def test_two_datasets_of_one_name_are_refused_as_a_run_does(self, root, other):
+        for place, folder in enumerate(("new/haze", other)):
+            for side, image in (("input", 1), ("target", 2)):
+                write(root / folder / side / "a.png", picture(10 * place + image))
+        assert any("2 datasets have one name" in problem and "old/" in problem for problem in check(root).problems)
+        with pytest.raises(UserError, match="not one dataset but 2"):
+            find(root).dataset("haze")
 
     def test_a_changed_copy_of_a_known_test_set_is_noticed(self, root):
         made.bsd68_original(root)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from benchmark.data.checks.references import REFERENCES, Reference
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
 from benchmark.data.degradations import make
+from benchmark.data.names import folded
 from benchmark.data.opening import quoted
 from benchmark.data.patches import surrounded, test_pair
 
@@ -122,7 +123,11 @@ def check(root: Path, patch_sizes: Mapping[str, int] | None = None, console: Con
         root=root,
         datasets=tuple(checked),
         leaks=tuple(_leaks(seen)),
-        problems=(*survey.problems, *(problem for result in checked for problem in result.problems)),
+        problems=(
+            *survey.problems,
+            *(problem for result in checked for problem in result.problems),
+            *_called_alike(survey.datasets),
+        ),
         notes=(*survey.notes, *(note for result in checked for note in (*result.dataset.notes, *result.notes))),
     )
 
@@ -153,7 +158,10 @@ def _check(dataset: Dataset, shown: Progress | None, patch_sizes: Mapping[str, i
         conversions=Counter(conversion for one in opened for conversion in one.conversions),
         inputs=inputs,
         problems=tuple(dict.fromkeys(filter(None, problems))),
-        notes=tuple(_patches(dataset, [one for one in opened if one.item.split != "test"], patch_sizes)),
+        notes=(
+            *_alone(dataset),
+            *_patches(dataset, [one for one in opened if one.item.split != "test"], patch_sizes),
+        ),
     )
 
 
@@ -218,6 +226,24 @@ def _patches(dataset: Dataset, trained: list[_Seen], patch_sizes: Mapping[str, i
                 f"{dataset.name} in {quoted(dataset.root)}: {counted(len(small), 'training image')} too small for "
                 f"preset {preset}, whose patches need {side}×{side}; '{small[0].item.name}' is {width}×{height}."
             )
+
+
+def _alone(dataset: Dataset) -> Iterator[str]:
+    """Whether a run would refuse to train on it, as nothing could be held out, though it may test on it."""
+    if len(dataset.items) == len(dataset.split("undivided")) == 1:
+        yield (
+            f"{dataset.name} in {quoted(dataset.root)}: a single image, in neither a training nor a test side. It can "
+            "be tested on; to be trained on, one more is needed for validation."
+        )
+
+
+def _called_alike(found: Sequence[Dataset]) -> Iterator[str]:
+    """The names that several datasets have, so that a run would refuse a task that names one."""
+    for name in dict.fromkeys(folded(dataset.name) for dataset in found):
+        alike = [dataset for dataset in found if folded(dataset.name) == name]
+        if len(alike) > 1:
+            places = ", ".join(f"{dataset.name} in {quoted(dataset.root)}" for dataset in alike)
+            yield f"{len(alike)} datasets have one name: {places}. Rename a folder, or take one out of this root."
 
 
 def _far(measured: Input) -> str:
