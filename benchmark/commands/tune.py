@@ -35,7 +35,7 @@ def tune(
         typer.Option(
             parser=place("--table", made="file"),
             help="CSV of what was tried, extended; by default tuning-PRESET-STREAM.csv, as scores of different presets "
-            "or streams are not compared.",
+            "or streams are not compared. Of a stream file STREAM is its name with a digest of its tasks.",
         ),
     ] = None,
     jobs: Jobs = None,
@@ -56,7 +56,7 @@ def tune(
     from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
-    table = table or Path(f"tuning-{preset}-{Path(stream).stem}.csv")
+    table = table or tuning.usual_table(preset, stream)
     asked = workers(jobs, threads, engine, address)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
         tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)

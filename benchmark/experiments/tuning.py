@@ -9,6 +9,8 @@ A best value at an end of what was tried proves nothing: the next one might be b
 best value inside, or say why it cannot go on at that end.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,7 @@ from benchmark.core.yaml_files import YamlFile
 from benchmark.engine.events import Listener, ignore
 from benchmark.engine.executors.workers import Workers
 from benchmark.planning import plan
+from benchmark.streams.definition import load, shipped
 
 GRID = Path(__file__).with_name("tuning.yaml")
 
@@ -184,6 +187,18 @@ def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> l
     for one in ranked:
         kept.setdefault((one.strategy, one.setting), []).append(one)
     return [one for group in kept.values() for one in group[:count]]
+
+
+def usual_table(preset: str, stream: str) -> Path:
+    """Where the table stands unless a person says otherwise; streams of one name and other tasks do not share one.
+
+    Raises:
+        UserError: there is no such stream.
+    """
+    tasks = [task.model_dump(mode="json", exclude={"title"}) for task in load(stream).tasks]
+    content = hashlib.sha256(json.dumps(tasks, sort_keys=True).encode())
+    name = stream if stream in shipped() else f"{Path(stream).stem}-{content.hexdigest()[:8]}"
+    return Path(f"tuning-{preset}-{name}.csv")
 
 
 def check_table(path: Path) -> None:

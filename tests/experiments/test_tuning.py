@@ -81,6 +81,19 @@ def test_another_kind_of_table_is_not_extended(smoke_runs: Path, tmp_path: Path)
     assert path.read_text() == "name,score\nme,1\n"
 
 
+def test_streams_of_one_name_and_other_tasks_have_tables_of_their_own(tmp_path: Path) -> None:
+    tables = []
+    for place, text in enumerate(("{name: a, degradation: noise}", "{name: a, degradation: rain}")):
+        for folder in (f"{place}", f"{place} again"):
+            file = tmp_path / folder / "mine.yaml"
+            file.parent.mkdir()
+            file.write_text(f"tasks: [{text}]")
+            tables.append(tuning.usual_table("quick", str(file)))
+    assert tables[0] == tables[1] != tables[2] == tables[3]
+    assert all(table.name.startswith("tuning-quick-mine-") for table in tables)
+    assert tuning.usual_table("quick", "four_tasks") == Path("tuning-quick-four_tasks.csv")
+
+
 def test_the_two_best_values_go_on_to_the_other_seeds() -> None:
     scores = {0.01: 20.0, 0.1: 23.0, 1: 22.0, 10: 25.0, 100: 24.0, 1000: 21.0, 10_000: 19.0}
     table = made({(value, 0): score for value, score in scores.items()})
