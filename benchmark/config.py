@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
-from benchmark.core.runs.formats import LATER, NO_PART
+from benchmark.core.runs.formats import LATER, NEEDED, NO_PART
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -180,7 +180,9 @@ def gather(
 ) -> Values:
     """Merge preset, configuration file and single assignments; what comes later wins.
 
-    A data root without a word on where images come from means the datasets under it.
+    A data root without a word on where images come from means the datasets under it. A setting that can have no effect
+    beside the others is refused where the command or the file gives it and it is not what the preset has; those of an
+    experiment are not, as it may vary the others.
 
     Args:
         preset: name of a preset.
@@ -211,6 +213,7 @@ def gather(
         if one.section in strategies and one.section not in chosen:
             raise UserError(f"{one.said}: strategy '{one.section}' is not part of this command ({', '.join(chosen)}).")
     _settle_source(merged.setdefault("data", {}), said)
+    _refuse_idle(merged, preset, said, {one.said for one in singles if not one.said.startswith("--")})
     return merged
 
 
@@ -233,7 +236,7 @@ def _settle_source(data: dict[str, Any], said: Mapping[str, str]) -> None:
         data.setdefault("source", "datasets")
     if data.get("source", "embedded") != "embedded":
         return
-    for field, unset in (("root", None), ("fallback", "none")):
+    for field, unset in (("root", None), ("cache", None), ("fallback", "none")):
         if data.get(field, unset) == unset:
             continue
         source = said.get("data.source")
@@ -242,6 +245,32 @@ def _settle_source(data: dict[str, Any], said: Mapping[str, str]) -> None:
             f"{said[f'data.{field}']} {asked}: data.{field} is for datasets on disk, and data.source is 'embedded'. "
             "Leave one of them out."
         )
+
+
+def _refuse_idle(values: Values, preset: str, said: Mapping[str, str], strangers: set[str]) -> None:
+    """Refuse what was given and can have no effect beside other settings; what is as the preset has it was not given.
+
+    Args:
+        values: all settings, merged.
+        preset: the preset's name.
+        said: what gave each of them, in words.
+        strangers: of these words those of experiments, which may vary what others need.
+    """
+    for setting, (needed, wanted) in NEEDED.items():
+        section, _, field = setting.partition(".")
+        try:
+            given, usual = (SECTIONS[section](**one.get(section, {})) for one in (values, _preset(preset)))
+        except ValidationError:
+            continue  # told by :func:`checked`
+        decided = {name: getattr(given, name.partition(".")[2]) for name in needed}
+        if getattr(given, field) == getattr(usual, field) or wanted in decided.values():
+            continue
+        if strangers.isdisjoint(said.get(name, "") for name in (setting, *needed)):
+            told = [f"{name} = {it}" + (f" ({said[name]})" if name in said else "") for name, it in decided.items()]
+            raise UserError(
+                f"{said[setting]} has no effect beside {' and '.join(told)}: {setting} needs {' or '.join(needed)} = "
+                f"{wanted}. Leave it out, or change that."
+            )
 
 
 def checked(**fields: Any) -> RunConfig:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
+from benchmark.core.images import EMBEDDED
+from benchmark.core.runs.formats import NEEDED
 from reports.groups import Group
 from reports.labels import flatten
 from reports.results import Result
 from reports.text import plain
 
 UNSET = ("data.root", "data.cache")
-"""Places that are not named in a command where there is none; any text would be one."""
+"""Places that are not named in a command where there is none, as any text would be one, or where none is looked at."""
 
 SECTIONS = ("data", "backbone", "training", "evaluation")
 """Groups of settings that every run has."""
@@ -88,8 +90,8 @@ def settings(group: Group) -> Settings:
 def command(results: Sequence[Result]) -> str:
     """The command that makes runs again that differ in the seed alone.
 
-    It names every setting, so that later defaults do not matter, and every plugin. Of a stream that does not ship the
-    record has the name alone, so the file is looked for where the command is given.
+    It names every setting that has an effect, so that later defaults do not matter, and every plugin. Of a stream that
+    does not ship the record has the name alone, so the file is looked for where the command is given.
     """
     options = _options(results[0]) | {"--seed": ",".join(str(result.seed) for result in results)}
     stream = str(options["--stream"])
@@ -97,8 +99,11 @@ def command(results: Sequence[Result]) -> str:
         options["--stream"] = f"{stream}.yaml"
     words = [*options.items(), *(("--plugin", file) for file in results[0].config.get("imports") or [])]
     lines = ["python -m benchmark run " + " ".join(f"{name} {_quoted(value)}" for name, value in words)]
-    for name, value in _assigned(results[0]).items():
-        if value is None and name in UNSET:
+    given = _assigned(results[0])
+    for name, value in given.items():
+        needed, wanted = NEEDED.get(name, ((), ""))
+        idle = bool(needed) and wanted not in [given.get(one) for one in needed]
+        if idle or (name in UNSET and (value is None or given.get("data.source") == EMBEDDED)):
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         lines.append(f"    --set {_quoted(f'{name}={text}')}")

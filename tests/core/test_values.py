@@ -202,12 +202,53 @@ def test_too_many_runs_are_refused() -> None:
         (["data.source=datasets"], "embedded", ["--data embedded", "data.source=datasets"]),
         (["data.fallback=embedded"], None, ["data.fallback=embedded", "--data-root"]),
         (["data.fallback=embedded"], "embedded", ["data.fallback=embedded", "--data embedded"]),
+        (["data.cache=x"], "embedded", ["data.cache=x", "--data embedded"]),
+        (["data.cache=x"], None, ["data.cache=x", "--data-root"]),
+        (["data.root=x", "data.dead_leaves=7"], None, ["data.dead_leaves=7", "data.fallback = none"]),
+        (["data.photographs=all"], "datasets", ["data.photographs=all", "--data datasets"]),
+        (["training.halve_every=3"], None, ["training.halve_every=3", "cosine (preset 'smoke')"]),
+        (["training.schedule=constant", "training.halve_every=3"], None, ["halve_every=3", "schedule=constant)"]),
     ],
 )
 def test_settings_that_cannot_both_hold(assignments: list[str], data: str | None, parts: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         planned(*assignments, data=data)
     assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_what_a_file_gives_and_has_no_effect_is_refused(write: Write) -> None:
+    with pytest.raises(UserError, match=r"given\.yaml' has no effect .* data\.dead_leaves needs"):
+        planned(file=write("data: {root: x, dead_leaves: 7}"))
+    with pytest.raises(UserError, match=r"given\.yaml' contradicts --data embedded"):
+        planned(file=write("data: {cache: x}"), data="embedded")
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["training.schedule=halving", "training.halve_every=3"],
+        ["training.halve_every=25"],  # as it would be anyway
+        ["data.root=x", "data.dead_leaves=1", "data.photographs=few"],  # as the preset has them
+        ["data.root=x", "data.fallback=embedded", "data.dead_leaves=7", "data.photographs=all", "data.cache=y"],
+        ["data.dead_leaves=7", "data.photographs=all"],
+    ],
+)
+def test_what_has_an_effect_or_is_as_ever_is_accepted(assignments: list[str]) -> None:
+    planned(*assignments)
+
+
+@pytest.mark.parametrize("preset", config.presets())
+def test_a_presets_own_settings_never_contradict_those_of_a_person(preset: str) -> None:
+    for given in (["data.root=x"], ["training.schedule=constant"], ["training.schedule=cosine"]):
+        plan("cmc", "four_tasks", preset, "0", None, None, None, given)
+
+
+def test_an_experiment_may_vary_what_a_setting_needs(write: Write) -> None:
+    text = "strategies: [cmc]\nset: {training.halve_every: 3}\nvary: {training.schedule: [halving, cosine]}"
+    assert len(matrix.expand(matrix.load(write(text)), matrix.Choices("smoke"))) == 2
+    given = matrix.Choices("smoke", assignments=("training.halve_every=4",))
+    text = "strategies: [cmc]\nvary: {training.schedule: [halving, cosine]}"
+    assert len(matrix.expand(matrix.load(write(text)), given)) == 2
 
 
 def test_a_file_that_names_a_root_and_photographs_after_all(write: Write) -> None:

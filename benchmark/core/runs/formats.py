@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.images import EMBEDDED
 
 FORMAT = 3
 """What this version writes."""
@@ -33,6 +34,13 @@ each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 
 NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
 """Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
+
+NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
+    "training.halve_every": (("training.schedule",), "halving"),
+    "data.dead_leaves": (("data.source", "data.fallback"), EMBEDDED),
+    "data.photographs": (("data.source", "data.fallback"), EMBEDDED),
+}
+"""Settings that have an effect only where one of some others of their section is a certain word."""
 
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},

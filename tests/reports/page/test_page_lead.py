@@ -264,6 +264,15 @@ def test_the_command_of_a_run_leads_to_the_same_folder(root: str, tmp_path: Path
     assert f"data.root=/data/{root}" in pasted(tmp_path)
 
 
+def test_the_command_of_a_run_names_no_setting_that_would_be_refused(tmp_path: Path) -> None:
+    training = config()["training"] | {"schedule": "cosine", "halve_every": 7}
+    made_run(tmp_path / "a", training=training, data={"source": "datasets", "root": "/d", "dead_leaves": 7})
+    made_run(tmp_path / "b", training=training | {"schedule": "halving"}, data={"source": "embedded", "dead_leaves": 7})
+    on_disk, embedded = pasted(tmp_path / "a"), pasted(tmp_path / "b")
+    assert not {"training.halve_every=7", "data.dead_leaves=7"} & set(on_disk)
+    assert {"training.halve_every=7", "data.dead_leaves=7"} <= set(embedded)
+
+
 def test_the_command_of_a_run_steers_no_terminal(tmp_path: Path) -> None:
     made_run(tmp_path, data={"source": "datasets", "root": "/a\x1b[2J\n\u202eb"})
     assert "data.root=/a [2J  b" in pasted(tmp_path)
