@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import centre, to_float, to_uint8
 from benchmark.data import patches, photographs
 from benchmark.data.checks.leaks import find, fingerprint
-from benchmark.data.dead_leaves import dead_leaves, radii
+from benchmark.data.dead_leaves import _pile, _texture, dead_leaves, radii
 from benchmark.data.degradations import CONTEXT, Degradation, make
 from benchmark.data.degradations.blur import GaussianBlur
 from benchmark.data.degradations.jpeg import JPEG
@@ -137,6 +138,28 @@ class TestDeadLeaves:
         assert drawn.max() <= 150
         assert np.mean(drawn > 6) == pytest.approx(1 / 4, rel=0.02)
         assert np.mean(drawn > 12) == pytest.approx(1 / 16, rel=0.05)
+
+    def test_six_leaves_lie_over_a_point(self):
+        """One point in e⁶ would show the ground; fewer do, as discs drawn to whole points are a little larger."""
+        ground = np.mean([(_pile(256, generator("pile", key)) == 0).mean() for key in range(16)])
+        assert math.exp(-6.6) < ground < math.exp(-6)
+
+    def test_gratings_have_wavelengths_from_6_to_300_pixels_evenly_by_their_logarithm(self):
+        """Of a sine, s(x + k) + s(x − k) = 2 cos(k f) s(x); the texture has two points for each pixel."""
+        step, lengths = 4, []
+        for key in range(400):
+            wave = _texture(np.zeros((64, 64), int), 1, generator("wave", key)).astype(float)
+            frequencies = []
+            for one in (wave, wave.T):
+                sums = one[:, 2 * step :] + one[:, : -2 * step]
+                middle = one[:, step:-step]
+                cosine = (sums * middle).sum() / (2 * (middle**2).sum())
+                frequencies.append(math.acos(min(1, max(-1, cosine))) / step)
+            lengths.append(2 * math.pi / math.hypot(*frequencies) / 2)
+        assert min(lengths) == pytest.approx(6, rel=0.05)
+        assert max(lengths) == pytest.approx(300, rel=0.05)
+        quarters = [6 * 50 ** (quarter / 4) for quarter in range(5)]
+        assert np.histogram(lengths, [0, *quarters[1:4], 1000])[0] == pytest.approx([100] * 4, abs=30)
 
     def test_power_falls_with_frequency_as_in_photographs(self):
         slopes = [power_slope(dead_leaves(index)) for index in range(3)]

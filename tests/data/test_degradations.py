@@ -12,7 +12,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.images import to_float
 from benchmark.data.degradations import CONTEXT, DEGRADATIONS, Degradation, make
 from benchmark.data.degradations.blur import GaussianBlur
-from benchmark.data.degradations.camera_noise import CameraNoise, to_linear, to_srgb
+from benchmark.data.degradations.camera_noise import CameraNoise, _demosaiced, to_linear, to_srgb
 from benchmark.data.degradations.jpeg import JPEG
 from benchmark.data.degradations.noise import GaussianNoise
 from benchmark.data.degradations.rain import Rain, _splat
@@ -20,7 +20,7 @@ from benchmark.data.photographs import embedded
 
 CBSD68 = Path(__file__).resolve().parents[3] / "shared" / "data" / "CBSD68"
 
-EACH: list[Degradation] = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain()]
+EACH: list[Degradation] = [GaussianNoise(), JPEG(quality=(10, 70)), GaussianBlur(std=(0.2, 3)), Rain(), CameraNoise()]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,15 @@ class TestRain:
         for name, value in [("length", 60), ("width", 3), ("density", 0.01), ("strength", 1)]:
             assert light(**{name: value}) == pytest.approx(2 * reference, rel=0.1), name
 
+    def test_the_amount_of_light_is_that_of_the_model(self):
+        """Of density · pixels streaks each gives length · width · brightness, 0.6 of the strength on average.
+
+        Along a streak the brightness falls as a cosine, whose mean is 2/π.
+        """
+        settings = {"length": 40, "width": 1.5, "density": 0.01, "strength": 0.5}
+        mean = np.mean([Rain(**settings).streaks(300, 300, generator("light", key)).mean() for key in range(10)])
+        assert mean == pytest.approx(0.01 * 0.5 * 0.6 * (2 / math.pi) * 40 * 1.5, rel=0.03)
+
     def test_light_is_the_same_at_the_border_as_inside(self):
         rain = Rain(length=40, density=0.01)
         mean = np.mean([rain.streaks(100, 100, generator("border", key)) for key in range(100)], axis=0)
@@ -202,9 +211,19 @@ class TestCameraNoise:
         """
         raw = self.SHOT * level + math.exp(2.18 * math.log(self.SHOT) + 1.20)
         inner = self.residual(level)[:, 2:-2, 2:-2]
-        red, green = inner[..., 0].var(), inner[..., 1].var()
+        red, green, blue = (inner[..., channel].var() for channel in range(3))
+        assert blue == pytest.approx(raw * (1 + 0.5 + 0.5 + 0.25) / 4, rel=0.04)
         assert red == pytest.approx(raw * (1 + 0.5 + 0.5 + 0.25) / 4, rel=0.04)
         assert green == pytest.approx(raw * (1 + 1 + 0.25 + 0.25) / 4, rel=0.04)
+
+    @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+    @pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+    def test_even_colours_are_interpolated_to_themselves_up_to_the_edge(self, row, column, size):
+        colours = np.array([0.2, 0.5, 0.8], np.float32)
+        mosaic = np.zeros((*size, 3), np.float32)
+        for down, across, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+            mosaic[(row + down) % 2 :: 2, (column + across) % 2 :: 2, channel] = colours[channel]
+        assert np.allclose(_demosaiced(mosaic), colours, atol=1e-6)
 
     def test_brighter_pixels_are_noisier_in_linear_light(self):
         assert self.residual(0.5).std() > 1.3 * self.residual(0.2).std()
@@ -303,8 +322,10 @@ class TestMake:
         (GaussianNoise(std=50, clip=True), 15.00),
         (JPEG(quality=20), 28.15),
         (GaussianBlur(std=2.5), 23.82),
+        (Rain(), 12.84),
+        (Rain(density=(0.0005, 0.002)), 26.00),
     ],
-    ids=["noise", "clipped noise", "jpeg", "blur"],
+    ids=["noise", "clipped noise", "jpeg", "blur", "rain", "light rain"],
 )
 def test_inputs_made_from_cbsd68_have_the_known_psnr(degradation, decibels):
     found = []
