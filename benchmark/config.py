@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
@@ -111,7 +111,9 @@ Values = dict[str, dict[str, Any]]
 """Section or strategy → field → value, before checking."""
 
 MEANT: dict[str, Any] = {"summary": str, "origins": dict[str, str], **SECTIONS}
-"""The types that are wanted in presets and configuration files, as far as they are known without torch."""
+"""The types that are wanted in presets and configuration files, as far as they are known without torch.
+
+Strategies from outside add theirs as they are imported, so that a text of theirs is what was written."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,17 @@ class Assignment:
 
 def meant(section: str, field: str) -> Any:
     """The type of a setting, as far as it is known without torch."""
-    known = SECTIONS[section].model_fields.get(field) if section in SECTIONS else None
-    return known.annotation if known else Any
+    return typed_settings().get(f"{section}.{field}", Any)
+
+
+def typed_settings() -> dict[str, Any]:
+    """The types of all settings whose group is in MEANT, by ``section.field``."""
+    return {
+        f"{section}.{name}": field.annotation
+        for section, kind in MEANT.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name, field in kind.model_fields.items()
+    }
 
 
 def presets() -> dict[str, str]:

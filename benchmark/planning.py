@@ -38,6 +38,7 @@ def plan(
     for name in chosen:
         if name not in available:
             raise unknown("strategy", name, available)
+        registry.know(name)
     defined = load(stream)
     numbers = seeds(seed)
     if len(chosen) * len(numbers) > MOST_RUNS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from benchmark import backbones
-from benchmark.config import SECTIONS, RunConfig
+from benchmark.config import MEANT, SECTIONS, RunConfig
 from benchmark.core.errors import UserError, told
 from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.catalogue import Catalogue
@@ -75,7 +75,19 @@ def add_plugin(source: str) -> list[str]:
         )
     backbones.CATALOGUE.add(plugin, networks)
     CATALOGUE.add(plugin, found)
+    for name in found:
+        know(name)
     return [*found, *networks]
+
+
+def know(name: str) -> None:
+    """Have the settings of a strategy from outside read by their types from now on; its class is imported.
+
+    Raises:
+        UserError: see :func:`load`.
+    """
+    if entries()[name].origin:
+        MEANT[name] = load(name).Settings
 
 
 def add_plugins(sources: Iterable[str]) -> None:

@@ -34,6 +34,7 @@ SIZE = 2**20
 DEPTH = 100
 """Lists and mappings that may stand in each other."""
 
+_TEXT = (str, Path, NoneType)
 _PLAIN, _MERGE = "plain", "tag:yaml.org,2002:merge"
 _KNOWN = {_PLAIN, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
 
@@ -91,7 +92,7 @@ def value(text: str, meant: Any = Any) -> Any:
     Raises:
         UserError: it is not valid YAML.
     """
-    if _is_text(meant):
+    if _is_text(meant) and (get_origin(meant) is Literal or all(kind in _TEXT for kind in _kinds(meant))):
         return text
     try:
         node = _composed(text)
@@ -267,7 +268,10 @@ def _is_text(meant: Any) -> bool:
     if get_origin(meant) is Literal:
         return all(isinstance(choice, str) for choice in get_args(meant))
     kinds = _kinds(meant)
-    return str in kinds or any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
+    if any(kind in (int, float, bool) for kind in kinds):
+        return False
+    groups = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return str in kinds or Path in kinds or any(groups)
 
 
 def _below(meant: Any, key: str | int) -> Any:

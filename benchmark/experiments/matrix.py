@@ -10,7 +10,7 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
-from benchmark.config import SECTIONS, Assignment, RunConfig, presets
+from benchmark.config import SECTIONS, Assignment, RunConfig, presets, typed_settings
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.yaml_files import YamlFile
 from benchmark.experiments import paper
@@ -133,11 +133,7 @@ def expand(experiment: Experiment, choices: Choices) -> list[RunConfig]:
 
 def _meant() -> dict[str, Any]:
     """The types that are wanted in an experiment file."""
-    settings = {
-        f"{section}.{name}": field.annotation
-        for section, kind in SECTIONS.items()
-        for name, field in kind.model_fields.items()
-    }
+    settings = typed_settings()
     fields = {name: field.annotation for name, field in Experiment.model_fields.items()}
     vary = {key: GenericAlias(list, kind) for key, kind in settings.items()}
     return fields | {"set": settings, "vary": vary, "presets": dict.fromkeys(presets(), settings)}

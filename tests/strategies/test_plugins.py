@@ -4,16 +4,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from conftest import ROOT, Command
 
+from benchmark import config
 from benchmark.conformance import _adds
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
+from benchmark.experiments import matrix
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
@@ -144,6 +147,63 @@ def test_two_classes_of_one_name_are_refused_and_both_named(tmp_path: Path) -> N
     source = plugin(tmp_path / "alias.py", "Left=once")
     Path(source).write_text(Path(source).read_text() + "\n\nOther = Left\n")
     assert registry.add_plugin(source) == ["once"]
+
+
+TYPED = """
+from pathlib import Path
+from typing import Literal
+from strategies.base import Settings, Strategy
+
+
+class TypedSettings(Settings):
+    word: str = "a"
+    place: Path = Path("a")
+    maybe: str | None = None
+    words: list[str] = []
+    size: Literal["1", "2"] = "1"
+    share: float = 0.5
+    several: int | str = 1
+    on: bool = False
+
+
+class Typed(Strategy):
+    name = "typed"
+    Settings = TypedSettings
+"""
+
+
+@pytest.mark.usefixtures("_no_plugins")
+@pytest.mark.parametrize("written", ["1e5", "007", "1_000", "true", "null", "~x", "+3", "[a]", "1.50", "False"])
+def test_a_text_among_a_plugins_settings_is_what_was_written(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "MEANT", dict(config.MEANT))
+    monkeypatch.setattr(registry, "MEANT", config.MEANT)
+    source = tmp_path / "typed.py"
+    source.write_text(TYPED)
+    registry.add_plugin(str(source))
+
+    def settings(file: Path | None, *given: str) -> Any:
+        (planned,) = plan("typed", "four_tasks", "smoke", "0", None, None, file, list(given))
+        return registry.settings(registry.load("typed"), planned.settings)
+
+    single = settings(None, f"typed.word={written}", f"typed.place={written}", f"typed.maybe={written}")
+    assert (single.word, single.place, single.maybe) == (written, Path(written), written)
+    quoted = f"'{written}'" if written == "[a]" else written
+    others = settings(None, f"typed.words=[{quoted}, b]", "typed.size=2", "typed.share=1e-1", "typed.several=7")
+    assert (others.words, others.size, others.share, others.several) == ([written, "b"], "2", 0.1, 7)
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"typed:\n  word: {quoted}\n  words: [{quoted}, b]\n  on: true\n")
+    read = settings(file)
+    assert (read.word, read.words, read.on) == (written, [written, "b"], True)
+
+    matrix_file = tmp_path / "matrix.yaml"
+    matrix_file.write_text(
+        f"summary: s\nstrategies: [typed]\nset: {{typed.word: {quoted}}}\nvary: {{typed.maybe: [{quoted}]}}\n"
+    )
+    experiment = matrix.load(matrix_file)
+    assert experiment.set == {"typed.word": written}
+    assert experiment.vary["typed.maybe"] in ([written], [None] if written == "null" else [written])
 
 
 @pytest.mark.usefixtures("_no_plugins")
