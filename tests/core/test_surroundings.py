@@ -116,3 +116,21 @@ def test_the_users_settings_of_matplotlib_have_no_say(tmp_path: Path) -> None:
     assert figures
     for figure in figures:
         assert figure.read_bytes() == (tmp_path / "theirs/figures" / figure.name).read_bytes(), figure.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["here", "named", "home"])
+def test_settings_of_matplotlib_that_cannot_be_decoded_are_told(place: str, tmp_path: Path) -> None:
+    made_run(tmp_path / "runs")
+    folder = {"here": tmp_path, "named": tmp_path / "named", "home": tmp_path / "home/matplotlib"}[place]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "matplotlibrc").write_bytes("# grün\nfont.size: 12\n".encode("latin-1"))
+    env = {"named": {"MATPLOTLIBRC": str(folder)}, "home": {"XDG_CONFIG_HOME": str(folder.parent), "MPLCONFIGDIR": ""}}
+    smoke = ["--preset", "smoke", "--order", "denoise"]
+    for words in (["report", "runs"], ["run", "--strategy", "finetune", *smoke]):
+        done = run(tmp_path, *words, **env.get(place, {}))
+        told = done.stderr.decode()
+        assert done.returncode == 2, told
+        assert "Traceback" not in told
+        assert str(folder / "matplotlibrc") in told
+        assert "is not UTF-8" in told
