@@ -1,7 +1,5 @@
 """Each claim of the paper on made results: in which it holds, is contradicted, is undecided, and was not measured."""
 
-import io
-from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -23,14 +21,14 @@ from made_results import (
     ordered,
     over_seeds,
     pair,
+    replace_seed,
     started,
     table2,
     wide,
+    with_gaps,
 )
-from rich.console import Console
 
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.layer_table import Row
 from benchmark.experiments import paper
 from reports.paired import half_width, stated
 from reports.paper import claims, scorecard
@@ -38,7 +36,6 @@ from reports.paper.claims import CONTRADICTED, HOLDS, UNDECIDED, UNJUDGED, UNMEA
 from reports.paper.claims.pairs import slope
 from reports.paper.evidence import Evidence
 from reports.results import Result
-from reports.terminal import show_scorecard
 
 Sets = list[Results]
 
@@ -191,14 +188,6 @@ def test_figures_are_told_with_the_verdict() -> None:
     rising = verdict("later-is-better", ordered([0, 0.1, 0.2, 0.3])).measured
     assert "derain 30.00 / 30.10 / 30.20 / 30.30 (+0.100 dB for each place)" in rising
     assert "0 of 12" in verdict("never-changes", [made(changed=(0, 12))]).measured
-
-
-def with_gaps(*gaps: float) -> Results:
-    """CMC-10 at both ends over CMC-5 by so many dB on every task, in one seed after the other."""
-    found = []
-    for seed, gap in enumerate(gaps):
-        found += [replace_seed(one, seed, 0.0) for one in ends((gap, gap, gap, gap))]
-    return found
 
 
 def test_an_interval_is_students_over_the_seeds() -> None:
@@ -368,13 +357,6 @@ def test_seeds_are_paired() -> None:
     assert found.p == 0
 
 
-def replace_seed(result: Result, seed: int, shift: float) -> Result:
-    """The same run of another seed, whose figures are all shifted."""
-    return replace(
-        result, config={**result.config, "seed": seed}, outputs={**result.outputs, "psnr": result.psnr + shift}
-    )
-
-
 def test_other_settings_than_the_papers_do_not_count() -> None:
     assert verdict("sharing-helps", pair(0.05, HELPS, t=10)).state == UNMEASURED
     assert verdict("sharing-helps", pair(0.05, HELPS, start=0.3)).state == UNMEASURED
@@ -388,107 +370,3 @@ def test_the_most_common_training_counts() -> None:
     found = verdict("sharing-helps", [longer, *pair(0.05, HELPS)])
     assert found.measured == verdict("sharing-helps", pair(0.05, HELPS)).measured
     assert "denoise +0.10" in found.measured
-
-
-def rows(**ratios: float) -> list[Row]:
-    """A measurement of a layer with these times, as multiples of each method's first."""
-    names = {
-        "six": "6×6 kernel",
-        "four": "4 layers",
-        "cmc5": "CMC-5",
-        "cmc20": "CMC-20",
-        "kept": "CMC-20, task learned",
-    }
-    return [
-        Row("made", names[name], 1, 1, float("nan"), 1.0, 100 * ratio, ratio, ratio, 64, 1000, 7, "CPU", 2)
-        for name, ratio in ratios.items()
-    ]
-
-
-def of_a_layer(measured: Sequence[Row]) -> claims.Verdict:
-    """What becomes of the claim about a layer."""
-    evidence = Evidence("paper-layer", "a layer by itself", "", [], measured)
-    return next(found for found in judge(evidence) if found.claim.key == "layer-cost")
-
-
-@pytest.mark.parametrize(
-    ("changes", "state"),
-    [
-        ({}, HOLDS),
-        ({"cmc20": 1.021}, CONTRADICTED),
-        ({"cmc20": 1.019}, HOLDS),
-        ({"six": 2.99}, CONTRADICTED),
-        ({"four": 2.99}, CONTRADICTED),
-        ({"six": 3.01, "four": 3.01}, HOLDS),
-        ({"kept": 5.0}, HOLDS),
-    ],
-)
-def test_the_claim_about_a_layer(changes: dict[str, float], state: str) -> None:
-    usual = {"six": 4.0, "four": 4.0, "cmc5": 1.0, "cmc20": 1.01, "kept": 1.0}
-    found = of_a_layer(rows(**(usual | changes)))
-    assert found.state == state, found.measured
-    assert "CPU, 1000×1000" in found.measured
-
-
-def test_without_its_measurement_the_claim_about_a_layer_is_open() -> None:
-    assert of_a_layer([]).state == UNMEASURED
-    assert of_a_layer(rows(cmc20=1.0)).state == UNMEASURED
-
-
-def test_the_scorecard_as_a_table() -> None:
-    evidence = Evidence("paper-quick", "preset quick", "quick", list(close(by_fraction([0.1, 0.1, 0.2, 0.3, 0.4]))))
-    scored = [(evidence, judge(evidence))]
-    frame = scorecard.frame(scored)
-    assert list(frame.columns) == scorecard.COLUMNS.names
-    row = frame.set_index("key").loc["sharing-helps"]
-    assert row["verdict"] == HOLDS
-    assert row["preset"] == "quick"
-    assert row["images"] == "embedded"
-    assert row["seeds"] == "0 1 2"
-    assert 0 <= row["p"] <= row["p corrected"] < 0.05
-    files = scorecard.item(frame, scored).files()
-    text = str(files["tables/scorecard.md"])
-    (line,) = [line for line in text.splitlines() if line.startswith("| Sharing of knowledge")]
-    for part in (row["paper"], row["measured"], HOLDS, "0 1 2"):
-        assert part in line
-    assert UNMEASURED not in text
-    assert "false discovery rate" in text
-    tex = str(files["tables/scorecard.tex"])
-    assert tex.isascii()
-    assert r"\footnotesize" in tex
-
-
-def test_without_a_measured_claim_the_scorecard_is_data_alone() -> None:
-    evidence = Evidence("paper-quick", "preset quick", "quick", [])
-    scored = [(evidence, judge(evidence))]
-    assert set(scorecard.item(scorecard.frame(scored), scored).files()) == {"tables/scorecard.csv"}
-
-
-def two_evidences() -> list[tuple[Evidence, list[claims.Verdict]]]:
-    """One preset with images from two places, each with one claim that the other does not measure."""
-    runs = {"preset quick": with_gaps(0.1, 0.2, 0.3), "preset quick (2)": close(networks({"rdn": HELPS}))}
-    found = [
-        Evidence(f"paper-{number}", title, "quick", list(results))
-        for number, (title, results) in enumerate(runs.items())
-    ]
-    return [(one, judge(one)) for one in found]
-
-
-def test_evidences_of_one_preset_are_told_apart() -> None:
-    scored = two_evidences()
-    frame = scorecard.frame(scored)
-    assert list(frame["preset"].unique()) == ["quick", "quick (2)"]
-    table = scorecard.item(frame, scored).table
-    assert table is not None
-    assert {row[0].text for row in table.rows} == {"quick", "quick (2)"}
-    assert "Preset quick (2): " in table.note
-
-
-def test_what_no_evidence_measured_is_counted_once() -> None:
-    frame = scorecard.frame(two_evidences())
-    console = Console(width=200, record=True, file=io.StringIO())
-    show_scorecard(frame, console)
-    told = console.export_text()
-    assert "The paper's claims, preset quick (2)" in told
-    measured = {row.key for row in frame.itertuples() if row.verdict != UNMEASURED}
-    assert f"{len(claims.CLAIMS) - len(measured)} claims were not measured" in told
