@@ -30,6 +30,7 @@ def parameters(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_any_size_of_image_keeps_its_size_and_every_parameter_takes_part(name: str) -> None:
+    torch.manual_seed(0)  # of some draws a whole layer's ReLUs are dead
     network = build(name, width=8, blocks=2, image_skip=False)
     out = network(torch.rand(2, 3, 11, 14))
     assert out.shape == (2, 3, 11, 14)

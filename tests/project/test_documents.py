@@ -145,6 +145,8 @@ def small(command: str) -> list[str]:
         words += ["--seed", "0"]
     if "--until-decided" in words:
         words = replaced(words, "--most-seeds", "2")
+    if any(word.startswith("data.cache=") for word in words):  # is for datasets on disk, of which a few are here
+        words += ["--fallback", "embedded"]
     if "--fallback" in words and "--data-root" not in words:
         words += ["--data-root", "some"]
     shorter = SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))

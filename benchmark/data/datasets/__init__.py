@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.data.datasets import pairs, rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.tree import Folder, Split, is_validation, scan
-from benchmark.data.names import folded
+from benchmark.data.names import composed, folded
 from benchmark.data.opening import quoted
 
 FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
@@ -147,7 +147,7 @@ def _place(dataset: Dataset) -> Path | None:
     """Where a dataset named after its folder stands, less the folders that tell sides; None for one known by name."""
     if dataset.family not in ("pairs", "clean") and dataset.edition != rain100l.UNNAMED:
         return None
-    return Path(*(part for part in dataset.root.parts if part.lower() not in pairs.SIDES))
+    return Path(*(composed(part) for part in dataset.root.parts if part.lower() not in pairs.SIDES))
 
 
 def _sides(group: list[Dataset]) -> tuple[list[Dataset], list[Dataset], list[Dataset]]:
