@@ -4,22 +4,13 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from made_networks import Block
+from torch import nn
 
 from benchmark.core.errors import UserError
 from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
-
-
-class Block(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(3, 4, 3, padding=1)
-        self.leave = nn.Conv2d(4, 3, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.leave(torch.relu(self.enter(x)))
 
 
 def adapted(name: str, plain: nn.Module) -> nn.Module:

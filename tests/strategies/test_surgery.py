@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_networks import Block
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
@@ -38,16 +39,6 @@ KINDS: dict[str, tuple[Callable[[nn.Module], TaskNetwork], type[nn.Module]]] = {
     "together_task_id": (TaskBiasNetwork, TaskBiasConv2d),
 }
 every_kind = pytest.mark.parametrize(("make", "kind"), KINDS.values(), ids=KINDS)
-
-
-class Block(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(3, 4, 3, padding=1)
-        self.leave = nn.Conv2d(4, 3, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.leave(torch.relu(self.enter(x)))
 
 
 def outer(block: nn.Module) -> nn.Module:
