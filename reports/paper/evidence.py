@@ -15,6 +15,7 @@ from typing import Any
 from benchmark import presets as shipped
 from benchmark.core.names import file_name
 from benchmark.core.runs.layer_table import Row
+from benchmark.core.yaml_files import command
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination
 from reports.configurations import revision, training
@@ -83,8 +84,8 @@ class Evidence:
 
     def reproduce(self, experiments: Sequence[str]) -> str:
         """The command that measures tables and figures of the paper by the preset of these runs."""
-        chosen = f" --preset {self.preset}" if self.preset else ""
-        return f"python -m benchmark reproduce {' '.join(dict.fromkeys(experiments))}{chosen}"
+        chosen = ("--preset", self.preset) if self.preset else ()
+        return command("reproduce", *dict.fromkeys(experiments), *chosen)
 
     def others(self, known: Sequence[str]) -> list[Entry]:
         """For every further strategy on the paper's stream, its runs with the preset's settings."""
