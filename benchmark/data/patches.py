@@ -1,9 +1,9 @@
 """Training patches and test pairs: clean pictures and what a degradation makes of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,11 +15,83 @@ from benchmark.data.degradations import CONTEXT, Degradation
 _GRID = 16
 """Side in pixels of the blocks in which a 4:2:0 JPEG codes its chroma; the luma blocks are half as wide."""
 
-Cut = Callable[[np.ndarray], np.ndarray]
+
+@dataclass(frozen=True)
+class Square:
+    """A square of one of several images, in one of its eight orientations.
+
+    Args:
+        image: the image's place in their list.
+        side, top, left: where it lies in the image, in pixels.
+        turns: quarters by which it is turned counterclockwise.
+        flipped: whether rows and columns then change places.
+    """
+
+    image: int
+    side: int
+    top: int
+    left: int
+    turns: int
+    flipped: bool
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """The square out of an image of the size of its own, height × width × 3."""
+        square = image[self.top : self.top + self.side, self.left : self.left + self.side]
+        turned = np.rot90(square, self.turns)
+        return turned.transpose(1, 0, 2) if self.flipped else turned
+
+    def steps(self) -> np.ndarray:
+        """Row and column in the image of the square's first pixel, of the next one below and of the next one right.
+
+        A way to cut without moving pixels twice: pixel (i, j) of the cut stands at ``first + i · down + j · right``.
+
+        Returns:
+            int64, 3 × 2: first as it is, down and right as differences to it.
+        """
+        last = self.side - 1
+        first = np.array([self.top, self.left]) + last * np.array([(0, 0), (0, 1), (1, 1), (1, 0)][self.turns])
+        down = np.array([(1, 0), (0, -1), (-1, 0), (0, 1)][self.turns])
+        right = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)][self.turns])
+        return np.stack([first, right, down] if self.flipped else [first, down, right])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A patch of which everything is drawn and nothing is computed.
+
+    Args:
+        square: the patch with the surroundings it is degraded in.
+        top, left: where the patch lies in the square.
+        numbers: what is random about its degradation.
+    """
+
+    square: Square
+    top: int = 0
+    left: int = 0
+    numbers: Any = None
 
 
 class Patches(Protocol):
     """Draws training patches."""
+
+    @property
+    def clean(self) -> Sequence[np.ndarray]:
+        """The images: uint8, height × width × 3, RGB."""
+
+    @property
+    def degraded(self) -> Sequence[np.ndarray] | None:
+        """Their degraded partners; None where :attr:`degradation` makes them."""
+
+    @property
+    def degradation(self) -> Degradation | None:
+        """What makes the degraded patch; None where there are degraded partners."""
+
+    @property
+    def size(self) -> int:
+        """Side of a patch in pixels."""
+
+    def plan(self, rng: np.random.Generator) -> Plan:
+        """All that is random about one pair."""
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One pair (degraded, clean), both float32, 3 × size × size, contiguous; the clean one is from 0 to 1."""
@@ -60,19 +132,14 @@ class Squares:
     def _areas(self) -> np.ndarray:
         return np.cumsum([image.shape[0] * image.shape[1] for image in self.images])
 
-    def draw(self, rng: np.random.Generator) -> tuple[int, Cut]:
-        """The place of an image in the list, and a function that cuts the square out of an image of its size."""
+    def draw(self, rng: np.random.Generator) -> Square:
+        """One of the squares."""
         index = int(np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right"))
         height, width = self.images[index].shape[:2]
         top = rng.integers(height - self.side, endpoint=True)
         left = rng.integers(width - self.side, endpoint=True)
         turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
-
-        def cut(image: np.ndarray) -> np.ndarray:
-            square = np.rot90(image[top : top + self.side, left : left + self.side], turns)
-            return square.transpose(1, 0, 2) if flipped else square
-
-        return index, cut
+        return Square(index, self.side, int(top), int(left), turns, flipped)
 
 
 @dataclass(frozen=True)
@@ -89,7 +156,7 @@ class DegradedPatches:
     * the picture is flipped and turned before it is degraded, so the encoder and the rain see an upright picture.
 
     Args:
-        images: uint8, height × width × 3, RGB; an image is chosen with probability proportional to its area.
+        clean: uint8, height × width × 3, RGB; an image is chosen with probability proportional to its area.
         degradation: makes the degraded patch.
         size: side of a patch in pixels.
         names: the images' names, for error messages; by default their numbers.
@@ -98,10 +165,11 @@ class DegradedPatches:
         UserError: there is no image, or one is smaller than a patch with its surroundings.
     """
 
-    images: Sequence[np.ndarray]
+    clean: Sequence[np.ndarray]
     degradation: Degradation
     size: int
     names: Sequence[str] = ()
+    degraded: None = None
 
     def __post_init__(self) -> None:
         _ = self._squares
@@ -114,18 +182,24 @@ class DegradedPatches:
     @cached_property
     def _squares(self) -> Squares:
         return Squares(
-            self.images, self.region, f"patches of {self.size}, with the surroundings they are degraded in,", self.names
+            self.clean, self.region, f"patches of {self.size}, with the surroundings they are degraded in,", self.names
         )
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Patches`."""
-        index, cut = self._squares.draw(rng)
-        clean = to_float(cut(self.images[index]))
-        degraded = self.degradation(clean, rng)
-        nearest = self.degradation.context - CONTEXT // 2
-        top, left = rng.integers(nearest, nearest + _GRID, 2)
-        window = np.s_[top : top + self.size, left : left + self.size]
+        plan = self.plan(rng)
+        clean = to_float(plan.square.cut(self.clean[plan.square.image]))
+        degraded = self.degradation.apply(clean, plan.numbers)
+        window = np.s_[plan.top : plan.top + self.size, plan.left : plan.left + self.size]
         return _channels_first(degraded[window]), _channels_first(clean[window])
+
+    def plan(self, rng: np.random.Generator) -> Plan:
+        """See :class:`Patches`."""
+        square = self._squares.draw(rng)
+        numbers = self.degradation.numbers(square.side, square.side, rng)
+        nearest = self.degradation.context - CONTEXT // 2
+        top, left = rng.integers(nearest, nearest + _GRID, 2).tolist()
+        return Plan(square, top, left, numbers)
 
 
 @dataclass(frozen=True)
@@ -145,6 +219,7 @@ class PairedPatches:
     clean: Sequence[np.ndarray]
     size: int
     names: Sequence[str] = ()
+    degradation: None = None
 
     def __post_init__(self) -> None:
         _ = self._squares
@@ -155,8 +230,13 @@ class PairedPatches:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Patches`."""
-        index, cut = self._squares.draw(rng)
-        return _channels_first(to_float(cut(self.degraded[index]))), _channels_first(to_float(cut(self.clean[index])))
+        square = self._squares.draw(rng)
+        degraded, clean = (square.cut(images[square.image]) for images in (self.degraded, self.clean))
+        return _channels_first(to_float(degraded)), _channels_first(to_float(clean))
+
+    def plan(self, rng: np.random.Generator) -> Plan:
+        """See :class:`Patches`."""
+        return Plan(self._squares.draw(rng))
 
 
 def surrounded(size: int, context: int = CONTEXT) -> int:

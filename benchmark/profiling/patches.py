@@ -40,7 +40,10 @@ class Untouched(Degradation):
 
     name: ClassVar[str] = "untouched"
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> None:
+        """Nothing is random."""
+
+    def apply(self, image: np.ndarray, numbers: None) -> np.ndarray:
         """The image."""
         return image
 

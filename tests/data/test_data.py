@@ -25,7 +25,10 @@ CHOICES = ("few", "all")
 class Recorder(Degradation):
     """Changes nothing, and keeps what it was given."""
 
-    def __call__(self, image, rng):
+    def numbers(self, height, width, rng):
+        return None
+
+    def apply(self, image, numbers):
         _seen.append(image)
         return image
 
@@ -230,8 +233,7 @@ class TestPatchSource:
 
     def test_every_place_can_be_drawn(self, ramp):
         squares = Squares([ramp], 96, "squares")
-        cuts = [squares.draw(generator("place", key))[1] for key in range(800)]
-        drawn = np.stack([cut(ramp) for cut in cuts])
+        drawn = np.stack([squares.draw(generator("place", key)).cut(ramp) for key in range(800)])
         rows, columns = drawn[..., 0], drawn[..., 1]
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 159, 0, 199)
 
@@ -308,9 +310,8 @@ class TestPatchSource:
         source = DegradedPatches([embedded("test")[0].image], blend, 48)
         assert source.region >= 48 + 2 * blend.context == 48 + 4 * CONTEXT
         place = DegradedPatches([ramp], make("blend", {"steps": [{"noise": {"std": 0}}] * 2}), 16)
-        _, cut = Squares([ramp], place.region, "squares").draw(generator("same"))
         _, clean = place.draw(generator("same"))
-        region = to_float(cut(ramp))
+        region = to_float(Squares([ramp], place.region, "squares").draw(generator("same")).cut(ramp))
         top, left = np.argwhere((region[:, :, :2] == clean[:2, 0, 0]).all(axis=2))[0]
         assert min(top, left) >= 2 * CONTEXT - 8
         assert max(top, left) + 16 <= place.region - 2 * CONTEXT + 8

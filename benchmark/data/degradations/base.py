@@ -54,7 +54,6 @@ class Degradation(BaseModel, ABC):
         """Pixels of surroundings that a training patch needs on each side."""
         return CONTEXT
 
-    @abstractmethod
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.
 
@@ -65,6 +64,15 @@ class Degradation(BaseModel, ABC):
         Returns:
             float32, of the same size.
         """
+        return self.apply(image, self.numbers(image.shape[0], image.shape[1], rng))
+
+    @abstractmethod
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> Any:
+        """All that is random about the degradation of one image of this size, as :meth:`apply` takes it."""
+
+    @abstractmethod
+    def apply(self, image: np.ndarray, numbers: Any) -> np.ndarray:
+        """What is left to compute, with nothing random in it; image and result as in :meth:`__call__`."""
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {}

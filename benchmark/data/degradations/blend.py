@@ -44,8 +44,12 @@ class Blend(Degradation):
                 raise ValueError(str(error).rstrip(".")) from error
         return tuple(made)
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> list[Any]:
+        """Those of every step."""
+        return [step.numbers(height, width, rng) for step in self.steps]
+
+    def apply(self, image: np.ndarray, numbers: list[Any]) -> np.ndarray:
         """Apply every step to the result of the one before it."""
-        for step in self.steps:
-            image = step(image, rng)
+        for step, drawn in zip(self.steps, numbers, strict=True):
+            image = step.apply(image, drawn)
         return image

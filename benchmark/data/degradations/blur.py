@@ -36,10 +36,14 @@ class GaussianBlur(Degradation):
         weights = np.exp(-0.5 * (distance / std) ** 2)
         return weights / weights.sum()
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> float:
+        """The standard deviation in pixels."""
+        return draw(self.std, rng)
+
+    def apply(self, image: np.ndarray, numbers: float) -> np.ndarray:
         """Blur along the columns, then along the rows."""
         from scipy.ndimage import correlate1d
 
-        kernel = self.kernel(draw(self.std, rng))
+        kernel = self.kernel(numbers)
         blurred = correlate1d(correlate1d(image, kernel, axis=0, mode="mirror"), kernel, axis=1, mode="mirror")
         return to_float(to_uint8(blurred)) if self.clip else blurred

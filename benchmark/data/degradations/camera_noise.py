@@ -28,17 +28,22 @@ class CameraNoise(Degradation):
         (0.002, 0.02), description="variance of the shot noise of a white pixel in linear light"
     )
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add noise; the result has 8-bit values."""
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> tuple[float, int, int, np.ndarray]:
+        """Variance of the shot noise, row and column of the mosaic's phase, and standard noise for each of its pixels."""
         shot = draw(self.shot, rng)
+        row, column = rng.integers(2, size=2).tolist()
+        return shot, row, column, rng.standard_normal((height, width), dtype=np.float32)
+
+    def apply(self, image: np.ndarray, numbers: tuple[float, int, int, np.ndarray]) -> np.ndarray:
+        """Add noise; the result has 8-bit values."""
+        shot, row, column, noise = numbers
         light = to_linear(image)
-        row, column = rng.integers(2, size=2)
         seen = np.zeros(image.shape, bool)  # which channel each pixel of the mosaic sees
         seen[row::2, column::2, 0] = True
         seen[row::2, 1 - column :: 2, 1] = seen[1 - row :: 2, column::2, 1] = True
         seen[1 - row :: 2, 1 - column :: 2, 2] = True
         deviation = np.sqrt(shot * (light * seen).sum(2) + self.read(shot))
-        raw = (deviation * rng.standard_normal(image.shape[:2], dtype=np.float32))[:, :, None] * seen
+        raw = (deviation * noise)[:, :, None] * seen
         return to_float(to_uint8(to_srgb(light + _demosaiced(raw))))
 
     @staticmethod

@@ -18,9 +18,12 @@ class JPEG(Degradation):
     name: ClassVar[str] = "jpeg"
     quality: Annotated[Whole, between(1, 95, whole=True)] = Field(description="quality factor of the encoder, 1 to 95")
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> int:
+        """The quality factor."""
+        return draw_whole(self.quality, rng)
+
+    def apply(self, image: np.ndarray, numbers: int) -> np.ndarray:
         """Encode and decode; the result has 8-bit values."""
         file = io.BytesIO()
-        quality = draw_whole(self.quality, rng)
-        Image.fromarray(to_uint8(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        Image.fromarray(to_uint8(image)).save(file, "JPEG", quality=numbers, subsampling="4:2:0")
         return to_float(np.asarray(Image.open(file)))

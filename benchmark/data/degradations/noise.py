@@ -19,8 +19,12 @@ class GaussianNoise(Degradation):
         False, description="clip and round the result to 8 bit; the field's practice is to leave it unclipped"
     )
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add noise; unless ``clip`` is set, the result leaves [0, 1]."""
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+        """The noise itself, float32, height × width × 3."""
         std = np.float32(draw(self.std, rng) / 255)
-        noisy = image + std * rng.standard_normal(image.shape, dtype=np.float32)
+        return std * rng.standard_normal((height, width, 3), dtype=np.float32)
+
+    def apply(self, image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Add noise; unless ``clip`` is set, the result leaves [0, 1]."""
+        noisy = image + numbers
         return to_float(to_uint8(noisy)) if self.clip else noisy

@@ -1,6 +1,7 @@
 """Rain."""
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -8,6 +9,35 @@ from pydantic import Field
 
 from benchmark.core.images import to_float, to_uint8
 from benchmark.data.degradations.base import Degradation, Real, between, draw, register
+
+
+@dataclass(frozen=True)
+class Streaks:
+    """The streaks of one image. Each is a bundle of parallel lines of points, at most a pixel apart in both directions.
+
+    Args:
+        each: float64, 6 × streaks: the middle's row and column, cosine and sine of the angle from vertical, length in
+            pixels, greatest brightness.
+        thickness: width of a streak in pixels.
+        points: points in a line.
+        lines: lines in a streak.
+    """
+
+    each: np.ndarray
+    thickness: float
+    points: int
+    lines: int
+
+    def light(self, height: int, width: int) -> np.ndarray:
+        """The light S alone: float32, height × width, not negative."""
+        y, x, down, right, lengths, brightness = self.each
+        along = ((np.arange(self.points) + 0.5) / self.points - 0.5)[:, None]
+        light = np.cos(np.pi * along) * (brightness * (lengths / self.points) * (self.thickness / self.lines))
+        y, x = y + along * (lengths * down), x + along * (lengths * right)
+        image = np.zeros((height, width))
+        for across in ((np.arange(self.lines) + 0.5) / self.lines - 0.5) * self.thickness:
+            image += _splat(y - across * right, x + across * down, light, height, width)
+        return image.astype(np.float32)
 
 
 @register
@@ -36,12 +66,8 @@ class Rain(Degradation):
         (0.3, 0.65), description="greatest brightness of a streak, where 1 is white"
     )
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Add streaks; no pixel becomes darker, beyond rounding to 8 bit."""
-        return to_float(to_uint8(image + self.streaks(image.shape[0], image.shape[1], rng)[:, :, None]))
-
-    def streaks(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-        """The light S alone: float32, height × width, not negative."""
+    def numbers(self, height: int, width: int, rng: np.random.Generator) -> Streaks:
+        """The streaks that may reach into an image of this size."""
         angle, spread, mean_length = draw(self.angle, rng), draw(self.spread, rng), draw(self.length, rng)
         thickness, density, strength = draw(self.width, rng), draw(self.density, rng), draw(self.strength, rng)
 
@@ -57,17 +83,12 @@ class Rain(Degradation):
         down, right = np.cos(angles), np.sin(angles)
         near = _reaches(y, lengths * np.abs(down) + thickness, height)
         near &= _reaches(x, lengths * np.abs(right) + thickness, width)
-        y, x, down, right, lengths, brightness = (array[near] for array in (y, x, down, right, lengths, brightness))
+        each = np.stack([y, x, down, right, lengths, brightness])[:, near]
+        return Streaks(each, thickness, points=math.ceil(1.5 * mean_length), lines=math.ceil(thickness))
 
-        # Each streak is a bundle of parallel lines of points, at most one pixel apart in both directions.
-        points, lines = math.ceil(1.5 * mean_length), math.ceil(thickness)
-        along = ((np.arange(points) + 0.5) / points - 0.5)[:, None]
-        light = np.cos(np.pi * along) * (brightness * (lengths / points) * (thickness / lines))
-        y, x = y + along * (lengths * down), x + along * (lengths * right)
-        image = np.zeros((height, width))
-        for across in ((np.arange(lines) + 0.5) / lines - 0.5) * thickness:
-            image += _splat(y - across * right, x + across * down, light, height, width)
-        return image.astype(np.float32)
+    def apply(self, image: np.ndarray, numbers: Streaks) -> np.ndarray:
+        """Add streaks; no pixel becomes darker, beyond rounding to 8 bit."""
+        return to_float(to_uint8(image + numbers.light(image.shape[0], image.shape[1])[:, :, None]))
 
 
 def _reaches(middle: np.ndarray, extent: np.ndarray, size: int) -> np.ndarray:
