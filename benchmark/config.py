@@ -172,7 +172,13 @@ def presets() -> dict[str, str]:
 
 
 def sizes(preset: str) -> tuple[Training, Backbone]:
-    """The training and the network of a shipped preset."""
+    """The training and the network of a shipped preset.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if preset not in presets():
+        raise unknown("preset", preset, presets())
     values = _preset(preset)
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
 

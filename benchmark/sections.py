@@ -47,7 +47,11 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="of the forward pass in training; auto takes bf16 where the device computes it natively"
     )
-
+    patches_on: Literal["auto", "cpu", "device"] = Field(
+        "cpu",
+        description="where patches are cut and degraded; what is random about them is drawn on the CPU in any case, "
+        "and JPEG and camera noise are computed there. auto takes a GPU on which the training images fit",
+    )
     save_seconds: int = Field(
         5, ge=1, description="seconds after which training is saved within an epoch; longer if that took over 1 % of it"
     )

@@ -35,20 +35,25 @@ LARGEST_FEATURES = 4 * 2**30
 
 
 def profile_data(
+    preset: Annotated[
+        str, typer.Option(parser=words("--preset"), help="Size of batch, patches and network. See: list presets")
+    ] = "quick",
     step_ms: Annotated[
         float | None,
         typer.Option(
             parser=number("--step-ms", 0.001, 1e6, whole=False),
-            help="Milliseconds of a training step, to tell one worker's share of it; else measured at quick.",
+            help="Milliseconds of a training step, to tell one worker's share of it; else measured.",
         ),
     ] = None,
 ) -> None:
-    """Time a training patch: cropped from the cache, against decoding the PNG it comes from, and against a step."""
+    """Time a training patch: cropped from the cache, decoded from its PNG, computed on the device, against a step."""
     from benchmark import config
-    from benchmark.profiling import patches
+    from benchmark.profiling import patches, timing
 
-    step = step_ms or patches.step_milliseconds(*config.sizes("quick"))
-    patches.render(patches.profile(step), console)
+    training, backbone = config.sizes(preset)
+    device = timing.place()
+    step = step_ms or patches.step_milliseconds(training, backbone, device)
+    patches.render(patches.profile(training, device, step), console)
     console.print(f"A training step takes {step:.1f} ms; a share below 100% keeps one worker ahead of training.")
 
 

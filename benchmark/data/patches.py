@@ -90,6 +90,10 @@ class Patches(Protocol):
     def size(self) -> int:
         """Side of a patch in pixels."""
 
+    @property
+    def region(self) -> int:
+        """Side in pixels of the square that is cut from an image: the patch and its surroundings."""
+
     def plan(self, rng: np.random.Generator) -> Plan:
         """All that is random about one pair."""
 
@@ -223,6 +227,11 @@ class PairedPatches:
 
     def __post_init__(self) -> None:
         _ = self._squares
+
+    @property
+    def region(self) -> int:
+        """See :class:`Patches`."""
+        return self.size
 
     @cached_property
     def _squares(self) -> Squares:

@@ -125,7 +125,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     if found.nothing:
         _tell_older(Run(path), on_event)
     _tidy(path, found)
-    made, differs = environment(template.device, config.data.workers), ""
+    made, differs = environment(template.device, config), ""
     if not found.nothing:
         made, differs = _with_earlier(made, Run(path), found.after)
     record = Run.create(path, config.model_dump(mode="json"), made)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -15,12 +16,14 @@ from benchmark.config import Revisions, RunConfig
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError, shortened
 from benchmark.core.plugins.catalogue import revision
+from benchmark.core.printing import gib
 from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
 from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import Task, parts
 from benchmark.streams.sources import prepare as prepare_sources
+from benchmark.streams.sources import training_bytes
 from strategies import registry
 from strategies.base import Strategy
 from strategies.identifier import LEAST_SIDE
@@ -40,7 +43,10 @@ columns or new settings whose defaults change nothing; nor for a single strategy
 MOST_DRAWING = 8
 """Processes that draw patches beside a GPU, at most, unless more are asked for."""
 
-NO_RESULT = ("cores", "patch_workers")
+IMAGES_SHARE = 0.25
+"""Of a GPU's memory, how much the training images may take, at most, to be held there where that is not asked for."""
+
+NO_RESULT = ("cores", "patch_workers", "patches_on")
 """What of :func:`environment` no result depends on."""
 
 MOST_WEIGHTS = 2**28
@@ -50,22 +56,28 @@ MOST_WEIGHTS = 2**28
 def resolve(config: RunConfig, console: Console | None = None) -> RunConfig:
     """The same configuration with all that it leads to written out, once it is known to fit together.
 
-    That is every setting of the strategy, the revision of its code, the precision, and where each task's images come
-    from. Every image is examined. Large datasets are cached on disk, with a progress bar if a console is given.
+    That is every setting of the strategy, the revision of its code, the precision, where patches are computed, and
+    where each task's images come from. Every image is examined. Large datasets are cached on disk, with a progress bar
+    if a console is given.
 
     Raises:
         UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a dataset is missing, or
             an image cannot be used.
     """
     strategy, _ = prepare(config)
-    precision = choose_precision(config.training.precision, choose_device(config.training.device))
+    training, device = config.training, choose_device(config.training.device)
     tasks = [Task.model_validate(task) for task in config.tasks]
     network = config.backbone.name
     backbone = revision(backbones.CATALOGUE.load(network)) if backbones.entries()[network].origin else 1
+    sources = prepare_sources(tasks, config.data, console, training.patch_size)
+    settled = {
+        "precision": choose_precision(training.precision, device),
+        "patches_on": choose_place(training.patches_on, device, lambda: training_bytes(tasks, config.data)),
+    }
     found = {
-        "training": config.training.model_copy(update={"precision": precision}),
+        "training": training.model_copy(update=settled),
         "settings": strategy.settings.model_dump(mode="json"),
-        "sources": prepare_sources(tasks, config.data, console, config.training.patch_size),
+        "sources": sources,
         "revisions": Revisions(strategy=revision(type(strategy)), backbone=backbone, training=TRAINING),
     }
     return config.model_copy(update=found)
@@ -188,6 +200,25 @@ def choose_precision(asked: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
+def choose_place(asked: str, device: torch.device, needed: Callable[[], int]) -> str:
+    """Where patches are computed: what is asked for; of ``auto``, a GPU on which the training images fit, else the CPU.
+
+    Args:
+        asked: ``auto``, ``cpu`` or ``device``.
+        device: where the network trains.
+        needed: tells the bytes of the training images.
+    """
+    if asked != "auto":
+        return asked
+    fit = device.type == "cuda" and needed() <= IMAGES_SHARE * _memory(device)
+    return "device" if fit else "cpu"
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory."""
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def choose_workers(asked: int | None, device: torch.device) -> tuple[int, str]:
     """Processes that draw patches ahead of the training, and why so many.
 
@@ -221,8 +252,9 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def environment(device: torch.device, workers: int | None = None) -> dict[str, Any]:
+def environment(device: torch.device, config: RunConfig | None = None) -> dict[str, Any]:
     """What a result or its time may depend on beside the configuration, and which suite made it."""
+    workers = None if config is None else config.data.workers
     packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
     return {
         **suite(),
@@ -234,8 +266,17 @@ def environment(device: torch.device, workers: int | None = None) -> dict[str, A
         "threads": torch.get_num_threads(),
         "processes": group.size(),
         "patch_workers": "{} ({})".format(*choose_workers(workers, device)),
+        **({} if config is None else {"patches_on": f"{config.training.patches_on} ({_room(config, device)})"}),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+def _room(config: RunConfig, device: torch.device) -> str:
+    """What decides where the patches of a run are computed if the run leaves that open."""
+    if device.type != "cuda":
+        return "there is no GPU"
+    needed = training_bytes([Task.model_validate(task) for task in config.tasks], config.data)
+    return f"the training images take {gib(needed)}, the GPU has {gib(_memory(device))}"
 
 
 def processor() -> dict[str, str]:

@@ -19,6 +19,7 @@ from benchmark.engine.distributed import sharing
 from benchmark.engine.distributed.group import stops
 from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
+from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
 from strategies.state import load_moments, moments, to_state
 from strategies.trainer import cosine
@@ -222,14 +223,19 @@ class RestorationTemplate(SupervisedTemplate):
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         """Batches in the order of their addresses; shuffling is in the addresses already."""
-        self.dataloader = DataLoader(
-            self.adapted_dataset,
-            batch_size=self.train_mb_size,
-            sampler=EpochSampler(self._left),
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),
+        options: dict[str, Any] = {
+            "batch_size": self.train_mb_size,
+            "sampler": EpochSampler(self._left),
+            "num_workers": self.workers,
+            "persistent_workers": self.workers > 0,
+            "pin_memory": self.device.type == "cuda",
+            "generator": torch.Generator(),
+        }
+        learned = self.experience
+        self.dataloader: DataLoader[Any] = (
+            DeviceLoader(learned.parts, learned.task_labels, self.device, **options)
+            if self.training_settings.patches_on == "device"
+            else DataLoader(self.adapted_dataset, **options)
         )
 
     def make_eval_dataloader(self, **kwargs: Any) -> None:

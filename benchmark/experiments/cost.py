@@ -50,8 +50,7 @@ def measure(config: RunConfig, patience: float = 1.0) -> Parts:
         template.learn(benchmark.scenario.train_stream[0])
     tests, validations = benchmark.scenario.test_stream, benchmark.scenario.valid_stream
     restored, measured = _per_pixel(template, tests[0])
-    pixels = float(np.mean([_pixels(experience) for experience in tests]))
-    validated = float(np.mean([_pixels(experience) for experience in validations]))
+    pixels, validated = (float(np.mean([one.pixels for one in side])) for side in (benchmark.test, benchmark.valid))
     return Parts(
         start=building + len(config.order) * measured * pixels,
         update=float(np.median(np.diff(stopwatch.times))),
@@ -100,8 +99,3 @@ def _per_pixel(template: RestorationTemplate, experience: Any, psnr_alone: bool 
         else:
             metrics.measure(restored, true)
     return restoring / pixels, clock.since(began) / pixels
-
-
-def _pixels(experience: Any) -> float:
-    """Pixels of all images of an experience, if all are of the size of the first."""
-    return len(experience.dataset) * experience.dataset[0][0][0].numel()

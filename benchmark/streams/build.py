@@ -22,8 +22,8 @@ from benchmark.config import RunConfig
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.core.images import to_float
-from benchmark.data.degradations import Degradation
-from benchmark.data.patches import Patches, patches, test_pair
+from benchmark.data.degradations import Degradation, on_device
+from benchmark.data.patches import Patches, Plan, patches, test_pair
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
 from benchmark.streams.sources import Images
@@ -47,9 +47,22 @@ class TrainingPatches(Dataset[Pair]):
         return self.per_epoch * self.epochs
 
     def __getitem__(self, index: int) -> Pair:
-        epoch, patch = divmod(operator.index(index), self.per_epoch)
-        degraded, clean = self.patches.draw(generator("train", self.seed, self.task, epoch, patch))
+        degraded, clean = self.patches.draw(self._address(index))
         return torch.from_numpy(degraded), torch.from_numpy(clean)
+
+    def plan(self, index: int) -> Plan:
+        """The same patch, of which nothing is computed."""
+        return self.patches.plan(self._address(index))
+
+    @property
+    def computable(self) -> bool:
+        """Whether a device can compute patches from their plans (:mod:`benchmark.streams.on_device`)."""
+        degradation = self.patches.degradation
+        return degradation is None or on_device.possible(degradation)
+
+    def _address(self, index: int) -> np.random.Generator:
+        epoch, patch = divmod(operator.index(index), self.per_epoch)
+        return generator("train", self.seed, self.task, epoch, patch)
 
     def degraded(self, purpose: str, count: int) -> Iterator[np.ndarray]:
         """Degraded patches for another purpose, float32, 3 × size × size.
@@ -93,11 +106,15 @@ class TestImages(Dataset[Pair]):
     def __init__(self, images: Images, degradation: Degradation, *address: str) -> None:
         self.images, self.degradation, self.address = images, degradation, address
         self.names = images.names
-        small = sum(image.shape[0] * image.shape[1] for image in images.clean) <= KEPT
-        self._kept: dict[int, np.ndarray] | None = {} if small else None
+        self._kept: dict[int, np.ndarray] | None = {} if self.pixels <= KEPT else None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all images together."""
+        return sum(image.shape[0] * image.shape[1] for image in self.images.clean)
 
     def degraded(self, index: int) -> np.ndarray:
         """One input, float32, height × width × 3; the same whenever it is asked for."""
@@ -126,6 +143,7 @@ class Benchmark:
         tasks: the tasks in order; task i has Avalanche's task label i.
         scenario: the Avalanche benchmark; ``scenario.train_stream``, ``.valid_stream`` and ``.test_stream``.
         train: the training patches of each task.
+        valid: the validation images of each task.
         test: the test images of each task.
         images: for each task what its training images are, None for the embedded ones, and their bytes.
     """
@@ -133,6 +151,7 @@ class Benchmark:
     tasks: list[Task]
     scenario: CLScenario
     train: list[TrainingPatches]
+    valid: list[TestImages]
     test: list[TestImages]
     images: list[tuple[sources.Dataset | None, int]]
 
@@ -145,7 +164,7 @@ class Benchmark:
         return sum(dict(self.images[label] for label in labels).values())
 
     def round(self, labels: Sequence[int], budget: int) -> Any:
-        """A training experience of one task, or of several mixed.
+        """A training experience of one task, or of several mixed; its ``parts`` are the tasks' training patches.
 
         Args:
             labels: the tasks' labels.
@@ -158,6 +177,7 @@ class Benchmark:
         dataset = _labelled(MixedPatches(parts, length), [labels[k % len(labels)] for k in range(length)])
         experience = benchmark_from_datasets(train=[dataset]).train_stream[0]
         experience.current_experience, experience.task_labels = max(labels), list(labels)
+        experience.parts = parts
         return experience
 
 
@@ -189,7 +209,9 @@ def build(config: RunConfig) -> Benchmark:
     for stream in scenario.streams.values():
         for label, experience in enumerate(stream):
             experience.task_label, experience.task_labels = label, [label]
-    return Benchmark(tasks, scenario, train, test, images)
+    for experience, part in zip(scenario.train_stream, train, strict=True):
+        experience.parts = [part]
+    return Benchmark(tasks, scenario, train, valid, test, images)
 
 
 def _refuse_doubles(images: Images, task: Task) -> None:

@@ -205,6 +205,16 @@ def training_images(source: Source, data: Data) -> tuple[Images, Images]:
     return everything.part(0, learned), everything.part(held_out, len(everything)).centres(data.validation_size)
 
 
+def training_bytes(tasks: Sequence[Task], data: Data) -> int:
+    """Bytes of all images that some tasks are trained on, decoded; those that several tasks share count once.
+
+    Raises:
+        UserError: as :func:`find` and :func:`training_images`.
+    """
+    different = {source.train: source for source in find(tasks, data)}
+    return sum(training_images(source, data)[0].bytes for source in different.values())
+
+
 def _held_out(dataset: Dataset) -> tuple[int, int]:
     """Up to which training image there is training, and from which on there is validation.
 

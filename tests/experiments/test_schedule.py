@@ -130,9 +130,11 @@ def test_what_runs_took_before_there_were_some_settings_tells_how_long_others_ta
     assert planned.seconds_left == 3 + 40
 
 
-@pytest.mark.parametrize("sizes", [(), ("training.batch_size=4", "data.test_size=96")])
+@pytest.mark.parametrize(
+    "sizes", [(), ("training.batch_size=4", "data.test_size=96"), ("data.photographs=all", "data.validation_size=256")]
+)
 def test_the_parts_of_a_run_are_measured_as_they_occur(sizes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that counts the images that pass the network, each part is told by their number."""
+    """With a clock that counts the pixels that pass the network, each part is told by their number."""
     (planned,) = plan("cmc", "four_tasks", "smoke", "0", None, None, None, list(sizes))
     config = resolve(planned)
     seen = 0
@@ -144,16 +146,17 @@ def test_the_parts_of_a_run_are_measured_as_they_occur(sizes: tuple[str, ...], m
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             nonlocal seen
-            seen += len(images)
+            seen += images.numel() // 3
             return self.conv(images)
 
     monkeypatch.setattr(cost, "prepare", lambda _: (Finetune(Finetune.Settings()), Counting()))
     monkeypatch.setattr(clock, "now", lambda: float(seen))
     parts = cost.measure(config)
     benchmark = build(config)
-    assert parts.update == config.training.batch_size
-    assert parts.test == pytest.approx(len(benchmark.test[0]))
-    assert parts.validation == pytest.approx(len(benchmark.scenario.valid_stream[0].dataset))
+    assert parts.update == config.training.batch_size * config.training.patch_size**2
+    for part, side in ((parts.test, "test"), (parts.validation, "valid")):
+        images = benchmark.scenario.streams[side][0].dataset
+        assert part == pytest.approx(sum(image.numel() // 3 for image, *_ in images))
     assert parts.start < 0.001, "no image passes the network before the first task"
 
 

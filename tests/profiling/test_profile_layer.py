@@ -122,7 +122,7 @@ def test_a_clock_that_stands_still_divides_nothing_by_zero(monkeypatch: pytest.M
     monkeypatch.setattr(clock, "now", lambda: 5.0)
     monkeypatch.setattr(layer, "_peak_memory", lambda *_: float("nan"))
     assert {row.ratio for row in layer.measure(CHANNELS, SIZE, repeats=2, device="cpu")} == {1.0}
-    assert step_milliseconds(Training(batch_size=1, patch_size=8), Backbone(width=1, blocks=0)) > 0
+    assert step_milliseconds(Training(batch_size=1, patch_size=8), Backbone(width=1, blocks=0), torch.device("cpu")) > 0
 
 
 def test_the_file_holds_every_digit(rows: dict[str, Row], tmp_path: Path) -> None:

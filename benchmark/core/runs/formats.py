@@ -44,7 +44,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
 
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},
-    "training": {"precision": "fp32"},
+    "training": {"precision": "fp32", "patches_on": "cpu"},
     "data": {"photographs": "few"},
     "evaluation": {"stability_gap": False},
 }

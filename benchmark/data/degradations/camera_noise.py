@@ -29,7 +29,7 @@ class CameraNoise(Degradation):
     )
 
     def numbers(self, height: int, width: int, rng: np.random.Generator) -> tuple[float, int, int, np.ndarray]:
-        """Variance of the shot noise, row and column of the mosaic's phase, and standard noise for each of its pixels."""
+        """Variance of the shot noise, the mosaic's phase as row and column, and standard noise for its pixels."""
         shot = draw(self.shot, rng)
         row, column = rng.integers(2, size=2).tolist()
         return shot, row, column, rng.standard_normal((height, width), dtype=np.float32)
