@@ -45,7 +45,7 @@ def both(images: np.ndarray, name: str, parameters: dict[str, Any]) -> tuple[np.
 
 @pytest.mark.parametrize(("name", "parameters"), KNOWN)
 def test_a_batch_is_degraded_as_each_image_by_itself(images: np.ndarray, name: str, parameters: dict[str, Any]) -> None:
-    """Noise to the bit; where float64 is summed in another order, to the last place, or by a level here and there."""
+    """Noise to the bit; where float64 is summed in another order, to the last places, or by a level here and there."""
     expected, found = both(images, name, parameters)
     assert found.dtype == expected.dtype == np.float32
     assert not np.array_equal(expected, images) or parameters.get("size") == 1
@@ -53,7 +53,7 @@ def test_a_batch_is_degraded_as_each_image_by_itself(images: np.ndarray, name: s
     if name == "noise":
         assert not apart.any()
     elif name == "blur" and not parameters.get("clip"):
-        assert apart.max() <= np.finfo(np.float32).eps
+        assert apart.max() <= 4 * np.finfo(np.float32).eps
     else:
         assert (apart > 1e-5).mean() <= 1e-3
         assert apart.max() <= 1.01 * LEVEL

@@ -1,7 +1,7 @@
 """The same degradations of a whole batch at once, in torch: what a GPU can compute by itself.
 
 What is random is drawn as ever, by :meth:`Degradation.numbers`, so a patch is the same wherever it is computed, but for
-rounding: noise to the bit; blur to a unit in the last place of float32; rain, which is rounded to 8 bits, to one
+rounding: noise to the bit; blur to the last places of float32; rain, which is rounded to 8 bits, to one
 grey level in few of its values. Sums are taken in an order that does not depend on the device's threads.
 
 Each is a twin of a degradation, in two steps: ``gather`` brings the numbers of a batch together, on the CPU, in the
