@@ -9,10 +9,12 @@ from pathlib import Path
 import made_datasets as made
 import numpy as np
 import pytest
+import torch
 from made_datasets import brighter, picture, write
 from typer.main import get_command
 
 from benchmark.commands.app import app
+from benchmark.config import Training
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.data import cache
@@ -292,8 +294,12 @@ class TestAll:
 class TestProfile:
     @pytest.mark.slow
     def test_tells_what_a_patch_costs_and_the_share_of_a_step(self):
-        rows = patches.profile(step_ms=100, repeats=1)
+        training = Training(batch_size=8, patch_size=48)
+        rows = patches.profile(training, torch.device("cpu"), step_ms=100, repeats=1)
         assert [row.degradation for row in rows] == ["untouched", "noise", "jpeg", "blur", "rain"]
         for row in rows:
             assert row.share == pytest.approx(8 * row.cached / 100)
             assert row.per_second == pytest.approx(1000 / row.cached)
+            for part in (row.drawn, row.computed):
+                assert (part is None) == (row.degradation in ("untouched", "jpeg")), "what a device cannot compute"
+                assert part is None or part > 0

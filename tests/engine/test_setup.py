@@ -29,7 +29,8 @@ def test_a_gpu_is_given_processes_that_draw_by_its_share_of_the_cores(
 
 def test_a_run_tells_how_many_draw_and_why() -> None:
     assert setup.environment(CPU)["patch_workers"] == "0 (all cores train)"
-    assert setup.environment(CPU, 3)["patch_workers"] == "3 (asked for)"
+    (config,) = plan("finetune", "four_tasks", "smoke", "0", "denoise", None, None, ["data.workers=3"])
+    assert setup.environment(CPU, config)["patch_workers"] == "3 (asked for)"
 
 
 def test_a_gpu_is_used_where_one_is_and_asked_for_in_vain_where_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
