@@ -14,7 +14,7 @@ import torch
 from benchmark.config import checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from benchmark.core.process import endings
+from benchmark.core.process import endings, memory
 from benchmark.core.runs.directory import Run
 from benchmark.engine import checkpoints
 from benchmark.engine.checkpoints import tasks_after
@@ -69,6 +69,7 @@ def follow(config: Mapping[str, Any], path: str, finished: int, within: int | No
     registry.recall(settings)
     device = choose_device(settings.training.device)
     choose_algorithms(device, settings.training.deterministic)
+    memory.keep()
     group.require(settings.training, device)
     strategy, model = prepare(settings)
     benchmark = build(settings)

@@ -17,6 +17,7 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
+from benchmark.core.process import memory
 from benchmark.core.runs import processes, seals
 from benchmark.core.runs.directory import LOST, Run, now
 from benchmark.core.runs.formats import FORMAT
@@ -90,6 +91,7 @@ def run(
         arrived = time.monotonic()
         device = choose_device(config.training.device)
         choose_algorithms(device, config.training.deterministic)
+        memory.keep()
         group.require(config.training, device, plugins)
         strategy, model = prepare(config)
         benchmark = build(config)

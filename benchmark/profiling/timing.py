@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmark.core import clock
+from benchmark.core.process import memory
 from benchmark.core.runs.profile_table import WHOLE, Row
 
 Parts = Mapping[str, float]
@@ -22,7 +23,11 @@ Parts = Mapping[str, float]
 
 
 def place(name: str = "auto") -> torch.device:
-    """The device of a name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one; TF32 is turned off."""
+    """The device of a name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+
+    TF32 is turned off and freed memory is kept, as for runs.
+    """
+    memory.keep()
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
 
