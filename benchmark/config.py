@@ -177,8 +177,6 @@ def sizes(preset: str) -> tuple[Training, Backbone]:
     Raises:
         UserError: there is none of this name.
     """
-    if preset not in presets():
-        raise unknown("preset", preset, presets())
     values = _preset(preset)
     return Training(**values.get("training", {})), Backbone(**values.get("backbone", {}))
 
@@ -211,12 +209,10 @@ def gather(
     Raises:
         UserError: a preset, file, section or assignment is wrong, or two of them contradict each other.
     """
-    available = presets()
-    if preset not in available:
-        raise unknown("preset", preset, available)
+    shipped = _preset(preset)
     singles = [Assignment.read(one) if isinstance(one, str) else one for one in assignments]
     _refuse_contradictions(singles)
-    layers = [(f"preset '{preset}'", _preset(preset))]
+    layers = [(f"preset '{preset}'", shipped)]
     if file is not None:
         layers.append((f"'{file}'", _read(file)))
     layers += [(one.said, {one.section: {one.field: one.value}}) for one in singles]
@@ -314,7 +310,14 @@ def checked(**fields: Any) -> RunConfig:
 
 @cache
 def _preset(name: str) -> dict[str, Any]:
-    """A shipped preset; it is read once, and nobody changes it."""
+    """A shipped preset; it is read once, and nobody changes it.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if name not in known:
+        raise unknown("preset", name, known)
     return _read(PRESETS / f"{name}.yaml")
 
 

@@ -56,7 +56,7 @@ class TrainingPatches(Dataset[Pair]):
 
     @property
     def computable(self) -> bool:
-        """Whether a device can compute patches from their plans (:mod:`benchmark.streams.on_device`)."""
+        """Whether a device can compute patches from their plans (:mod:`benchmark.streams.device`)."""
         degradation = self.patches.degradation
         return degradation is None or on_device.possible(degradation)
 
