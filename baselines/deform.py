@@ -145,7 +145,11 @@ def drawn(backbone: Backbone, width: int, seed: int, task: int) -> Backbone:
 
 
 def fitting_width(backbone: Backbone, share: float) -> int:
-    """The width, at least 1, at which the small network's size is nearest to a share of the backbone's."""
+    """The width, at least 1, at which the small network's size is nearest to a share of the backbone's.
+
+    Raises:
+        UserError: the backbone stops growing with its width before it has that size.
+    """
 
     def size(width: int) -> int:
         with torch.device("meta"):
@@ -153,7 +157,13 @@ def fitting_width(backbone: Backbone, share: float) -> int:
 
     target = share * count(backbone)
     width = 1
-    while size(width) < target:
+    while (reached := size(width)) < target:
+        if width > backbone.width and reached == size(width // 2):
+            raise UserError(
+                f"deform looks for the width at which {type(backbone).__name__} has {target:,.0f} parameters, and it has "
+                f"{reached:,} at {width} as at {width // 2} channels. Lower deform.size, let the backbone's layers follow its "
+                "width, or use one of those that this command shows: python -m benchmark list backbones."
+            )
         width += 1
     return min(max(1, width - 1), width, key=lambda candidate: abs(size(candidate) - target))
 

@@ -322,6 +322,24 @@ def test_no_other_width_comes_nearer(share: float) -> None:
     assert off[chosen] == min(off.values())
 
 
+class Capped(ResNet):
+    """A backbone whose layers follow its width up to some channels only."""
+
+    most = 8
+
+    def __init__(self, width: int, blocks: int, image_skip: bool) -> None:
+        super().__init__(min(width, self.most), blocks, image_skip)
+        self.width = width
+
+
+def test_a_backbone_that_stops_growing_with_its_width_is_told_and_not_widened_for_ever() -> None:
+    with pytest.raises(
+        UserError, match=r"Capped has .* parameters, and it has .* at 17 as at 8 channels. Lower deform.size"
+    ):
+        fitting_width(Capped(16, 2, False), 5.0)
+    assert fitting_width(Capped(16, 2, False), 0.3) == fitting_width(ResNet(8, 2, False), 0.3)
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_one_convolution_of_every_block_is_deformable(backbone: str) -> None:
     plain = build(backbone, 16, 5, True)
