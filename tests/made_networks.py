@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +100,17 @@ def twice_as_large() -> nn.Module:
     )
 
 
+class SlimResNet(ResNet):
+    """torchvision's residual network with an eighth of the channels in its blocks, and 0.09 of 4.9 million parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1])
+        self.fc = nn.Linear(512 // 8, 5)
+
+    def _make_layer(self, block: type, planes: int, *args: Any, **options: Any) -> nn.Sequential:
+        return super()._make_layer(block, planes // 8, *args, **options)
+
+
 PACKED = ("shared", "sharpening", "twice as large")
 """Those whose trained weights all lie in plain convolutions."""
 
@@ -109,7 +121,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "rows": Rows,
     "sharpening": Sharpening,
     "twice as large": twice_as_large,
-    "resnet10": partial(ResNet, BasicBlock, [1, 1, 1, 1], num_classes=5),
+    "resnet10": SlimResNet,
 }
 
 CASES = [
