@@ -19,10 +19,13 @@ from benchmark.core.yaml_files import command
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination
 from reports.configurations import revision, training
-from reports.groups import PAPER, Collection, Entry, distinct, entries, setting, tasks
+from reports.groups import DEFINITION, PAPER, Collection, Entry, distinct, entries, setting, tasks
 from reports.results import Result
 
-FOUR_TASKS, NOISE_LEVELS = paper.stream("four_tasks").order, paper.stream("noise_levels").order
+STREAMS = {name: paper.stream(name) for name in ("four_tasks", "noise_levels")}
+"""The paper's streams."""
+
+FOUR_TASKS, NOISE_LEVELS = (stream.order for stream in STREAMS.values())
 
 DEFAULTS: dict[str, dict[str, Any]] = {"cmc": {"t": 5, "t_ends": None, "start": None, "sharing": "fixed"}}
 """Settings a strategy has in the paper where a table does not say otherwise."""
@@ -95,9 +98,12 @@ class Evidence:
 
     @cached_property
     def _usual(self) -> dict[tuple[str, str], list[Result]]:
-        """By stream and backbone the runs with the preset's sizes and training, or else with the most common."""
+        """By stream and backbone the runs with the preset's sizes and training, or else with the most common.
+
+        Without those of a stream of one's own that is named like one of the paper's, and has other tasks.
+        """
         apart: dict[tuple[str, str], list[Result]] = {}
-        for result in self.results:
+        for result in filter(_of_the_papers_tasks, self.results):
             backbone = str((result.config.get("backbone") or {}).get("name"))
             apart.setdefault((setting(result)["stream"], backbone), []).append(result)
         usual, preset = {}, shipped.sizes(self.preset)
@@ -130,6 +136,19 @@ def gather(collection: Collection) -> list[Evidence]:
     if collection.layer and not found:
         found.append(Evidence(f"{PAPER}layer", "a layer by itself", "", [], collection.layer))
     return found
+
+
+def _of_the_papers_tasks(result: Result) -> bool:
+    """Whether a run's tasks are those of the paper's stream of the name; also where there is none, or it tells none."""
+    given, stream = result.config.get("tasks"), STREAMS.get(setting(result)["stream"])
+    if stream is None or not isinstance(given, list):
+        return True
+    known = {task.name: _defined(task.model_dump(mode="json")) for task in stream.tasks}
+    return all(not isinstance(task, dict) or known.get(str(task.get("name"))) == _defined(task) for task in given)
+
+
+def _defined(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: task[key] for key in DEFINITION if task.get(key)}
 
 
 def _newest_own_and_most(entry: Entry) -> tuple[int, bool, int]:
