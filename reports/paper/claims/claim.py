@@ -153,19 +153,22 @@ class Verdict:
     @property
     def taken_back(self) -> bool:
         """Whether it would be decided if it were the only claim."""
-        return self.state == UNDECIDED and self.p < self.level <= self.corrected
+        alone = self.tested is not None and self.outcome(self.tested.right) != UNDECIDED
+        return self.state == UNDECIDED and alone and self.p < self.level <= self.corrected
 
     @property
     def needed(self) -> str:
         """How many seeds would decide an undecided claim, in words; a dash for any other.
 
-        It is asked for at the level that the correction leaves to this claim, as the others stand.
+        It is asked for at the level that the correction leaves to this claim, as the others stand. Where cells are
+        missing, no number of seeds can tell it right without them.
         """
         if self.waits:
             return "none; the missing runs"
         if self.state != UNDECIDED or self.tested is None:
             return NOTHING
-        return stated(self.tested.needed(self.left))
+        needed, withheld = self.tested.needed(self.left), self.outcome(self.tested.right) == UNDECIDED
+        return stated(needed) + (" and the missing runs" if withheld and needed is not None else "")
 
 
 def together(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
