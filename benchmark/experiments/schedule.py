@@ -201,10 +201,15 @@ def _streams(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def _kinds(config: Mapping[str, Any]) -> list[str]:
-    """What the time of a task depends on, with the strategy and without."""
+    """What the time of a task depends on, with the strategy and without: its size, and the images of all tasks."""
     parts = [config[part] for part in ("backbone", "training", "data", "evaluation")]
-    work = json.dumps(parts, sort_keys=True, default=str)
+    parts += [sorted(_text(one) for one in config.get(part) or ()) for part in ("tasks", "sources")]
+    work = _text(parts)
     return [f"{config['strategy']} {work}", work]
+
+
+def _text(values: Any) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
 
 
 def _measured_alike(config: RunConfig) -> str:

@@ -117,6 +117,17 @@ def test_what_other_images_took_tells_nothing(write: Write, tmp_path: Path) -> N
     assert planned.seconds_left == 5000
 
 
+def test_what_other_tasks_took_tells_nothing(tmp_path: Path) -> None:
+    """Each task is followed by the test images of all: six tasks take longer than four of as many updates."""
+    four, turned, six = (
+        resolve(plan("finetune", stream, "smoke", "0", order, None, None, [])[0])
+        for stream, order in (("four_tasks", None), ("four_tasks", "deblur,derain,denoise,deblock"), ("blended", None))
+    )
+    on_disk(four, tmp_path, "finished", 4, seconds=4.0)
+    planned = schedule.schedule([turned, six], tmp_path, lambda _: Parts(5000.0, 0.0, 0.0, 0.0))
+    assert [one.seconds_left for one in planned] == [4, 5000]
+
+
 def test_what_runs_took_before_there_were_some_settings_tells_how_long_others_take(
     write: Write, tmp_path: Path
 ) -> None:
