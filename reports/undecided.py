@@ -52,8 +52,11 @@ def comparisons(collection: Collection) -> list[Open]:
             if one.p < STOPPING:
                 continue
             margin = one.gap.margin(STOPPING)
-            gap = fixed(one.gap.mean, sign=True) + (f" ± {fixed(margin)}" if margin >= 0 else "")
-            over = f"{group.title}: {one.best.label} over {one.entry.label}: {gap} dB"
+            gap = f"{fixed(one.gap.mean, sign=True)} dB"
+            if margin >= 0:
+                half = f"half of a {100 * (1 - STOPPING):g} % interval"
+                gap = f"{fixed(one.gap.mean, sign=True)} ± {fixed(margin)} dB ({half})"
+            over = f"{group.title}: {one.best.label} over {one.entry.label}: {gap}"
             text = f"{over}; seeds that would decide it: {stated(one.gap.needed(one.left))}"
             found.append(Open(text, _directories([one.best, one.entry])))
     return found

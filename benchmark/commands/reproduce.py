@@ -58,7 +58,8 @@ class Rounds:
         from reports.undecided import STOPPING
 
         if not left:
-            console.print(f"Nothing is left undecided (p < {STOPPING}), with seeds {_numbers(seeds)}.")
+            with_seeds = f"with seeds {_numbers(seeds)}"
+            console.print(f"Nothing is left that more seeds would decide (p < {STOPPING}), {with_seeds}.")
             return
         for one in left:
             console.print(f"Undecided: {one.text}.")

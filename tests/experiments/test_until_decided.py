@@ -115,7 +115,7 @@ def test_seeds_are_added_until_the_claim_is_decided(
     for seed in range(1, last + 1):
         assert f"next is seed {seed}" in printed
     seeds = listed([str(seed) for seed in range(last + 1)])
-    assert f"Nothing is left undecided (p < 0.01), with seeds {seeds}." in " ".join(printed.split())
+    assert f"Nothing is left that more seeds would decide (p < 0.01), with seeds {seeds}." in " ".join(printed.split())
     assert printed.count("Undecided: A larger memory in the first and the last layer") == last
     assert "one seed has no spread" in printed
     assert "holds" in printed.rpartition("Undecided: ")[2]
@@ -165,7 +165,7 @@ def test_a_sweep_goes_on_until_all_are_told_from_the_best(
     assert [seeds for _, seeds in one.rounds] == [[3, 5], [0]], "the smallest seed that is free comes next"
     printed = " ".join(capsys.readouterr().out.split())
     assert "ewc over mas" in printed
-    assert "Nothing is left undecided" in printed
+    assert "Nothing is left that more seeds would decide" in printed
 
 
 def test_which_seeds_come_next() -> None:

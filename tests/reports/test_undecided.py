@@ -35,7 +35,9 @@ def test_who_is_near_the_best_is_left_undecided(tmp_path: Path) -> None:
     (found,) = undecided.comparisons(collect([runs(tmp_path)]))
     assert "cmc over packnet" in found.text
     leads = np.array(LEADS[:3]) - NEAR[:3]
-    assert f"+{leads.mean():.2f} ± " in found.text, "at the level at which seeds stop, which is wider"
+    half = Difference(leads).margin(undecided.STOPPING)
+    said = f"+{leads.mean():.2f} ± {half:.2f} dB (half of a 99 % interval)"
+    assert said in found.text, "at the level at which seeds stop, which is wider than elsewhere, and told"
     assert found.text.endswith(f"seeds that would decide it: {stated(Difference(leads).needed(undecided.STOPPING))}")
     assert {(tmp_path / path.name).is_dir() for path in found.runs} == {True}
     assert len(found.runs) == 6
