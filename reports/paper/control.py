@@ -44,11 +44,13 @@ def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
             if (other := evidence.entry(_sharing(row, sharing))) is not None
         }
         seeds, found = curves(named)
+        every = [result.seed for result in entry.results]
+        if not found or seeds != every:  # else they are told with the first epoch
+            final += f", {_seeds(every)}"
         if found:
             own, *others = [f"{name}{fixed(float(values[0]))}" for name, values in found.items()]
             beside = f" ({', '.join(others)})" if others else ""
-            of = f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}"
-            final += f"; {own} after the first epoch of {order[-1]}{beside}, {of}"
+            final += f"; {own} after the first epoch of {order[-1]}{beside}, {_seeds(seeds)}"
         where = f"{row.settings['backbone.name']}, " if "backbone.name" in row.settings else ""
         told.append(f"{where}{100 * row.settings['cmc.fraction']:g} %: {final}")
     if not told:
@@ -57,6 +59,10 @@ def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
         f"{COMPARES} Control (cmc.sharing=copy: a copy of the last kernel and bias to start from, nothing shared "
         f"afterwards), dB: {'. '.join(told)}."
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}"
 
 
 def _sharing(row: Combination, kind: str) -> Combination:

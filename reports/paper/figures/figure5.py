@@ -12,14 +12,17 @@ from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import WITH, WITHOUT
 from reports.pictures import Scene, Shown, error_map, kept_images, look
-from reports.text import fixed
+from reports.text import fixed, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def scenes(evidence: Evidence) -> list[Scene]:
-    """For each task a test image, restored without sharing and by the run that learned the task last."""
+    """For each task a test image, restored without sharing and by the run that learned the task last.
+
+    Both are of the smallest seed that both have, or else each of its own smallest.
+    """
     (without,) = paper.load("figure5").combinations()
     alone, orders = evidence.entry(without), list(paper.load("table3").combinations())
     found = []
@@ -27,7 +30,12 @@ def scenes(evidence: Evidence) -> list[Scene]:
         last = evidence.entry(next(one for one in orders if paper.stream(one.stream).order[-1] == task))
         if alone is None or last is None:
             continue
-        runs = {WITHOUT: alone.results[0].run, f"{WITH}, learned last": last.results[0].run}
+        common = {result.seed for result in alone.results} & {result.seed for result in last.results}
+        one, other = (
+            next((result.run for result in entry.results if result.seed in common), entry.results[0].run)
+            for entry in (alone, last)
+        )
+        runs = {WITHOUT: one, f"{WITH}, learned last": other}
         images = kept_images(list(runs.values())).get(task, [])
         found += [Scene(f"{evidence.key}-figure5", task, image, runs) for image in images[:1]]
     return found
@@ -39,6 +47,10 @@ def item(evidence: Evidence) -> Item | None:
     if not shown:
         return None
     share = paper.load("figure5").set["cmc.fraction"]
+    seeds = [
+        listed(sorted({str(run.config.get("seed", 0)) for run in runs}))
+        for runs in zip(*(scene.runs.values() for scene, _ in shown), strict=True)
+    ]
 
     def draw(figure: "Figure") -> None:
         columns = max(len(picture.pictures) for _, picture in shown) + 2
@@ -50,8 +62,9 @@ def item(evidence: Evidence) -> Item | None:
 
     figure = drawing(
         f"Test images at {100 * share:g} % of the memory: restored without sharing, and by the run that learned the "
-        "task last, with what three tasks before had taught. The framed part is enlarged; below it its error, bright "
-        "where it is far off.",
+        f"task last, with what three tasks before had taught (seed {' / '.join(dict.fromkeys(seeds))}). Of a large "
+        "image the middle is shown, as the runs keep it, and PSNR is that of what is shown. The framed part is "
+        "enlarged; below it its error, bright where it is far off.",
         "Pictures of " + ", ".join(scene.task for scene, _ in shown),
         (WIDTH, 3.1 * len(shown)),
         draw,

@@ -13,7 +13,7 @@ from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, WITH
 from reports.results import Array
-from reports.text import fixed
+from reports.text import fixed, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,12 +55,17 @@ def item(evidence: Evidence) -> Item | None:
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * share:g} % of the "
         f"memory; seeds of the orders by the place of {FOUR_TASKS[0]}: {seeds}."
         + (" Bars are one standard deviation over seeds." if any(len(entry.results) > 1 for entry in entries) else "")
-        + (" Dashed: the same task learned without sharing." if alone is not None else ""),
+        + (f" Dashed: the same task learned without sharing, {_seeds(alone)}." if alone is not None else ""),
         f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(lines)}",
         (WIDTH, 2.7),
         draw,
     )
     return Item("figure6", evidence.key, "Figure 6: a task at each place in the order", drawing=figure)
+
+
+def _seeds(entry: Entry) -> str:
+    seeds = [str(result.seed) for result in entry.results]
+    return f"seed{'s'[: len(seeds) - 1]} {listed(seeds)}"
 
 
 def _by_place(orders: Sequence[list[str]], entries: list[Entry], task: str, statistic: str) -> Array:

@@ -108,6 +108,17 @@ def test_curves_are_compared_over_the_seeds_that_all_have(uneven: Evidence) -> N
     )
 
 
+def test_the_note_names_the_seeds_of_all_of_its_figures(tmp_path: Path) -> None:
+    """Of two seeds of the control one has both others beside it; the finals are means over two, the epochs of one."""
+    for sharing, seeds in {"fixed": (0, 1), "none": (1,), "copy": (1, 2)}.items():
+        for seed in seeds:
+            made_run(tmp_path, shift=SHIFTS[sharing] + seed, seed=seed, settings=CMC | {"sharing": sharing})
+    (found,) = gather(collect([tmp_path]))
+    told = table_1(found).table.note.partition("deblur ")[2]
+    assert told.startswith(f"{LEARNED[3] + 2.25:.2f}, seeds 1 and 2; 23.75 after the first epoch of deblur")
+    assert "(with sharing 24.00, without 23.00), seed 1" in told
+
+
 def test_rows_of_one_strategy_are_told_apart_by_what_is_printed(uneven: Evidence) -> None:
     """In the note on missing seeds, too; and spreads of all blocks count, not of the last alone."""
     assert "by luck, too: % Params 5, Knowledge Sharing ✗ (0 and 1)" in table_1(uneven).table.note

@@ -83,6 +83,7 @@ def test_figure_6_draws_the_spread_over_seeds_and_the_level_without_sharing(
     assert item is not None
     assert item.drawing is not None
     assert "one standard deviation over seeds. Dashed:" in item.drawing.caption
+    assert "learned without sharing, seeds 0, 1 and 2." in item.drawing.caption
     assert "seeds of the orders by the place of derain: 0 1 2 / 0 1 2 / 0 1 2 / 0 1 2" in item.drawing.caption
     for place, axis in enumerate(figure.axes):
         (bars,) = [one for one in axis.collections if isinstance(one, LineCollection)]
@@ -90,6 +91,32 @@ def test_figure_6_draws_the_spread_over_seeds_and_the_level_without_sharing(
         assert lengths == pytest.approx([np.std(shifts, ddof=1)] * 4)
         (level,) = [line for line in axis.lines if len(set(line.get_ydata())) == 1 and list(line.get_xdata()) == [0, 1]]
         assert level.get_ydata()[0] == pytest.approx(18 + place + np.mean(shifts))
+
+
+def test_figure_5_is_of_a_seed_that_both_sides_have_and_says_which(tmp_path: Path) -> None:
+    """Without sharing there is no seed 0; pictures of two seeds beside each other would differ by luck, too."""
+    for seed in (0, 1):
+        for order in ORDERS:
+            made_run(tmp_path, order=order, settings=CMC, seed=seed)
+    made_run(tmp_path, settings=CMC | {"sharing": "none"}, seed=1)
+    (evidence,) = gather(collect([tmp_path]))
+    seeds = {run.config["seed"] for scene in figure5.scenes(evidence) for run in scene.runs.values()}
+    assert seeds == {1}
+    item = figure5.item(evidence)
+    assert item is not None
+    assert item.drawing is not None
+    assert "(seed 1). Of a large image the middle is shown" in item.drawing.caption
+
+
+def test_figure_5_names_both_seeds_where_none_is_common(tmp_path: Path) -> None:
+    for order in ORDERS:
+        made_run(tmp_path, order=order, settings=CMC, seed=2)
+    made_run(tmp_path, settings=CMC | {"sharing": "none"}, seed=1)
+    (evidence,) = gather(collect([tmp_path]))
+    item = figure5.item(evidence)
+    assert item is not None
+    assert item.drawing is not None
+    assert "(seed 1 / 2)" in item.drawing.caption
 
 
 def test_figure_5_shows_each_task_by_the_run_that_learned_it_last(tmp_path: Path) -> None:
