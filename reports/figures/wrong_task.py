@@ -10,7 +10,7 @@ from reports.groups import Group
 from reports.items.drawing import Drawing
 from reports.items.item import Item
 from reports.items.style import INK
-from reports.tables.identification import entries, frame, quantity
+from reports.tables.identification import entries, frame, quantity, returns
 from reports.text import fixed
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ def matrices(group: Group) -> Drawing:
         caption="Each row is a task whose test images are restored, each column the task that the network is told; the "
         "figure is the PSNR after the whole stream. On the diagonal it is told right. Colour is the difference to "
         "that: orange is lost, violet is gained. In small: the share of the row's images that the task identifier "
-        "gives to the column.",
+        "gives to the column." + returns(group),
         description="; ".join(
-            f"{entry.label}: {100 * float(np.trace(shares)) / tasks:.0f} % of the images are given to their own task"
+            f"{entry.label}: {100 * float(np.trace(shares)) / tasks:.0f} % of the images are given to their own task, "
+            "in the mean over the tasks"
             for entry, shares in zip(shown, assigned, strict=True)
         ),
     )

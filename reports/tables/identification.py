@@ -11,7 +11,7 @@ from reports.items.table import Cell, Column, Table, number
 from reports.results import Array, Quantity
 from reports.seeds import facts
 from reports.tables.rows import RUN
-from reports.text import NOTHING
+from reports.text import NOTHING, listed, plain
 
 MATRIX = Schema(
     (
@@ -43,6 +43,20 @@ NOTE = (
 )
 
 
+def returns(group: Group) -> str:
+    """What is to be known of tasks that come back, which no identifier tells from themselves; empty where none does."""
+    defined = group.results[0].config.get("tasks")
+    tasks = defined if isinstance(defined, list) else []
+    back = [task for task in tasks if isinstance(task, dict) and task.get("again")]
+    if not back:
+        return ""
+    told = listed([f"{plain(task.get('name'))} is {plain(task['again'])} come back" for task in back])
+    return (
+        f" {told}: nothing tells the two apart, and an image that is given to the other counts as given wrongly, "
+        "though it is of the same problem."
+    )
+
+
 def entries(group: Group) -> list[Entry]:
     """Those of which every run was measured without being told the task, too."""
     return [entry for entry in group.entries if all(result.identification for result in entry.results)]
@@ -65,7 +79,7 @@ def item(group: Group) -> Item | None:
     if not shown:
         return None
     rows = [row for entry in shown for row in _rows(group, entry)]
-    note = " ".join([facts(f"preset {group.preset}", shown), NOTE])
+    note = " ".join([facts(f"preset {group.preset}", shown), NOTE]) + returns(group)
     table = Table("What it costs not to be told the task", COLUMNS, rows, note=note)
     return Item("identification", group.key, "Told, identified, and told wrongly", table=table)
 

@@ -98,8 +98,23 @@ def test_the_matrix_is_tidy_and_drawn(group: Group) -> None:
     assert drawn.count(">25 %<") == 2
     assert drawn.count(">75 %<") == 2
     assert ">finetune<" not in drawn
-    assert "cmc: 88 % of the images" in item.drawing.description
+    said = "cmc: 88 % of the images are given to their own task, in the mean over the tasks"
+    assert said in item.drawing.description, "no share of all images, where tasks have different numbers of them"
+    assert "come back" not in item.drawing.caption
     assert item.drawing.png.startswith(b"\x89PNG")
+
+
+def test_of_a_task_that_comes_back_it_is_said_that_nothing_tells_it_from_itself(tmp_path: Path) -> None:
+    tasks = [{"name": name, "again": "derain" if name == "deblur" else ""} for name in ORDER]
+    with_identifier(made_run(tmp_path, "cmc", evaluation={"identify": True}, tasks=tasks), confused=1)
+    (found,) = collect([tmp_path]).groups
+    table, figure = identification.item(found), wrong_task.item(found)
+    assert table is not None
+    assert table.table is not None
+    assert figure is not None
+    assert figure.drawing is not None
+    for text in (table.table.note, figure.drawing.caption):
+        assert "deblur is derain come back: nothing tells the two apart" in text
 
 
 def test_without_an_identifier_there_is_neither(tmp_path: Path) -> None:
