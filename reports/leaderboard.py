@@ -37,7 +37,7 @@ PAPER = (
 
 COSTS = [
     Column("stored", "", "bytes to keep to go on: the checkpoint, and training images that are needed again"),
-    Column("MAC/pixel", "", "multiply-accumulates of a restored pixel after the last task"),
+    Column("MAC/pixel", "", "multiply-accumulates of a restored pixel of the task learned last"),
     Column("time", "", "training and measuring, on the machine of the record"),
     Column("seeds"),
 ]

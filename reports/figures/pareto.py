@@ -43,17 +43,17 @@ GAP = 0.058
 
 def item(group: Group) -> Item | None:
     """Mean PSNR against bytes and against multiply-accumulates; None where fewer than two told their costs."""
-    uncounted = [entry.label for entry in group.entries if np.isnan(entry.mean("kept_bytes"))]
+    uncounted = [entry.label for entry in group.entries if any(np.isnan(_cost(entry, cost)) for cost, *_ in COSTS)]
     caption = (
         "Mean PSNR over all tasks after the whole stream, against the bytes that are to be kept to go on (the network, "
         "what the strategy remembers, and training images that it trains on again), and against the computation of a "
-        "restored pixel. Costs are on logarithmic axes."
+        "restored pixel, of the task learned last. Costs are on logarithmic axes."
     )
     note = ""
     if uncounted:
         note = (
-            f" Left out, since their runs do not say what they keep or are from before the images they keep were "
-            f"counted: {listed(uncounted)}."
+            f" Left out, since their runs do not say what they keep and compute, or are from before the images they "
+            f"keep were counted: {listed(uncounted)}."
         )
     return _item(group, "pareto", "What PSNR costs", COSTS, caption, note)
 
@@ -83,6 +83,9 @@ def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: st
     if len(known) < 2:
         return None
     caption += _lines_told(known, axes) + note
+    free = [entry.label for entry in group.entries if any(_cost(entry, cost) == 0 for cost, *_ in axes)]
+    if free:
+        caption += f" Left out, since no logarithmic axis has a place for 0: {listed(free)}."
     if len(known) > MOST_NAMED:
         caption += (
             f" Each panel names {MOST_NAMED} of {len(known)}: what nothing else beats, then those with the highest "

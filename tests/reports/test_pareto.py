@@ -95,6 +95,22 @@ def test_images_that_are_needed_again_are_a_cost(tmp_path: Path) -> None:
     assert comparison.frame(group).set_index("label").loc["cumulative", "stored with data"] == 2**14 + 2**20
 
 
+def test_what_costs_nothing_is_left_out_and_named(tmp_path: Path) -> None:
+    """A logarithmic axis has no place for a strategy that trains nothing after the first task."""
+    for name, trains in (("cmc", 400), ("packnet", 300), ("frozen", 0)):
+        run = made_run(tmp_path, name)
+        lines = (run.path / "ledger.csv").read_text().splitlines(keepends=True)
+        lines = [line for line in lines if "task_parameters" not in line]
+        lines += [f"{k},task{k},task_parameters,{trains if k > 1 else 500},count\n" for k in range(1, 5)]
+        (run.path / "ledger.csv").write_text("".join(lines))
+    (group,) = collect([tmp_path]).groups
+    found = trained(group)
+    assert found is not None
+    assert found.drawing is not None
+    assert ">frozen<" not in found.drawing.svg
+    assert found.drawing.caption.endswith(" Left out, since no logarithmic axis has a place for 0: frozen.")
+
+
 def test_what_older_runs_keep_is_not_counted_rather_than_nothing(tmp_path: Path) -> None:
     for name in ("finetune", "cmc", "together"):
         made_run(tmp_path, name)

@@ -118,7 +118,7 @@ stored_bytes          all of the checkpoint; mask_bytes and exemplar_bytes are t
 identifier_bytes      the part of stored_bytes of the task identifier; with evaluation.identify only
 data_bytes            training images of learned tasks, as 8-bit RGB, that the strategy trains on again and so has to
                       keep beside the checkpoint; images that tasks share count once
-macs_per_pixel        multiply-accumulates of a restored pixel
+macs_per_pixel        multiply-accumulates of a restored pixel, under the label of the task learned last
 """
 
 TABLES = {
