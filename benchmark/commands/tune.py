@@ -61,7 +61,8 @@ def tune(
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
         tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)
     chosen = tuning.choices(tried)
-    shown = Table("strategy", "setting", "best", "score", "next", "better by", box=None, header_style="bold")
+    heads = ("strategy", "setting", "best", "score", "next", "better by ± deviation")
+    shown = Table(*heads, box=None, header_style="bold")
     for one in chosen:
         spread = f" ± {one.spread:.3f}" if one.seeds > 1 else ""
         next_best = "" if one.second is None else f"{one.second:g}"
