@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.folder import MANIFEST
+from benchmark.core.own import MANIFEST
 
 if TYPE_CHECKING:
     from reports.report import Report

@@ -11,13 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.own import MANIFEST, MARK
 from benchmark.core.runs.writing import write_text
-
-MANIFEST = "files.txt"
-"""Lists the files of a report, so that the next one in the same folder can take away what is left over."""
-
-MARK = "# Files of a report by 'python -m benchmark report'; the next one here replaces them."
-"""The first line of MANIFEST."""
 
 INDEX, PARTS = "index.html", ("tables", "figures")
 

@@ -17,7 +17,7 @@ from PIL import Image
 import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs import records, seals
-from benchmark.core.runs.directory import Run
+from benchmark.core.runs.directory import Run, find_runs, locate
 from reports.groups import collect
 from reports.pictures import open_picture
 
@@ -136,6 +136,31 @@ def test_a_run_behind_a_link_is_a_run_all_the_same(tmp_path: Path) -> None:
     link.symlink_to(run.path)
     assert Run(link).config == run.config
     assert open_picture(Run(link).image(ORDER[0], "chelsea", "final")) is not None
+
+
+def test_runs_that_links_lead_to_are_found_and_each_once(tmp_path: Path) -> None:
+    runs, chosen = tmp_path / "runs", tmp_path / "chosen"
+    one, other = made_run(runs, "cmc"), made_run(runs, "finetune")
+    chosen.mkdir()
+    (chosen / "one").symlink_to(one.path)
+    assert [run.name for run in find_runs([chosen])] == ["one"]
+    (chosen / "all").symlink_to(runs)
+    (chosen / "round").symlink_to(chosen)
+    (chosen / "gone").symlink_to(tmp_path / "nowhere")
+    found = find_runs([chosen])
+    assert {run.path.resolve() for run in found} == {one.path, other.path}
+    assert len(found) == 2
+    assert set(locate(chosen)) == {run.path.name.rpartition("-")[2] for run in found} | {"one"}
+
+
+def test_a_run_has_its_name_from_inside_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made_run(tmp_path / "runs", "cmc")
+    monkeypatch.chdir(run.path)
+    assert [found.name for found in find_runs([Path()])] == [run.name]
+    assert [found.name for found in find_runs([Path("images/..")])] == [run.name]
+    assert set(locate(Path())) == {run.name.rpartition("-")[2]}
+    reports.build([Path()], tmp_path / "report")
+    assert f"\n{run.name}," in (tmp_path / "report/tables/runs.csv").read_text()
 
 
 @pytest.mark.parametrize("name", ["../../out", "/etc/passwd", "a\0b", "..", "<script>", "~", "x" * 400, "a/../../b"])

@@ -5,9 +5,11 @@ import made_datasets as made
 import numpy as np
 import pytest
 from made_datasets import brighter, picture, write, write_pair
+from made_runs import made_run
 from rich.console import Console
 from scipy.io import savemat
 
+import reports
 from benchmark.core.errors import UserError
 from benchmark.data.checks import view
 from benchmark.data.checks.check import check
@@ -340,6 +342,36 @@ class TestHostileTrees:
         made.bsd68_original(tmp_path / "elsewhere")
         (root / "bsd").symlink_to(tmp_path / "elsewhere")
         assert only(root).name == "CBSD68"
+
+    def test_a_linked_folder_goes_by_the_name_of_its_link_too(self, root, tmp_path):
+        for name in ("rain", "snow"):
+            write(tmp_path / f"disk/{name}/v2/train/a.png", picture(f"{name} train"))
+            write(tmp_path / f"disk/{name}/v2/test/b.png", picture(f"{name} test"))
+            root.mkdir(exist_ok=True)
+            (root / name).symlink_to(tmp_path / f"disk/{name}/v2")
+        for name in ("rain", "snow"):
+            assert find(root).dataset(name).root == root / name
+        with pytest.raises(UserError, match="not one dataset but 2"):
+            find(root).dataset("v2")
+        write(root / "v2/train/c.png", picture("own"))
+        (root / "snow").unlink()
+        (root / "rain").unlink()
+        (root / "v3").symlink_to(root / "v2")
+        assert find(root).dataset("v2").root == root / "v2/train"
+
+    def test_runs_and_reports_in_a_data_root_are_no_datasets(self, root):
+        for side in ("train", "test"):
+            write(root / f"mine/{side}/{side}.png", picture(side))
+        for number in range(2):
+            made_run(root / "runs", seed=number)
+            reports.build([root / "runs"], root / f"report{number}")
+        report = check(root)
+        assert [one.dataset.name for one in report.datasets] == ["mine"]
+        assert not report.leaks
+        assert [one for one in report.problems if "single" not in one] == []
+        assert report.notes == ("What the suite itself has written is left out: 2 reports, 2 runs.",)
+        (root / "mine/train/files.txt").write_text("a.png\n")
+        assert "mine" in [one.name for one in find(root).datasets]
 
     def test_too_many_files_or_folders(self, root, monkeypatch):
         made.bsd68_original(root)

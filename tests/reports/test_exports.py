@@ -11,7 +11,7 @@ from made_runs import LEARNED, PROTOCOL, made_run
 
 import reports
 from benchmark import presets
-from reports.folder import MARK
+from benchmark.core.own import MARK
 from reports.groups import collect
 from reports.items import exports
 from reports.items.table import Cell, Column, Table

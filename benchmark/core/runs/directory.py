@@ -41,6 +41,7 @@ import yaml
 from benchmark.core.errors import UserError
 from benchmark.core.files import content, refuse_leaving
 from benchmark.core.names import file_name
+from benchmark.core.own import RECORD, is_run
 from benchmark.core.runs import formats, processes, records, seals
 from benchmark.core.runs.schemas import LEDGER, TABLES
 from benchmark.core.runs.writing import write_json, write_text
@@ -97,8 +98,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The directory's name."""
-        return self.path.name
+        """The directory's name, also where its path ends in ``.`` or ``..``."""
+        return self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
 
     @cached_property
     def format(self) -> int:
@@ -311,20 +312,32 @@ def locate(out: Path) -> dict[str, Path]:
     """The run directories at or below a folder by the identity of their configuration; of equal ones a finished one."""
     found: dict[str, Path] = {}
     for path in sorted(_run_directories(out)):
-        identity = path.name.rpartition("-")[2]
+        identity = Run(path).name.rpartition("-")[2]
         if identity not in found or Run(path).finished:
             found[identity] = path
     return found
 
 
 def _run_directories(path: Path) -> Iterator[Path]:
-    if (path / "config.yaml").is_file() and (path / "environment.json").is_file():
+    """The run directories at or below a folder, and those that links there lead to: to one, or to a folder of some."""
+    if is_run(path):
         yield path
         return
     for root, folders, files in os.walk(path):
-        if "config.yaml" in files and "environment.json" in files:
+        if set(files) >= RECORD:
             folders.clear()
             yield Path(root)
+        for link in (Path(root, name) for name in folders):
+            if link.is_symlink():
+                yield from [link] if is_run(link) else filter(is_run, _below(link))
+
+
+def _below(folder: Path) -> list[Path]:
+    """What a folder holds; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def now() -> str:

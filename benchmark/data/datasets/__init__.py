@@ -35,12 +35,14 @@ class Survey:
         """The datasets with this name, such as ``CBSD68``, else those of this family, such as ``bsd68``.
 
         Capitals do not matter, nor how letters such as é are composed. Rain100H is found by the same module as Rain100L
-        and is another dataset: it has to be named.
+        and is another dataset: it has to be named. A folder that a link leads to has its own name, and where that is
+        nobody's the link's, too.
         """
         wanted = folded(name)
         named = [dataset for dataset in self.datasets if folded(dataset.name) == wanted]
+        linked = [dataset for dataset in self.datasets if folded(_name_of_link(dataset)) == wanted]
         of_family = [one for one in self.datasets if one.family == wanted and one.name != rain100l.HEAVY]
-        return named or of_family
+        return named or linked or of_family
 
     def dataset(self, name: str) -> Dataset:
         """The one dataset with this name or of this family.
@@ -77,6 +79,12 @@ def find(root: Path) -> Survey:
     return Survey(
         root, tuple(told), tuple(problem for problem in problems if problem not in of_datasets), tuple(remarks.notes)
     )
+
+
+def _name_of_link(dataset: Dataset) -> str:
+    """What a dataset that is named after its folder is called on the way that links lead there; its name if by none."""
+    named = composed(pairs.above_sides(dataset.root.resolve())) == dataset.name
+    return pairs.above_sides(dataset.root.absolute()) if named else dataset.name
 
 
 def _side_folder(root: Path) -> str:

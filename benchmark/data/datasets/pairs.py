@@ -13,6 +13,8 @@ after itself. Without ``train`` or ``test`` in a folder's name its images are un
 side, and the user decides.
 """
 
+from pathlib import Path
+
 from benchmark.data.datasets.dataset import Dataset, Item
 from benchmark.data.datasets.pairing import paired, rivals
 from benchmark.data.datasets.tree import Folder
@@ -68,6 +70,10 @@ def _unnamed_sides(folder: Folder) -> Dataset | None:
 
 
 def own_name(folder: Folder) -> str:
-    """The name of a folder; that of the one above it where it is named after a side."""
-    parts = reversed(folder.path.resolve().parts)
-    return next((part for part in parts if part.lower() not in SIDES), folder.path.name)
+    """The name of a folder, where links lead; that of the one above it where it is named after a side."""
+    return above_sides(folder.path.resolve())
+
+
+def above_sides(path: Path) -> str:
+    """The last name of a path that is no side's; its very last one if all are."""
+    return next((part for part in reversed(path.parts) if part.lower() not in SIDES), path.name)

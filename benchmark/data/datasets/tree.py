@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core import own
 from benchmark.core.errors import UserError
 from benchmark.data.names import composed, in_order, is_text
 from benchmark.data.opening import ENDINGS, quoted
@@ -101,7 +102,9 @@ class Remarks:
 
 
 def scan(root: Path) -> tuple[Folder, Remarks]:
-    """List everything under a root. Links are followed, but no folder is listed twice; dot folders are left out.
+    """List everything under a root. Links are followed, but no folder is listed twice.
+
+    Dot folders are left out, and so are the suite's own runs and reports below the root, with a note.
 
     Raises:
         UserError: the root is no folder, has a name that cannot be recorded, or holds more than a data root can.
@@ -115,6 +118,9 @@ def scan(root: Path) -> tuple[Folder, Remarks]:
     if scanner.others:
         kinds = ", ".join(f"{ending} ({count})" for ending, count in sorted(scanner.others.items()))
         scanner.remarks.notes.append(f"{OTHERS} ({', '.join(ENDINGS)}) nor .mat are left out: {kinds}.")
+    if scanner.own:
+        kinds = ", ".join(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in scanner.own.items())
+        scanner.remarks.notes.append(f"What the suite itself has written is left out: {kinds}.")
     return folder, scanner.remarks
 
 
@@ -122,6 +128,7 @@ class _Scanner:
     def __init__(self) -> None:
         self.remarks = Remarks()
         self.others: Counter[str] = Counter()
+        self.own: Counter[str] = Counter()
         self.visited: dict[tuple[int, int], Path] = {}
         self.entries = 0
 
@@ -129,7 +136,11 @@ class _Scanner:
         status = path.stat()
         self.visited[status.st_dev, status.st_ino] = path
         images, arrays, folders = [], [], []
-        for entry in self._listed(path):
+        listed = self._listed(path)
+        if len(parts) > 1 and (kind_of_ours := own.written(path, [entry.name for entry in listed])):
+            self.own[kind_of_ours] += 1
+            return Folder(path, parts)
+        for entry in listed:
             try:
                 kind = entry.stat()
             except OSError as error:
