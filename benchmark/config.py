@@ -110,6 +110,9 @@ SECTIONS: dict[str, type[Section]] = {
 Values = dict[str, dict[str, Any]]
 """Section or strategy → field → value, before checking."""
 
+PROSE = ("summary", "origins")
+"""What a preset or a configuration file may say in words beside the groups of settings."""
+
 MEANT: dict[str, Any] = {"summary": str, "origins": dict[str, str], **SECTIONS}
 """The types that are wanted in presets and configuration files, as far as they are known without torch.
 
@@ -328,7 +331,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _sections(data: Mapping[str, Any], source: str, strategies: Sequence[str]) -> Values:
     found: Values = {}
     for section, fields in data.items():
-        if section in ("summary", "origins"):
+        if section in PROSE:
             continue
         if section not in SECTIONS and section not in strategies:
             raise unknown(f"section in {source}:", str(section), [*SECTIONS, *strategies])

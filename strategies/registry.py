@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from benchmark import backbones
-from benchmark.config import MEANT, SECTIONS, RunConfig
+from benchmark.config import MEANT, PROSE, SECTIONS, RunConfig
 from benchmark.core.errors import UserError, told
 from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.catalogue import Catalogue
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 GROUP = "continual_restoration.strategies"
 """The entry-point group in which installed packages announce strategies: name → ``module:Class``."""
 
-CATALOGUE = Catalogue("strategy", GROUP, BUILT_IN, Entry, dict.fromkeys(SECTIONS, "a group of settings"))
+RESERVED = {
+    **dict.fromkeys(SECTIONS, "a group of settings"),
+    **dict.fromkeys(PROSE, "a text of configuration files"),
+    **dict.fromkeys(("degraded", "clean"), "a picture that reports show beside those of strategies"),
+}
+"""Names that mean something else where a strategy's stands, and what."""
+
+CATALOGUE = Catalogue("strategy", GROUP, BUILT_IN, Entry, RESERVED)
 
 
 def entries() -> dict[str, Entry]:

@@ -246,7 +246,9 @@ def test_plugin_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_plugins")
-@pytest.mark.parametrize("name", ["data", "training", "a,b", "a.b", "", "a b", "../x"])
+@pytest.mark.parametrize(
+    "name", ["data", "training", "summary", "origins", "degraded", "clean", "a,b", "a.b", "", "a b", "../x"]
+)
 def test_a_name_that_means_something_else_is_refused(name: str, tmp_path: Path) -> None:
     file = tmp_path / "odd.py"
     file.write_text(f"from strategies.base import Strategy\nclass A(Strategy):\n    'Odd.'\n    name = {name!r}\n")
@@ -268,6 +270,28 @@ def test_packages_that_share_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         registry.load("both")
     with pytest.raises(UserError, match=r"'only_one' is taken by a strategy of one 1\.0"):
         registry.add_plugin(plugin(tmp_path / "mine.py", "A=only_one"))
+
+
+def test_a_package_cannot_take_a_name_that_means_something_else_or_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    info = tmp_path / "odd-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\ntraining = odd:Kind\na/b = odd:Kind\n")
+    assert "training" not in registry.entries()
+    planned = plan("cmc", "four_tasks", "smoke", "0", None, None, None, ["training.epochs=3"])
+    assert planned[0].training.epochs == 3
+    with pytest.raises(UserError, match=r"Strategy of odd 1\.0: the name 'a/b' cannot be used"):
+        plan("a/b", "four_tasks", "smoke", "0", None, None, None, [])
+
+
+@pytest.mark.usefixtures("_no_plugins")
+@pytest.mark.parametrize("stem", ["v1:2", "my net.v2", "2024", "a'b%", "-x", "東京"])
+def test_a_plugin_file_may_have_any_name(stem: str, tmp_path: Path) -> None:
+    registry.add_plugin(plugin(tmp_path / f"{stem}.py", "A=in_odd_file"))
+    assert registry.load("in_odd_file").name == "in_odd_file"
 
 
 @pytest.mark.slow

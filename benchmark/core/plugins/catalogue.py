@@ -68,8 +68,9 @@ class Catalogue(Generic[E]):
         return name in self.built_in or name in self.plugins or name in self.entries()
 
     def entries(self) -> dict[str, E]:
-        """Everything by name."""
-        return {**self._installed(), **self.plugins, **self.built_in}
+        """Everything by name; what an installed package calls by a name that means something else is left out."""
+        installed = {name: one for name, one in self._installed().items() if name not in self.reserved}
+        return {**installed, **self.plugins, **self.built_in}
 
     def add(self, plugin: Plugin, found: Mapping[str, E]) -> None:
         """Make what a plugin brings available; it may bring again what it brought before.
@@ -125,6 +126,8 @@ class Catalogue(Generic[E]):
         if name not in available:
             raise unknown(self.kind, name, available)
         entry = available[name]
+        if entry.origin and name not in self.plugins:
+            _refuse_unwritable(f"{self.kind.capitalize()} of {entry.origin}", name)
         if entry.rivals:
             raise UserError(
                 f"{self.kind.capitalize()} '{name}' is announced by several packages: "

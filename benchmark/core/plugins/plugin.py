@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.util
+import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +83,8 @@ def read(given: str) -> Plugin:
 def _import_file(path: Path) -> ModuleType:
     """Import a file under a name that no other file has."""
     place = str(path.resolve())
-    name = f"continual_restoration_plugin_{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    readable = re.sub(r"\W", "_", path.stem)
+    name = f"continual_restoration_plugin_{readable}_{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, place)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
