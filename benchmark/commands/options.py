@@ -58,8 +58,14 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
 
         try:
             found = yaml_files.as_path(value)
+            found.absolute()
         except ValueError as error:
             raise UserError(f"{option}: {error}.") from error
+        except OSError as error:
+            raise UserError(
+                f"{option} '{value}': the present folder, in which it would be, is gone or cannot be read. Go to "
+                "another one, or give a path from the root."
+            ) from error
         problem = _obstacle(found, made) if made else ""
         if problem:
             raise UserError(f"Cannot write to '{found}': {problem}. Choose another {made} with {option}.")

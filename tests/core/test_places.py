@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 from made_datasets import div2k_folders
 
+from benchmark.commands import options
 from benchmark.config import Data
 from benchmark.core import yaml_files
 from benchmark.core.errors import UserError
@@ -173,3 +174,16 @@ def test_avalanche_needs_no_home(state: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the folder one is in cannot be taken away there")
+def test_a_present_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for made in ("folder", None):
+        for written in ("runs", "./~runs"):
+            with pytest.raises(UserError, match=f"--out '{written}': the present folder, in which it would be, is"):
+                options.place("--out", made=made)(written)
+    assert options.place("--out", made="folder")(str(tmp_path / "runs")) == tmp_path / "runs"
