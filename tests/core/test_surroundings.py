@@ -83,6 +83,20 @@ def test_any_encoding_of_a_terminal_will_do(env: dict[str, str], encoding: str, 
 
 
 @pytest.mark.slow
+def test_the_users_files_in_the_present_folder_take_the_place_of_no_module(tmp_path: Path) -> None:
+    for name in ("random", "signal", "json", "yaml", "torch", "reports", "strategies"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} of the user')\n")
+    (tmp_path / "own.py").write_text(
+        "from strategies.base import Strategy\n\n\nclass Own(Strategy):\n    'Mine.'\n\n    name = 'own'\n"
+    )
+    words = ["--plugin", "own", "--preset", "smoke", "--order", "denoise", "--jobs", "2"]
+    done = run(tmp_path, "run", "--strategy", "own,finetune", *words)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"2 runs at once" in done.stdout
+    assert run(tmp_path, "report", "runs").returncode == 0
+
+
+@pytest.mark.slow
 def test_the_plainest_locale_finds_and_names_the_same_files(tmp_path: Path) -> None:
     made_run(tmp_path / "läufe", strategy="smörgås")
     done = run(tmp_path, "report", "läufe", "--out", "bericht é", **PLAINEST)

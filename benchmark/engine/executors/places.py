@@ -158,12 +158,14 @@ class Processes:
     def _start(self, device: str | None) -> "_Process":
         ours, theirs = self.context.Pipe()
         words = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        words["PYTHONSAFEPATH"] = "1"  # it is told where to look, and nothing of the present folder comes before
         if device is not None:
             words["CUDA_VISIBLE_DEVICES"] = device
         process = self.context.Process(target=child.main, args=(theirs, self.reason, self.threads))
-        resource_tracker.ensure_running()  # else it starts in what follows, and lets signals through
-        with endings.held(), _surroundings(words):
-            process.start()
+        with _surroundings(words):
+            resource_tracker.ensure_running()  # else it starts in what follows, and lets signals through
+            with endings.held():
+                process.start()
         theirs.close()
         return _Process(process, ours, device)
 
