@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.backbones import build
 from benchmark.config import Backbone
+from benchmark.core.process import memory
 from strategies.base import EXEMPLARS, Strategy, TaskNetwork
 
 SIDE = 32
@@ -76,10 +77,11 @@ def needed_again(strategy: Strategy, learned: int, tasks: int) -> set[int]:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new measurement of :func:`peak_memory`."""
+    """Begin a new measurement of :func:`peak_memory`; what was freed before it does not count."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    memory.give_back()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")
 

@@ -3,6 +3,7 @@
 import ctypes
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,26 @@ def test_a_block_that_is_taken_again_brings_no_fresh_pages() -> None:
     assert int(faults) < PAGES
 
 
+@pytest.mark.parametrize("most", [2**25, 2**31])
+def test_a_library_that_keeps_smaller_blocks_alone_keeps_these(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As glibc before 2.35, which keeps none of more than 128 KiB once anything else is set."""
+    told: dict[int, int] = {}
+
+    def mallopt(option: int, value: int) -> int:
+        if option == memory._MMAP_THRESHOLD and value > most:
+            return 0
+        told[option] = value
+        return 1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert memory.keep()
+    assert told == {memory._MMAP_THRESHOLD: min(most, memory.KEPT), memory._TRIM_THRESHOLD: 2**31 - 1}
+    most = 0
+    told.clear()
+    assert not memory.keep()
+    assert told == {}, "it goes on as it does by itself"
+
+
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
 def test_a_library_that_does_not_know_how_is_left_as_it_is(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch
@@ -45,3 +66,4 @@ def test_a_library_that_does_not_know_how_is_left_as_it_is(
 
     monkeypatch.setattr(ctypes, "CDLL", fails)
     assert memory.keep() is False
+    memory.give_back()
