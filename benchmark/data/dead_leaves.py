@@ -22,9 +22,11 @@ _COVERS = 6
 _CONTRAST = 12.0
 """Greatest amplitude of a leaf's texture, in 8-bit grey levels."""
 _WAVELENGTHS = (6.0, 300.0)
+_MADE = 1000
+"""Images that are kept once they are made, so that all tasks share them: as many as ``data.dead_leaves`` may be."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_MADE)
 def dead_leaves(index: int, size: int = 512) -> np.ndarray:
     """The generated image number ``index``: uint8, size × size × 3, RGB, read-only. The number alone decides the image.
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmark.config import Data
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.core.images import centre, to_float, to_uint8
@@ -16,7 +17,7 @@ from benchmark.data.degradations.jpeg import JPEG
 from benchmark.data.degradations.noise import GaussianNoise
 from benchmark.data.degradations.rain import Rain
 from benchmark.data.patches import DegradedPatches, PairedPatches, Squares
-from benchmark.data.photographs import embedded
+from benchmark.data.photographs import Photograph, embedded
 
 SPLITS = ("train", "validation", "test")
 CHOICES = ("few", "all")
@@ -133,6 +134,15 @@ class TestDeadLeaves:
         assert first.dtype == np.uint8
         assert np.array_equal(first, again)
         assert not np.array_equal(first, second)
+
+    def test_all_that_a_run_can_have_are_made_once(self, monkeypatch):
+        few = [Photograph("one", np.zeros((8, 8, 3), np.uint8))]
+        monkeypatch.setattr("benchmark.data.dead_leaves.embedded", lambda split: few)
+        monkeypatch.setattr("benchmark.data.dead_leaves._RADII", (3.0, 10.0))
+        made = [dead_leaves(index, 9) for index in range(100)]
+        assert all(image is dead_leaves(index, 9) for index, image in enumerate(made))
+        accepted = [one.le for one in Data.model_fields["dead_leaves"].metadata if hasattr(one, "le")]
+        assert accepted == [dead_leaves.cache_info().maxsize]
 
     def test_radii_follow_an_inverse_cube(self):
         """P(r > R) falls as R⁻², far from the upper end."""
