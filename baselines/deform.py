@@ -160,9 +160,9 @@ def fitting_width(backbone: Backbone, share: float) -> int:
     while (reached := size(width)) < target:
         if width > backbone.width and reached == size(width // 2):
             raise UserError(
-                f"deform looks for the width at which {type(backbone).__name__} has {target:,.0f} parameters, and it has "
-                f"{reached:,} at {width} as at {width // 2} channels. Lower deform.size, let the backbone's layers follow its "
-                "width, or use one of those that this command shows: python -m benchmark list backbones."
+                f"deform looks for the width at which {type(backbone).__name__} has {target:,.0f} parameters, and it "
+                f"has {reached:,} at {width} as at {width // 2} channels. Lower deform.size, let the backbone's layers "
+                "follow its width, or use one of those that this command shows: python -m benchmark list backbones."
             )
         width += 1
     return min(max(1, width - 1), width, key=lambda candidate: abs(size(candidate) - target))
