@@ -4,18 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from smoke_runs import planned
 
 from benchmark.config import RunConfig
 from benchmark.engine import job, setup
-from benchmark.planning import plan
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 GIB = 2**30
-
-
-def planned(*assignments: str, strategy: str = "finetune", order: str = "derain,deblock") -> RunConfig:
-    (config,) = plan(strategy, "four_tasks", "smoke", "0", order, None, None, list(assignments))
-    return config
 
 
 @pytest.mark.parametrize(("needed", "chosen"), [(GIB, "device"), (2 * GIB, "device"), (2 * GIB + 1, "cpu")])

@@ -7,12 +7,12 @@ import made_stream as made
 import pytest
 import torch
 from made_runs import made_run
+from smoke_runs import planned
 from torch import nn
 
 from baselines.finetune import Finetune
-from benchmark.config import RunConfig, checked
+from benchmark.config import checked
 from benchmark.engine import job, setup
-from benchmark.planning import plan
 from reports.groups import collect
 from strategies.base import Settings
 from strategies.cmc.layer import CMCConv2d
@@ -20,11 +20,6 @@ from strategies.cmc.network import CMCNetwork, convert
 
 RESULTS = ("metrics.csv", "outputs.csv", "curves.csv", "ledger.csv")
 CPU = torch.device("cpu")
-
-
-def planned(*assignments: str, strategy: str = "finetune") -> RunConfig:
-    (config,) = plan(strategy, "four_tasks", "smoke", "0", "denoise", None, None, list(assignments))
-    return config
 
 
 @pytest.mark.parametrize(
@@ -52,13 +47,14 @@ def test_auto_is_settled_and_only_bf16_is_another_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     plain, asked, auto = (
-        setup.resolve(planned(*words)) for words in ((), ("training.precision=bf16",), ("training.precision=auto",))
+        setup.resolve(planned(*words, order="denoise"))
+        for words in ((), ("training.precision=bf16",), ("training.precision=auto",))
     )
     assert (plain.training.precision, auto.training.precision) == ("fp32", "bf16")
     assert auto == asked
     assert auto.identity != plain.identity
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert setup.resolve(planned("training.precision=auto")) == plain
+    assert setup.resolve(planned("training.precision=auto", order="denoise")) == plain
 
 
 def test_the_identity_of_fp32_is_that_from_before_there_was_another() -> None:
@@ -106,9 +102,9 @@ def test_only_the_forward_pass_of_training_is_in_bf16() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["cmc", "lwf"])
 def test_the_same_bytes_twice(strategy: str, tmp_path: Path) -> None:
-    config = setup.resolve(planned("training.precision=bf16", strategy=strategy))
+    config = setup.resolve(planned("training.precision=bf16", strategy=strategy, order="denoise"))
     first, again = (job.run(config, tmp_path / name) for name in ("first", "again"))
-    other = job.run(setup.resolve(planned(strategy=strategy)), tmp_path / "fp32")
+    other = job.run(setup.resolve(planned(strategy=strategy, order="denoise")), tmp_path / "fp32")
     for name in RESULTS:
         assert (first.path / name).read_bytes() == (again.path / name).read_bytes(), name
     assert (first.path / "outputs.csv").read_bytes() != (other.path / "outputs.csv").read_bytes()
