@@ -111,8 +111,9 @@ class Strategy(SupervisedPlugin):
     def rounds(self, tasks: int) -> list[list[int]]:
         """Which tasks (counted from 0) are trained together, round after round; by default each by itself.
 
-        A task brings its training budget to the round in which it first appears, so that every strategy makes the
-        same number of updates. Patches of a round's tasks are mixed evenly in every batch. The ledger counts the images
+        Every round brings the next task of the stream, or the next few, and may hold earlier ones, each once. A task
+        brings its training budget to the round in which it first appears, so that every strategy makes the same number
+        of updates. Patches of a round's tasks are mixed evenly in every batch. The ledger counts the images
         of learned tasks that later rounds train on again, for which it also asks for one task more than the stream has.
         """
         return [[task] for task in range(tasks)]

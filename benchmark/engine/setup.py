@@ -152,7 +152,7 @@ def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any,
     """The strategy's rounds as (experience, budget); a task brings its budget to the first round it appears in.
 
     Raises:
-        UserError: the strategy gives no rounds of the stream's tasks, or leaves some out.
+        UserError: the strategy gives no rounds of the stream's tasks, leaves some out, or brings them in another order.
     """
     tasks = len(benchmark.tasks)
     given = strategy.rounds(tasks)
@@ -165,11 +165,16 @@ def training_rounds(strategy: Strategy, benchmark: Benchmark) -> list[tuple[Any,
     if left_out := known.difference(*given):
         names = ", ".join(f"{task} ({benchmark.tasks[task].name})" for task in sorted(left_out))
         raise UserError(f"{said}Every task has to be in a round, and these are in none: {names}.")
-    seen: set[int] = set()
-    rounds = []
+    learned, rounds = 0, []
     for labels in given:
-        rounds.append((benchmark.round(labels, len(set(labels) - seen)), len(set(labels) - seen)))
-        seen |= set(labels)
+        budget = max(labels) + 1 - learned
+        if len(set(labels)) < len(labels) or budget < 1 or not set(range(learned, learned + budget)) <= set(labels):
+            raise UserError(
+                f"{said}Every round has to bring the next task of the stream, or the next few, and may hold earlier "
+                f"ones, each once; {shortened(repr(labels))} does not, after {learned} tasks."
+            )
+        rounds.append((benchmark.round(labels, budget), budget))
+        learned += budget
     return rounds
 
 

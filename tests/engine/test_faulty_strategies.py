@@ -39,6 +39,9 @@ class Faulty(Strategy):
         ([[0], []], "A list of rounds is accepted"),
         (5, "rounds(2) gave 5. A list of rounds is accepted"),
         ([0, 1], "A list of rounds is accepted"),
+        ([[1], [0]], "[1] does not, after 0 tasks"),
+        ([[0], [1], [0, 1]], "[0, 1] does not, after 2 tasks"),
+        ([[0, 0], [1]], "[0, 0] does not, after 0 tasks"),
     ],
 )
 def test_rounds_that_are_none_of_the_streams_are_refused_before_training(run: Any, rounds: Any, words: str) -> None:
