@@ -14,13 +14,13 @@ import torch
 from benchmark.config import checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from benchmark.core.process import endings, memory
+from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run
 from benchmark.engine import checkpoints
 from benchmark.engine.checkpoints import tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
-from benchmark.engine.setup import choose_algorithms, choose_device, choose_workers, prepare, training_rounds
+from benchmark.engine.setup import choose_workers, make_ready, prepare, training_rounds
 from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import build
 from strategies import registry
@@ -67,9 +67,7 @@ def follow(config: Mapping[str, Any], path: str, finished: int, within: int | No
     """
     settings = checked(**config)
     registry.recall(settings)
-    device = choose_device(settings.training.device)
-    choose_algorithms(device, settings.training.deterministic)
-    memory.keep()
+    device = make_ready(settings.training)
     group.require(settings.training, device)
     strategy, model = prepare(settings)
     benchmark = build(settings)

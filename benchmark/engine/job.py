@@ -17,7 +17,6 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
-from benchmark.core.process import memory
 from benchmark.core.runs import processes, seals
 from benchmark.core.runs.directory import LOST, Run, now
 from benchmark.core.runs.formats import FORMAT
@@ -32,10 +31,9 @@ from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.setup import (
     NO_RESULT,
-    choose_algorithms,
-    choose_device,
     choose_workers,
     environment,
+    make_ready,
     prepare,
     training_rounds,
 )
@@ -89,9 +87,7 @@ def run(
         registry.recall(config)
         on_event(events.RunBegun(path.name))
         arrived = time.monotonic()
-        device = choose_device(config.training.device)
-        choose_algorithms(device, config.training.deterministic)
-        memory.keep()
+        device = make_ready(config.training)
         group.require(config.training, device, plugins)
         strategy, model = prepare(config)
         benchmark = build(config)

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from benchmark import backbones
 from benchmark.backbones import build as build_backbone
-from benchmark.config import Revisions, RunConfig
+from benchmark.config import Revisions, RunConfig, Training
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError, shortened
 from benchmark.core.plugins.catalogue import revision
 from benchmark.core.printing import gib
+from benchmark.core.process import memory
 from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
@@ -187,6 +188,18 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def make_ready(training: Training) -> torch.device:
+    """Bring this process into the state in which a run trains and measures, before its first tensor; on which device.
+
+    Raises:
+        UserError: as :func:`choose_device`.
+    """
+    device = choose_device(training.device)
+    choose_algorithms(device, training.deterministic)
+    memory.keep()
+    return device
 
 
 def choose_precision(asked: str, device: torch.device) -> str:

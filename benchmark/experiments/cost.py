@@ -10,8 +10,7 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig
 from benchmark.core import clock, metrics
 from benchmark.core.images import to_uint8
-from benchmark.core.process import memory
-from benchmark.engine.setup import choose_device, choose_workers, prepare
+from benchmark.engine.setup import choose_workers, make_ready, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
 from benchmark.streams.build import build
@@ -32,13 +31,13 @@ def measure(config: RunConfig, patience: float = 1.0) -> Parts:
     """
     training = config.training.model_copy(update={"epochs": 1, "updates_per_epoch": MOST_UPDATES})
     plain = config.model_copy(update={"strategy": PLAIN, "plugin": "", "settings": {}, "training": training})
-    memory.keep()  # as runs do
+    device = make_ready(training)
     build(plain)  # what is decoded or generated once is there from now on, as it is for all runs but the first
     began = clock.now()
     strategy, model = prepare(plain)
     benchmark = build(plain)
     building = clock.since(began)
-    stopwatch, device = _Stopwatch(patience), choose_device(training.device)
+    stopwatch = _Stopwatch(patience)
     template = RestorationTemplate(
         model=model,
         strategy=strategy,

@@ -22,11 +22,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmark.config import RunConfig
+from benchmark.core.errors import UserError
 from benchmark.core.runs.profile_table import WHOLE, Row
-from benchmark.engine.setup import choose_precision, prepare
+from benchmark.engine.setup import choose_precision, make_ready, prepare
 from benchmark.engine.template import RestorationTemplate, precise
 from benchmark.planning import plan
-from benchmark.profiling.timing import Parts, Stopwatch, compare, place
+from benchmark.profiling.timing import Parts, Stopwatch, compare
 from benchmark.streams.build import build
 from strategies.base import HOOKS, Strategy, TaskNetwork
 
@@ -115,6 +116,10 @@ def measure(
         updates: steps in a repeat.
         repeats: how often each is timed.
         console: where to show progress.
+
+    Raises:
+        UserError: there is no GPU and one is asked for; or patches are, from elsewhere than the CPU, which neither the
+            loop nor Naive has.
     """
     lengths = ["training.epochs=1", f"training.updates_per_epoch={updates}"]
 
@@ -122,7 +127,12 @@ def measure(
         return plan(strategy, "four_tasks", preset, "0", "denoise", None, None, [*assignments, *lengths, *settings])[0]
 
     asked = config("finetune").training
-    device = place(asked.device)
+    if asked.patches_on != "cpu":
+        raise UserError(
+            f"training.patches_on = {asked.patches_on}: profile train draws patches on the CPU for all it compares. "
+            "Leave the setting out; profile data tells what patches take on the device."
+        )
+    device = make_ready(asked)
     lengths.append(f"training.precision={choose_precision(asked.precision, device)}")
     plain = config("finetune")
     patches = build(plain).train[0]

@@ -85,7 +85,7 @@ def test_every_run_chooses_its_algorithms_and_nothing_is_asked_on_a_cpu(
         chosen.append((device.type, wanted))
         choose_algorithms(device, wanted)
 
-    monkeypatch.setattr("benchmark.engine.job.choose_algorithms", noted)
+    monkeypatch.setattr("benchmark.engine.setup.choose_algorithms", noted)
     word = f"training.deterministic={str(deterministic).lower()}"
     smoke("finetune", tmp_path, word, "training.device=cpu", order="derain")
     assert chosen == [("cpu", deterministic)]

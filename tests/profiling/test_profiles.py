@@ -97,6 +97,20 @@ def test_all_compute_in_the_precision_that_is_told(monkeypatch: pytest.MonkeyPat
     assert set(found) == {torch.bfloat16 if told == "bf16" else torch.float32}
 
 
+def test_a_step_is_timed_as_runs_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device and with the algorithms that are asked for; what only runs have is refused."""
+    chosen: list[bool] = []
+    monkeypatch.setattr("benchmark.engine.setup.choose_algorithms", lambda device, wanted: chosen.append(wanted))
+    train.measure("smoke", ["training.deterministic=false"], updates=1, repeats=1)
+    assert chosen == [False]
+    for where in ("device", "auto"):
+        with pytest.raises(UserError, match=rf"patches_on = {where}: profile train draws patches on the CPU"):
+            train.measure("smoke", [f"training.patches_on={where}"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"training\.device = cuda, but torch finds no GPU here"):
+        train.measure("smoke", ["training.device=cuda"])
+
+
 def test_an_image_is_restored_in_every_way() -> None:
     rows = inference.measure("smoke", size=8, repeats=1)
     assert [row.subject for row in rows] == [
