@@ -73,8 +73,14 @@ class TrainingPatches(Dataset[Pair]):
             yield self.patches.draw(generator(purpose, self.seed, self.task, patch))[0]
 
 
+def in_turn(index: int, tasks: int) -> tuple[int, int]:
+    """Of which task of a round a sample is, and which of that task's it is: tasks take turns."""
+    place, task = divmod(operator.index(index), tasks)
+    return task, place
+
+
 class MixedPatches(Dataset[Pair]):
-    """Patches of several tasks in turn: sample k is sample k // n of task k % n, for n tasks.
+    """Patches of several tasks, :func:`in_turn`.
 
     Args:
         parts: the training patches of each task.
@@ -88,8 +94,8 @@ class MixedPatches(Dataset[Pair]):
         return self.length
 
     def __getitem__(self, index: int) -> Pair:
-        place, part = divmod(operator.index(index), len(self.parts))
-        return self.parts[part][place]
+        task, place = in_turn(index, len(self.parts))
+        return self.parts[task][place]
 
 
 class TestImages(Dataset[Pair]):
@@ -145,7 +151,7 @@ class Benchmark:
         train: the training patches of each task.
         valid: the validation images of each task.
         test: the test images of each task.
-        images: for each task what its training images are, None for the embedded ones, and their bytes.
+        images: for each task its training images, and the dataset they are of, None for the embedded ones.
     """
 
     tasks: list[Task]
@@ -153,7 +159,7 @@ class Benchmark:
     train: list[TrainingPatches]
     valid: list[TestImages]
     test: list[TestImages]
-    images: list[tuple[sources.Dataset | None, int]]
+    images: list[tuple[sources.Dataset | None, Images]]
 
     def data_bytes(self, labels: Iterable[int]) -> int:
         """Bytes of the training images of some tasks, as 8-bit RGB: clean ones, and degraded ones that come with them.
@@ -161,7 +167,7 @@ class Benchmark:
         Images that several tasks share count once. Those held out for validation do not count, as training on does not
         need them.
         """
-        return sum(dict(self.images[label] for label in labels).values())
+        return sources.bytes_once(self.images[label] for label in labels)
 
     def round(self, labels: Sequence[int], budget: int) -> Any:
         """A training experience of one task, or of several mixed; its ``parts`` are the tasks' training patches.
@@ -174,7 +180,7 @@ class Benchmark:
             return self.scenario.train_stream[labels[0]]
         parts = [self.train[label] for label in labels]
         length = len(parts[0]) * budget
-        dataset = _labelled(MixedPatches(parts, length), [labels[k % len(labels)] for k in range(length)])
+        dataset = _labelled(MixedPatches(parts, length), [labels[in_turn(k, len(labels))[0]] for k in range(length)])
         experience = benchmark_from_datasets(train=[dataset]).train_stream[0]
         experience.current_experience, experience.task_labels = max(labels), list(labels)
         experience.parts = parts
@@ -193,7 +199,7 @@ def build(config: RunConfig) -> Benchmark:
     train, valid, test, images = [], [], [], []
     for task, source in zip(tasks, sources.find(tasks, config.data), strict=True):
         learned, held_out = sources.training_images(source, config.data)
-        images.append((source.train, learned.bytes))
+        images.append((source.train, learned))
         drawn = patches(learned.clean, learned.degraded, task.degrade("train"), training.patch_size, learned.names)
         train.append(TrainingPatches(drawn, config.seed, task.name, per_epoch, training.epochs))
         valid.append(TestImages(held_out, task.degrade("test"), "validation", task.inputs))

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.core.errors import UserError
+from benchmark.core.printing import gib
 from benchmark.data.degradations import on_device
 from benchmark.data.patches import Plan
-from benchmark.streams.build import Pair, TrainingPatches
+from benchmark.streams.build import Pair, TrainingPatches, in_turn
 
 Sample = tuple[int, Plan | Pair]
 """The place of a patch's task among those of the round, and the patch: drawn, or computed already."""
@@ -76,8 +78,20 @@ class Pixels:
         return {**self.__dict__, "images": [], "_known": {}}  # other processes only ask where pixels stand
 
     def to(self, device: torch.device) -> Tensor:
-        """The pixels on a device: uint8, pixels × 3."""
-        pixels = torch.empty(self.pixels, 3, dtype=torch.uint8, device=device)
+        """The pixels on a device: uint8, pixels × 3.
+
+        Raises:
+            UserError: they do not fit there.
+        """
+        try:
+            pixels = torch.empty(self.pixels, 3, dtype=torch.uint8, device=device)
+        except RuntimeError as error:
+            if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+                raise
+            raise UserError(
+                f"training.patches_on = device: the training images take {gib(3 * self.pixels)}, which the memory of "
+                f"'{device}' does not have free. Use training.patches_on=cpu."
+            ) from error
         start = 0
         for image in self.images:
             flat = torch.from_numpy(np.array(image).reshape(-1, 3))  # a copy, as torch wants what may be written to
@@ -98,7 +112,7 @@ class Pixels:
 
 
 class Plans(Dataset[Sample]):
-    """The patches of a round, as far as the CPU goes; sample k is sample k // n of task k % n, for n tasks.
+    """The patches of a round's tasks, :func:`in_turn`, as far as the CPU goes.
 
     Args:
         parts: the training patches of the tasks.
@@ -113,7 +127,7 @@ class Plans(Dataset[Sample]):
         return sum(len(part) for part in self.parts)
 
     def __getitem__(self, index: int) -> Sample:
-        place, task = divmod(index, len(self.parts))
+        task, place = in_turn(index, len(self.parts))
         part = self.parts[task]
         return task, part.plan(place) if part.computable else part[place]
 

@@ -7,7 +7,7 @@ are held out for validation.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -211,8 +211,12 @@ def training_bytes(tasks: Sequence[Task], data: Data) -> int:
     Raises:
         UserError: as :func:`find` and :func:`training_images`.
     """
-    different = {source.train: source for source in find(tasks, data)}
-    return sum(training_images(source, data)[0].bytes for source in different.values())
+    return bytes_once((source.train, training_images(source, data)[0]) for source in find(tasks, data))
+
+
+def bytes_once(images: Iterable[tuple[Dataset | None, Images]]) -> int:
+    """Bytes of images, decoded; those of one dataset, or the embedded ones for None, count once."""
+    return sum(one.bytes for one in dict(images).values())
 
 
 def _held_out(dataset: Dataset) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.core.errors import UserError
 from benchmark.data.degradations import make
 from benchmark.data.patches import DegradedPatches, PairedPatches, Patches, Square
 from benchmark.data.photographs import embedded
@@ -75,3 +76,10 @@ def test_no_pixels_go_to_the_processes_that_draw() -> None:
     sent = pickle.dumps(pixels)
     assert len(sent) < 10_000
     assert pickle.loads(sent).clean[0].tolist() == pixels.clean[0].tolist()
+
+
+def test_images_that_do_not_fit_on_the_device_are_told() -> None:
+    endless = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (10**6, 10**8, 3))
+    much = part("much", DegradedPatches([endless], make("noise", {}), 32))
+    with pytest.raises(UserError, match=r"take 279,396.8 GiB, which the memory of 'cpu' .* training.patches_on=cpu"):
+        DeviceLoader([much], [0], CPU)
