@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from strategies.base import Strategy, TaskNetwork, Traits
 from strategies.surgery import TaskConv2d, replace_convolutions
+from strategies.tasks import check_begin
 
 
 class Together(Strategy):
@@ -89,7 +90,12 @@ class TaskBiasNetwork(TaskNetwork):
             )
 
     def begin(self, task: int) -> None:
-        """Add a bias for the task to every layer."""
+        """Add a bias for the task to every layer.
+
+        Raises:
+            UserError: the task has begun before.
+        """
+        check_begin(self.cursor, task, "together_task_id", alone=False)
         for layer in self.layers:
             layer.begin(task)
         super().begin(task)

@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError, shortened, unknown
 from benchmark.core.validation import Closed
 from strategies.surgery import TaskConv2d, tensors_in_use
-from strategies.tasks import Cursor
+from strategies.tasks import Cursor, check_begin, check_labels, one_label
 from strategies.trainer import Experience, Trainer
 from strategies.traits import Traits
 
@@ -223,7 +223,12 @@ class TaskNetwork(MultiTaskModule):
                 self.begin(task)
 
     def begin(self, task: int) -> None:
-        """Learn a new task from now on. Subclasses first make room for it; ``known`` holds the ones before it."""
+        """Learn a new task from now on. Subclasses first make room for it; ``known`` holds the ones before it.
+
+        Raises:
+            UserError: the task has begun before; subclasses ask :func:`strategies.tasks.check_begin` first of all.
+        """
+        check_begin(self.cursor, task, type(self).__name__, alone=False)
         self.known.append(task)
         self.cursor.learning = task
         self.select(task)
@@ -285,13 +290,12 @@ class TaskNetwork(MultiTaskModule):
         What comes out may have another size and type than what goes in, as long as all tasks agree.
 
         Raises:
-            UserError: a task was never learned, there are not as many labels as images, or outputs of different tasks
-                cannot be put into one tensor.
+            UserError: a task was never learned, there are not as many labels as images, they are no whole numbers, or
+                outputs of different tasks cannot be put into one tensor.
         """
         if not isinstance(task_labels, Tensor):
-            return self.forward_single_task(x, int(task_labels))
-        if task_labels.ndim and len(task_labels) != len(x):
-            raise UserError(f"{len(task_labels)} task labels for {len(x)} images: give one for each, or one number.")
+            return self.forward_single_task(x, one_label(task_labels))
+        check_labels(task_labels, len(x))
         tasks = torch.unique(task_labels).tolist()
         if not tasks:
             return self._restore_nothing(x)

@@ -19,6 +19,7 @@ from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.surgery import BARE, TaskConv2d, convolutions, copied, exchange, geometry, replace_convolutions
+from strategies.tasks import check_begin, check_end
 
 Place = tuple[nn.Module, str]
 """Where a tensor hangs: a module, and the tensor's name in it."""
@@ -235,9 +236,7 @@ class KernelNetwork(TaskNetwork):
         Raises:
             UserError: a layer cannot hold it, or tasks come out of order or before the last one ended.
         """
-        learning = self.cursor.learning
-        if learning is not None:
-            raise UserError(f"{self.called} learns one task at a time: end task {learning} before task {task} begins.")
+        check_begin(self.cursor, task, self.called)
         if task != len(self.known):
             raise UserError(f"{self.called} learns tasks in order: task {len(self.known)} is next, not {task}.")
         if self.known:
@@ -254,9 +253,7 @@ class KernelNetwork(TaskNetwork):
         Raises:
             UserError: no task is being learned.
         """
-        learning = self.cursor.learning
-        if learning is None:
-            raise UserError("end() without begin(): no task is being learned.")
+        learning = check_end(self.cursor)
         self.select(learning)
         for layer in self.layers:
             layer.end()

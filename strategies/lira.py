@@ -36,7 +36,7 @@ from strategies.base import Traits
 from strategies.generator import GeneratedRehearsal, GeneratedRehearsalSettings
 from strategies.separate import GrowingParts
 from strategies.surgery import tensors_in_use
-from strategies.tasks import Cursor
+from strategies.tasks import Cursor, check_begin
 from strategies.trainer import Trainer
 
 BLOCKS = 4
@@ -147,7 +147,12 @@ class ForkJoinNetwork(GrowingParts):
         self.width, self.seed = width, seed
 
     def begin(self, task: int) -> None:
-        """Freeze what there is, and add a branch, if it is not the first task."""
+        """Freeze what there is, and add a branch, if it is not the first task.
+
+        Raises:
+            UserError: the task has begun before.
+        """
+        check_begin(self.cursor, task, "lira", alone=False)
         if self.known:
             self.backbone.requires_grad_(False)
             with torch.random.fork_rng(devices=[]):

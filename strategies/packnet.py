@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
 from strategies.surgery import TaskConv2d, convolutions, replace_convolutions
-from strategies.tasks import FREE, MAX_TASKS
+from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 from strategies.trainer import Trainer
 
 
@@ -183,11 +183,11 @@ class PackedNetwork(TaskNetwork):
         """Make the free weights trainable.
 
         Raises:
-            UserError: another task is being learned.
+            UserError: another task is being learned, or this one does not follow the last.
         """
-        learning = self.cursor.learning
-        if learning is not None:
-            raise UserError(f"PackNet learns one task at a time: end task {learning} before task {task} begins.")
+        check_begin(self.cursor, task, "PackNet")
+        if task != len(self.known):  # a task uses the weights of those with lower labels
+            raise UserError(f"PackNet learns tasks in order: task {len(self.known)} is next, not {task}.")
         for layer in self.layers:
             layer.begin()
         super().begin(task)
@@ -198,11 +198,15 @@ class PackedNetwork(TaskNetwork):
             layer.prune(self.fraction)
 
     def end(self) -> None:
-        """Fix what the task kept, after the first one also everything outside the kernels."""
+        """Fix what the task kept, after the first one also everything outside the kernels.
+
+        Raises:
+            UserError: no task is being learned.
+        """
+        learning = check_end(self.cursor)
         if not any(layer.pruned for layer in self.layers):
             self.prune()
-        assert self.cursor.learning is not None
-        self.select(self.cursor.learning)  # what a layer fixes is the selected task's kernel
+        self.select(learning)  # what a layer fixes is the selected task's kernel
         for layer in self.layers:
             layer.end()
         if not self.fixed:

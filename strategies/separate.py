@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from benchmark.core.addresses import torch_seed
 from strategies.base import TaskNetwork
 from strategies.surgery import copied, tensors_in_use
-from strategies.tasks import Cursor
+from strategies.tasks import Cursor, check_begin
 
 
 def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
@@ -71,7 +71,12 @@ class SeparateNetworks(GrowingParts):
         self.backbone = Switch(self.cursor)
 
     def begin(self, task: int) -> None:
-        """Freeze the earlier networks and add one."""
+        """Freeze the earlier networks and add one.
+
+        Raises:
+            UserError: the task has begun before.
+        """
+        check_begin(self.cursor, task, type(self).__name__, alone=False)
         self.backbone.requires_grad_(False)
         self.backbone[str(task)] = self.make(task)
         super().begin(task)

@@ -1,6 +1,14 @@
-"""How a network of several tasks and its layers tell these apart: one cursor, and tables of owners."""
+"""How a network of several tasks and its layers tell these apart: labels, one cursor, and tables of owners."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import index
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.core.errors import UserError, shortened
 
 FREE = -1
 """In a table of owners: what no task owns."""
@@ -21,3 +29,68 @@ class Cursor:
     known: list[int] = field(default_factory=list)
     learning: int | None = None
     selected: int = 0
+
+
+def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True) -> None:
+    """Refuse a task that cannot begin, before a network makes room for it.
+
+    Args:
+        cursor: the network's.
+        task: the label of the task.
+        called: what the network is called in errors.
+        alone: whether the network learns one task at a time.
+
+    Raises:
+        UserError: another task is being learned, this one has begun before, or its label is below 0.
+    """
+    if alone and cursor.learning is not None:
+        raise UserError(f"{called} learns one task at a time: end task {cursor.learning} before task {task} begins.")
+    if task in cursor.known or task < 0:
+        reason = "its label is below 0" if task < 0 else "it has begun before, and what it learned would be lost"
+        raise UserError(f"{called} cannot begin task {task}: {reason}. Give every task a label of its own, from 0 on.")
+
+
+def check_end(cursor: Cursor) -> int:
+    """The task in training, which can end.
+
+    Raises:
+        UserError: there is none.
+    """
+    if cursor.learning is None:
+        raise UserError("end() without begin(): no task is being learned.")
+    return cursor.learning
+
+
+def one_label(given: Any) -> int:
+    """A label for all images, as a plain number.
+
+    Raises:
+        UserError: it is no whole number.
+    """
+    with suppress(TypeError):
+        if not isinstance(given, bool):
+            return index(given)
+    raise UserError(
+        f"Task label {shortened(repr(given))}: give one whole number for all images, or a tensor with one for each."
+    )
+
+
+def check_labels(labels: Tensor, images: int) -> None:
+    """Refuse labels that do not say of every image which task it is of.
+
+    Args:
+        labels: (N,), or one for all images.
+        images: how many there are.
+
+    Raises:
+        UserError: they are no whole numbers, or not as many as images.
+    """
+    if labels.ndim == 1 and len(labels) != images:
+        raise UserError(f"{len(labels)} task labels for {images} images: give one for each, or one number.")
+    kind = labels.dtype
+    whole = not (kind.is_floating_point or kind.is_complex or kind is torch.bool)
+    if labels.ndim > 1 or (labels.numel() and not whole):
+        raise UserError(
+            f"Task labels of shape {tuple(labels.shape)} and type {kind}: give whole numbers, in shape ({images},) or "
+            "one for all images."
+        )

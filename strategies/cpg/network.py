@@ -13,7 +13,7 @@ from strategies.base import TaskNetwork
 from strategies.cpg.layer import GrowingConv2d
 from strategies.cpg.widening import places
 from strategies.surgery import replace_convolutions
-from strategies.tasks import FREE
+from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 
 
 class GrowingNetwork(TaskNetwork):
@@ -48,12 +48,11 @@ class GrowingNetwork(TaskNetwork):
         """Make the free weights trainable, and scores over the others.
 
         Raises:
-            UserError: another task is being learned.
+            UserError: another task is being learned, this one has begun before, or its label is none of an owner.
         """
-        if self.cursor.learning is not None:
-            raise UserError(
-                f"cpg learns one task at a time: end task {self.cursor.learning} before task {task} begins."
-            )
+        check_begin(self.cursor, task, "cpg")
+        if task >= MAX_TASKS:
+            raise UserError(f"cpg keeps the owners of weights by labels from 0 to {MAX_TASKS - 1}, and {task} is none.")
         for layer in self.layers:
             layer.begin(self.start, self.known[-1] if self.known else None)
         width = int(self.widths[-1]) if self.known else getattr(self.backbone, "width", 0)
@@ -110,10 +109,14 @@ class GrowingNetwork(TaskNetwork):
         self._find_places()
 
     def end(self) -> None:
-        """Freeze what the task has trained."""
-        assert self.cursor.learning is not None
+        """Freeze what the task has trained.
+
+        Raises:
+            UserError: no task is being learned.
+        """
+        learning = check_end(self.cursor)
         for layer in self.layers:
-            layer.end(self.cursor.learning)
+            layer.end(learning)
         super().end()
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:

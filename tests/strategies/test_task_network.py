@@ -13,6 +13,7 @@ from baselines.independent import Independent
 from baselines.together import TaskBiasNetwork
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
+from strategies import registry
 from strategies.base import Settings, TaskNetwork
 from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, convert
@@ -215,6 +216,65 @@ def test_a_task_that_was_never_learned_cannot_be_selected() -> None:
     made = network("cmc", convs(nn.Conv2d(6, 3, 3)))
     with pytest.raises(UserError, match=r"Task 2 was never learned. Learned so far: \[0, 1\]"):
         made.select(2)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS[:, None], LABELS.float(), LABELS == 1, LABELS.tolist(), LABELS.numpy(), 0.7, "0", True, None],
+    ids=["column", "real", "truth values", "list", "array", "half", "text", "true", "none"],
+)
+def test_labels_that_are_no_whole_numbers_are_refused(strategy: str, labels: object) -> None:
+    made = network(strategy, convs(nn.Conv2d(6, 3, 3)))
+    with pytest.raises(UserError, match=r"Task label.*give (one )?whole number"):
+        made(torch.rand(5, 3, 8, 8), labels)
+
+
+def test_labels_of_every_whole_type_select_alike() -> None:
+    made, images = network("cmc", convs(nn.Conv2d(6, 3, 3))), torch.rand(5, 3, 8, 8)
+    for labels in (LABELS.to(torch.uint8), LABELS.int()):
+        assert torch.equal(made(images, labels), made(images, LABELS))
+    for label in (LABELS.numpy()[0], torch.tensor(1), 1):
+        assert torch.equal(made(images, label), made(images, LABELS * 0 + 1))
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "pnn", "lira", "cpg", "lora"])
+def test_a_task_that_has_begun_before_or_has_no_label_is_refused_and_stays(strategy: str) -> None:
+    made = small(strategy)
+    made.begin(0)
+    made.end()
+    image = torch.rand(1, 3, 8, 8)
+    before = made(image, 0)
+    with pytest.raises(UserError, match="cannot begin task 0: it has begun before"):
+        made.begin(0)
+    with pytest.raises(UserError, match="cannot begin task -1: its label is below 0"):
+        made.begin(-1)
+    assert torch.equal(made(image, 0), before)
+    assert made.known == [0]
+    if strategy in ("cmc", "packnet", "cpg", "lora"):
+        made.begin(1)
+        with pytest.raises(UserError, match="learns one task at a time: end task 1 before task 2 begins"):
+            made.begin(2)
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "cpg", "lora"])
+def test_nothing_ends_that_did_not_begin(strategy: str) -> None:
+    with pytest.raises(UserError, match=r"end\(\) without begin\(\)"):
+        small(strategy).end()
+
+
+@pytest.mark.parametrize("strategy", ["packnet", "cpg"])
+def test_labels_that_a_table_of_owners_cannot_order_or_hold_are_refused(strategy: str) -> None:
+    with pytest.raises(UserError, match=r"task 0 is next, not 300|from 0 to 126, and 300"):
+        small(strategy).begin(300)
+
+
+def small(strategy: str) -> TaskNetwork:
+    kind = registry.load(strategy)
+    chosen = registry.settings(kind, {"grow": 0} if strategy == "cpg" else {})
+    made = kind(chosen).adapt(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 3, padding=1)), 3)
+    assert isinstance(made, TaskNetwork)
+    return made
 
 
 def test_the_verbs_of_the_version_before_still_work() -> None:
