@@ -18,7 +18,16 @@ from torch.nn.utils import skip_init
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
-from strategies.surgery import BARE, TaskConv2d, convolutions, copied, exchange, geometry, replace_convolutions
+from strategies.surgery import (
+    BARE,
+    TaskConv2d,
+    convolutions,
+    copied,
+    exchange,
+    geometry,
+    refuse_frozen_bias,
+    replace_convolutions,
+)
 from strategies.tasks import check_begin, check_end
 
 Place = tuple[nn.Module, str]
@@ -170,11 +179,7 @@ def converted(backbone: nn.Module, make: Callable[[nn.Conv2d, str], TaskConv2d],
         raise UserError(f"{called} replaces convolutions, and {kind} has no nn.Conv2d layer to be trained.")
 
     def checked(conv: nn.Conv2d, name: str) -> nn.Module:
-        if conv.bias is not None and not conv.bias.requires_grad:
-            raise UserError(
-                f"Layer '{name}' has a frozen bias and a weight that is trained; {called} makes both anew for every "
-                "task. Let both require a gradient, neither, or use bias=False."
-            )
+        refuse_frozen_bias(name, conv, called)
         return make(conv, name)
 
     return replace_convolutions(copied(backbone), checked)

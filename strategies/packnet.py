@@ -109,7 +109,7 @@ class PackedConv2d(TaskConv2d):
         """Make all free weights trainable: from the network's own start in the first task, from zero in later ones."""
         free = self.owner == FREE
         self.register_buffer("index", torch.nonzero(free.flatten()).flatten(), persistent=False)
-        self.values = nn.Parameter(self.kept.view(-1)[self.index])
+        self.values = nn.Parameter(self.kept.flatten()[self.index])
         self.kept = self.kept.masked_fill(free, 0)
 
     def prune(self, fraction: float) -> None:
@@ -120,6 +120,7 @@ class PackedConv2d(TaskConv2d):
         largest = largest.sort().values
         self.index = self.index[largest]
         self.values = nn.Parameter(self.values.detach()[largest])
+        self.owner = self.owner.contiguous()
         self.owner.view(-1)[self.index] = self.cursor.learning
 
     def end(self) -> None:
@@ -131,8 +132,9 @@ class PackedConv2d(TaskConv2d):
         """The selected task's weights: with a gradient while it is learned, and without those of later tasks."""
         task = self.cursor.selected
         if task == self.cursor.learning:
-            return self.kept.view(-1).scatter(0, self.index, self.values).view_as(self.kept)
-        return self.kept.masked_fill(self.owner > task, 0)  # a product would leave the sign of what is hidden
+            return self.kept.flatten().scatter(0, self.index, self.values).view(self.kernel_shape)
+        # a product would leave the sign of what is hidden
+        return self.kept.masked_fill(self.owner > task, 0).contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the selected task's weights."""

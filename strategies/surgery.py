@@ -193,6 +193,19 @@ def refuse_clash(name: str, conv: nn.Module, made: nn.Module) -> None:
         )
 
 
+def refuse_frozen_bias(name: str, conv: nn.Conv2d, called: str) -> None:
+    """Refuse a convolution whose weight is trained and whose bias is not, where both become each task's own.
+
+    Raises:
+        UserError: it is one.
+    """
+    if conv.bias is not None and not conv.bias.requires_grad:
+        raise UserError(
+            f"Layer '{name}' has a frozen bias and a weight that is trained; {called} makes both anew for every task. "
+            "Let both require a gradient, neither, or use bias=False."
+        )
+
+
 def exchange(layer: nn.Module, made: nn.Module, but: frozenset[str] = frozenset()) -> None:
     """Make a layer, which stays the object it is, what ``made`` is; what hangs on it is kept.
 

@@ -79,18 +79,18 @@ class WinningConv2d(KernelConv2d):
         self.index = torch.nonzero(~self.used.flatten()).flatten()
         bound = (self.m // self.out_channels) ** -0.5
         scores = torch.from_numpy(self.draw(task).uniform(-bound, bound, self.kernel_shape))
-        return {"values": self.shared.view(-1)[self.index], "scores": scores}
+        return {"values": self.shared.flatten()[self.index], "scores": scores}
 
     def kernel_of(self, task: int) -> Tensor:
         """``θ ⊙ m_n``."""
         if task != self.learning:
             return self.shared.masked_fill(~self._mask(task), 0)
-        weights = self.shared.view(-1).scatter(0, self.index, self.values).view(self.kernel_shape)
+        weights = self.shared.flatten().scatter(0, self.index, self.values).view(self.kernel_shape)
         return weights * straight_through(self.scores.abs(), self._winning())
 
     def end(self) -> None:
         """Keep the weights, and the task's choice as bits."""
-        self.shared = self.shared.view(-1).scatter(0, self.index, self.values.detach()).view(self.kernel_shape)
+        self.shared = self.shared.flatten().scatter(0, self.index, self.values.detach()).view(self.kernel_shape)
         self.in_training.remove("values")
         del self.values
         super().end()

@@ -58,6 +58,7 @@ class GrowingConv2d(TaskConv2d):
         values = self.values.detach().flatten()
         order = torch.argsort(values[places].abs(), descending=True, stable=True)
         dropped = places[order[keep:]]
+        self.owner, self.kept = self.owner.contiguous(), self.kept.contiguous()
         self.owner.view(-1)[dropped] = LAST
         self.kept.view(-1)[dropped] = values[dropped]
 
@@ -97,11 +98,11 @@ class GrowingConv2d(TaskConv2d):
         if task == self.cursor.learning:
             picked = straight_through(self.values, self.values > 0)
             free = self.values.masked_fill(self.owner != FREE, 0)
-            return torch.where(self.owner >= 0, self.kept * picked, free)
+            return torch.where(self.owner >= 0, self.kept * picked, free).contiguous()
         if task not in self.cursor.known:
             return self.kept
         kept = self.places[task].take(self.kept) if task in self.places else self.kept
-        return kept.masked_fill(~from_bits(getattr(self, f"used_{task}"), kept.shape), 0)
+        return kept.masked_fill(~from_bits(getattr(self, f"used_{task}"), kept.shape), 0).contiguous()
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
