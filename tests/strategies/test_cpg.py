@@ -406,7 +406,7 @@ def test_what_cannot_be_kept_is_refused_by_name() -> None:
         made(nn.Sequential(nn.Conv2d(3, 3, 1), nn.GroupNorm(1, 3)), grow=0)
     frozen = nn.Sequential(nn.Conv2d(3, 3, 1))
     frozen[0].bias.requires_grad_(False)
-    with pytest.raises(UserError, match="Layer '0' has a frozen bias.*cpg makes both anew"):
+    with pytest.raises(UserError, match=r"Layer '0' has a frozen bias.*cpg makes both anew"):
         made(frozen, grow=0)
     with pytest.raises(UserError, match="none that is trained"):
         made(nn.Sequential(nn.ReLU()), grow=0)
