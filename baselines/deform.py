@@ -28,9 +28,18 @@ from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
 from strategies.separate import SeparateNetworks
-from strategies.surgery import convolutions, exchange, refuse_clash
+from strategies.surgery import convolutions, exchange, geometry, refuse_clash
 
 TAPS = 9
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "kernel_size": ((3, 3),),
+    "stride": ((1, 1),),
+    "padding": ((1, 1), "same"),
+    "dilation": ((1, 1),),
+    "groups": (1,),
+    "padding_mode": ("zeros",),
+}
+"""The options of a convolution that can be made deformable."""
 
 
 class DeformSettings(Settings):
@@ -122,10 +131,20 @@ def deformable_convolution(x: Tensor, offset: Tensor, weight: Tensor, bias: Tens
 
 
 def small_network(backbone: Backbone, width: int) -> Backbone:
-    """The backbone at another width, with the first 3×3 convolution of every block deformable."""
+    """The backbone at another width, with the first 3×3 convolution of every block deformable.
+
+    Raises:
+        UserError: that is not a plain 3×3 convolution, or not trained.
+    """
     network = type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
     for block in deformed(network):
-        name, conv = next(iter(convolutions(block).items()))
+        name, conv = next(iter(convolutions(block).items()), ("", None))
+        options = {} if conv is None else geometry(conv)
+        if conv is None or any(options[key] not in PLAIN[key] for key in PLAIN):
+            raise UserError(
+                f"deform makes the first convolution of every {type(block).__name__} deformable, and takes 3×3 ones "
+                f"that are trained, of stride, padding, dilation and groups 1 and filled with zeros; this is {conv}."
+            )
         made = DeformableConv2d(conv)
         refuse_clash(name, conv, made)
         exchange(conv, made)

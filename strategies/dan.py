@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
 from strategies.kernels import KernelConv2d, KernelNetwork, kernel_network
+from strategies.surgery import exactly
 from strategies.trainer import Trainer
 
 Start = Literal["identity", "random", "least_squares"]
@@ -98,7 +99,8 @@ class DANConv2d(KernelConv2d):
 
     def combine(self) -> None:
         """From the finetuned kernel W_f to the L of least norm that minimises ``‖L W_1 − W_f‖²``."""
-        mix = self.free.detach().flatten(1) @ torch.linalg.pinv(self.part("base", 0).flatten(1))
+        with exactly(self.free.device):
+            mix = self.free.flatten(1) @ torch.linalg.pinv(self.part("base", 0).flatten(1))
         del self.free
         self.in_training[self.in_training.index("free")] = "mix"
         self.mix = nn.Parameter(mix)

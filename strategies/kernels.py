@@ -23,6 +23,7 @@ from strategies.surgery import (
     TaskConv2d,
     convolutions,
     copied,
+    exactly,
     exchange,
     geometry,
     refuse_frozen_bias,
@@ -147,14 +148,17 @@ class KernelConv2d(TaskConv2d):
         """Convolve (N, k_in, H, W) with the selected task's kernel and bias."""
         return self._conv_forward(x, self.kernel(), self.bias)
 
-    @torch.no_grad()
     def _keep_kernel(self, task: int) -> None:
-        kernel = self.kernel_of(task).detach().clone()
+        with exactly(self.first_kernel.device):
+            kernel = self.kernel_of(task).clone()
         self.register_buffer(f"kernel_{task}", kernel, persistent=False)
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        """Load, and make the kernels anew."""
-        super()._load_from_state_dict(*args)
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load, and make the kernels anew; with ``assign=True`` the type may be another one from then on."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        for name, tensor in {**self._parameters, **self._buffers}.items():
+            if tensor is not None and prefix + name in state_dict and tensor.is_floating_point():
+                self.first_kernel = self.first_kernel.to(tensor.dtype)
         for task in range(self.begun - bool(self.in_training)):
             self._keep_kernel(task)
 
@@ -219,6 +223,9 @@ class KernelNetwork(TaskNetwork):
         backbone: a network from :func:`converted`.
         kind: of the layers that have a kernel for each task.
         called: what the strategy is called in errors.
+
+    Raises:
+        UserError: it has no such layer.
     """
 
     def __init__(self, backbone: nn.Module, kind: type[TaskConv2d], called: str) -> None:
@@ -227,6 +234,11 @@ class KernelNetwork(TaskNetwork):
         self.called = called
         self.kind = kind
         self.layers: list[Any] = self.following(kind)
+        if not self.layers:
+            raise UserError(
+                f"{called} needs layers that have a kernel for each task ({kind.__name__}), and "
+                f"{type(backbone).__name__} has none. Convert it first; for CMC: convert(network, t=5)."
+            )
         self.places = tensors_outside(backbone, kind)
         self.trained = [_tensor(places).requires_grad for places in self.places]
 
@@ -314,7 +326,7 @@ class KernelNetwork(TaskNetwork):
                     key = ".".join(filter(None, [f"{prefix}backbone", names[module], name]))
                     frozen = state_dict.get(f"{prefix}other_{self.known[-1]}_{i}")
                     if frozen is not None and key in state_dict and self.cursor.learning is None:
-                        state_dict[key] = frozen
+                        state_dict[key] = frozen.clone()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -35,7 +35,7 @@ from benchmark.core.errors import UserError
 from strategies.base import Traits
 from strategies.generator import GeneratedRehearsal, GeneratedRehearsalSettings
 from strategies.separate import GrowingParts
-from strategies.surgery import tensors_in_use
+from strategies.surgery import refuse_lazy, tensors_in_use
 from strategies.tasks import Cursor, check_begin
 from strategies.trainer import Trainer
 
@@ -63,7 +63,12 @@ class LIRA(GeneratedRehearsal):
     settings: LIRASettings
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
-        """The backbone as the base of a network that grows."""
+        """The backbone as the base of a network that grows.
+
+        Raises:
+            UserError: it has tensors without a shape yet.
+        """
+        refuse_lazy(backbone)
         return ForkJoinNetwork(backbone, expert_width(backbone, self.settings.size), self.seed)
 
     @torch.no_grad()
@@ -119,7 +124,7 @@ class ForkJoin(nn.Module):
             UserError: the base gives images of another size.
         """
         base, *branches = self.parts(self.cursor.selected)
-        restored = base(x)
+        restored = base(x.clone() if branches else x)  # which the base may write to
         if restored.shape != x.shape:
             raise UserError(
                 f"lira joins images of one size, and {type(base).__name__} makes {tuple(restored.shape)} of "
@@ -157,7 +162,10 @@ class ForkJoinNetwork(GrowingParts):
             self.backbone.requires_grad_(False)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(torch_seed("lira", self.seed, task))
-                self.backbone.branches.append(Branch(self.width, getattr(self.backbone.base, "image_skip", False)))
+                branch = Branch(self.width, getattr(self.backbone.base, "image_skip", False))
+            parameters = self.backbone.base.parameters()  # the network may have been moved to another type
+            like = next((one for one in parameters if one.is_floating_point()), None)
+            self.backbone.branches.append(branch if like is None else branch.to(like))
         super().begin(task)
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:

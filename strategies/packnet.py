@@ -185,11 +185,16 @@ class PackedNetwork(TaskNetwork):
         """Make the free weights trainable.
 
         Raises:
-            UserError: another task is being learned, or this one does not follow the last.
+            UserError: another task is being learned, this one does not follow the last, or every weight is taken.
         """
         check_begin(self.cursor, task, "PackNet")
         if task != len(self.known):  # a task uses the weights of those with lower labels
             raise UserError(f"PackNet learns tasks in order: task {len(self.known)} is next, not {task}.")
+        if not any((layer.owner == FREE).any() for layer in self.layers):
+            raise UserError(
+                f"PackNet has no free weight left for task {task}, as each task keeps a fraction of {self.fraction:g}. "
+                "Use a smaller fraction."
+            )
         for layer in self.layers:
             layer.begin()
         super().begin(task)

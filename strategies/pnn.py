@@ -78,10 +78,11 @@ class Lateral(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, earlier: int, share: float) -> None:
         super().__init__()
-        channels = conv.groups * ceil(share * conv.in_channels / conv.groups - 1e-9)
+        shape = geometry(conv)
+        channels = conv.groups * ceil(share * shape["in_channels"] / conv.groups - 1e-9)
         self.scale = nn.Parameter(torch.ones(earlier))
-        self.project = nn.Conv2d(earlier * conv.in_channels, channels, 1)
-        self.combine = nn.Conv2d(**geometry(conv) | {"in_channels": channels, "bias": False})
+        self.project = nn.Conv2d(earlier * shape["in_channels"], channels, 1)
+        self.combine = nn.Conv2d(**shape | {"in_channels": channels, "bias": False})
         nn.init.zeros_(self.combine.weight)
 
     def forward(self, earlier: list[Tensor]) -> Tensor:

@@ -34,6 +34,13 @@ def _is_fixed(part: nn.Module) -> bool:
     return bool(trained) and not any(trained)
 
 
+def _move_like(network: nn.Module, other: nn.Module) -> None:
+    """Give tensors the type and place that those of the same name have in another network, which may have moved."""
+    theirs = dict([*other.named_parameters(), *other.named_buffers()])
+    own = {tensor: theirs.get(name, tensor) for name, tensor in (*network.named_parameters(), *network.named_buffers())}
+    network._apply(lambda tensor: tensor.to(own.get(tensor, tensor)))
+
+
 class Switch(nn.ModuleDict):
     """A network for each task, of which the one that a cursor selects is in use."""
 
@@ -78,7 +85,10 @@ class SeparateNetworks(GrowingParts):
         """
         check_begin(self.cursor, task, type(self).__name__, alone=False)
         self.backbone.requires_grad_(False)
-        self.backbone[str(task)] = self.make(task)
+        made = self.make(task)
+        if self.known:
+            _move_like(made, self.backbone[str(self.known[-1])])
+        self.backbone[str(task)] = made
         super().begin(task)
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:

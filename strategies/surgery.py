@@ -10,6 +10,8 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,6 +49,11 @@ def _has_hook(parameter: nn.Parameter) -> bool:
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
+def _has_lazy(module: nn.Module) -> bool:
+    return any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
+
+
+LAZY = "has tensors without a shape yet. Let the network restore one image first."
 REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
     (
         lambda module: isinstance(module, torch.jit.ScriptModule),
@@ -60,10 +67,7 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
         lambda module: "_orig_mod" in module._modules or module._compiled_call_impl is not None,
         "is compiled by torch.compile. Give the network as it was before, and compile afterwards.",
     ),
-    (
-        lambda module: any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False)))),
-        "has tensors without a shape yet. Let the network restore one image first.",
-    ),
+    (_has_lazy, LAZY),
     (
         _rewrites_weights,
         f"has a spectral norm, a weight norm or a pruning that writes its weight anew in every pass. {UNWRAP}",
@@ -130,9 +134,21 @@ class TaskConv2d(nn.Conv2d):
 
 
 def geometry(conv: nn.Conv2d) -> dict[str, Any]:
-    """The arguments that make a convolution of the same shape and options, with a bias if it has one."""
-    names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
-    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+    """The arguments that make a convolution of the same shape and options, with a bias if it has one.
+
+    The shape is that of its weight, which may have been cut to fewer channels than its attributes tell.
+    """
+    outs, ins, *size = conv.kernel_shape if isinstance(conv, TaskConv2d) else conv.weight.shape
+    names = ["stride", "padding", "dilation", "groups", "padding_mode"]
+    options = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+    return {"in_channels": ins * conv.groups, "out_channels": outs, "kernel_size": tuple(size)} | options
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Compute what is kept: without gradients, in the tensors' own type, also within autocast and inference mode."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
@@ -150,9 +166,12 @@ def copied(network: nn.Module) -> nn.Module:
     """A deep copy of a network.
 
     Raises:
-        UserError: it holds something that cannot be copied, or :func:`refuse_one_memory` refuses it.
+        UserError: it holds something that cannot be copied or a tensor without a shape, or :func:`refuse_one_memory` or
+            :func:`refuse_functions_that_stay` refuses it.
     """
+    refuse_lazy(network)
     refuse_one_memory(network)
+    refuse_functions_that_stay(network)
     try:
         return copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
@@ -174,6 +193,65 @@ def refuse_one_memory(network: nn.Module) -> None:
                 f"'{names[place]}' and '{name}' are two parameters in one memory, which a copy of the network would "
                 "not share. Use one layer, or one parameter, in both places, or give each its own."
             )
+
+
+def refuse_lazy(network: nn.Module) -> None:
+    """Refuse a network that has tensors without a shape yet.
+
+    Raises:
+        UserError: it does.
+    """
+    for name, module in network.named_modules():
+        if _has_lazy(module):
+            raise UserError(f"{_called(name, module)} {LAZY}")
+
+
+def refuse_functions_that_stay(network: nn.Module) -> None:
+    """Refuse hooks and other functions that know parts of a network, since those of its copy would know the same parts.
+
+    Methods are copied with what they belong to; of a function, what it has closed over is not.
+
+    Raises:
+        UserError: there is one.
+    """
+    parts = {*network.modules(), *network.parameters(), *network.buffers()}
+    for name, module in network.named_modules():
+        for attribute, held in vars(module).items():
+            for function in _flat(held):
+                while isinstance(function, partial):
+                    function = function.func
+                for cell in getattr(function, "__closure__", None) or ():
+                    with suppress(ValueError):  # of a cell that is empty
+                        if isinstance(cell.cell_contents, nn.Module | Tensor) and cell.cell_contents in parts:
+                            raise UserError(
+                                f"{_called(name, module)} holds a function ({attribute}: {function.__qualname__}) that "
+                                "refers to a part of the network, and in a copy would refer to the part it was copied "
+                                "from. Make it a method of the module that it refers to, or remove it."
+                            )
+
+
+def _refuse_held(network: nn.Module, tensors: set[Tensor]) -> None:
+    """Refuse tensors that a module also holds where they would not be exchanged, as in a plain list."""
+    names = {tensor: name for name, tensor in (*network.named_parameters(), *network.named_buffers())}
+    for name, module in network.named_modules():
+        for attribute, held in vars(module).items():
+            if attribute in BARE or (isinstance(module, nn.RNNBase) and attribute == "_flat_weights"):
+                continue
+            for one in _flat(held):
+                if isinstance(one, Tensor) and one in tensors:
+                    raise UserError(
+                        f"{_called(name, module)} holds '{names[one]}' in its attribute {attribute}, too, which would "
+                        "go on to hold the tensor of before. Read it where it belongs, or use nn.ParameterList."
+                    )
+
+
+def _flat(held: Any) -> Iterator[Any]:
+    """What an attribute holds: itself, or what is in plain lists, tuples and dicts."""
+    if isinstance(held, dict | list | tuple):
+        for one in held.values() if isinstance(held, dict) else held:
+            yield from _flat(one)
+    else:
+        yield held
 
 
 def refuse_clash(name: str, conv: nn.Module, made: nn.Module) -> None:
@@ -283,6 +361,9 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
                     "Give each layer its own, or use one layer in both places."
                 )
         found[name] = module
+    changed = [getattr(conv, own) for conv in found.values() for own in taken]
+    everything = (*network.parameters(), *network.buffers())
+    _refuse_held(network, {*filter(lambda one: one is not None, changed), *(everything if "weight" in taken else ())})
     return found
 
 

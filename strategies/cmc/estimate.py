@@ -189,7 +189,7 @@ class _Multiply(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         factors, values = ctx.saved_tensors
         found = gradient.index_select(0, ctx.product.columns)
-        return ctx.product.row_sums(found * values), found * factors, None
+        return ctx.product.row_sums(found * values.conj()), found * factors.conj(), None
 
 
 def _segments(lengths: Tensor) -> Tensor:

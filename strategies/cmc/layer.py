@@ -10,7 +10,7 @@ Only what task n may change is ever a parameter: the entries of ``M`` it owns (o
 bias. Everything that earlier tasks own lies in buffers, which no optimizer, momentum or weight decay can reach.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
+from strategies.cmc.checks import check_settings
 from strategies.cmc.estimate import Estimate
-from strategies.surgery import TaskConv2d
+from strategies.surgery import TaskConv2d, exactly
 from strategies.tasks import FREE, MAX_TASKS
 
 Sharing = Literal["none", "copy", "fixed", "adaptive"]
@@ -55,8 +56,8 @@ class CMCConv2d(TaskConv2d):
     task_bias: nn.Parameter
 
     def __init__(self, like: nn.Conv2d, t: int = 5, name: str = "convolution", seed: int = 0) -> None:
-        if t < 1:
-            raise UserError(f"t = {t}: a continual memory needs at least one row (t >= 1).")
+        if not isinstance(t, int) or t < 1:
+            raise UserError(f"t = {t!r}: a continual memory needs at least one row (t >= 1).")
         super().__init__(like)
         del self._parameters["weight"], self._parameters["bias"]
         self.has_bias = like.bias is not None
@@ -159,13 +160,14 @@ class CMCConv2d(TaskConv2d):
             exhausted: what to do when too few entries are free.
 
         Raises:
-            UserError: too little memory is free, there are too many tasks, or one is being learned.
+            UserError: too little memory is free, a setting is none, there are too many tasks, or one is being learned.
         """
         task = self.learned
         if self.learning is not None:
             raise UserError(f"Layer '{self.name}' is learning task {task}: call end() before the next begin().")
         if task >= MAX_TASKS:
             raise UserError(f"Layer '{self.name}' holds at most {MAX_TASKS} tasks. Use a shorter stream.")
+        check_settings(self.name, fraction, (sharing, get_args(Sharing)), (exhausted, ("error", "expand")))
         need = self.need(fraction)
         if need > self.free and exhausted == "expand":
             self.expand(-(-(need - self.free) // self.m))
@@ -317,17 +319,15 @@ class CMCConv2d(TaskConv2d):
 
     def _estimate(self, task: int) -> Tensor:
         """A learned task's kernel (m,) from memory and vectors alone, summed as in training: from the top row down."""
-        vectors = [
-            *(self._learned("reuse", task) if hasattr(self, f"reuse_{task}") else ()),
-            self._learned("vector", task),
-        ]
-        kernel = self.memory.new_zeros(self.m)
-        for owner, vector in enumerate(vectors, task + 1 - len(vectors)):
-            for factor, memory, owners in zip(vector, self.memory, self.owner, strict=False):
-                kernel += factor * memory.masked_fill(owners != owner, 0)
-        if len(vectors) > 1 or not self.inherits[task]:
-            return kernel
-        return self._learned("kernel", task - 1) + kernel
+        reused = self._learned("reuse", task) if hasattr(self, f"reuse_{task}") else ()
+        vectors = [*reused, self._learned("vector", task)]
+        with exactly(self.memory.device):
+            kernel = self.memory.new_zeros(self.m)
+            for owner, vector in enumerate(vectors, task + 1 - len(vectors)):
+                for factor, memory, owners in zip(vector, self.memory, self.owner, strict=False):
+                    kernel += factor * memory.masked_fill(owners != owner, 0)
+            alone = len(vectors) > 1 or not self.inherits[task]
+            return kernel if alone else self._learned("kernel", task - 1) + kernel
 
     def _copy_of(self, kernel: Tensor, free: np.ndarray, need: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Entries for a task that starts from a copy of a kernel, and their values with ``T = 1``.

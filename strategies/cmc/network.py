@@ -12,6 +12,7 @@ from strategies.cmc.layer import CMCConv2d
 from strategies.kernels import KernelNetwork, converted
 from strategies.kernels import fold as fold  # where users of CMC have always found it
 from strategies.surgery import convolutions
+from strategies.tasks import FREE
 
 
 def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int = 0) -> nn.Module:
@@ -34,7 +35,7 @@ def convert(module: nn.Module, t: int = 5, t_ends: int | None = None, seed: int 
     ends = {*names[:1], *names[-1:]}
 
     def make(conv: nn.Conv2d, name: str) -> CMCConv2d:
-        return CMCConv2d(conv, t_ends if t_ends and name in ends else t, name, seed)
+        return CMCConv2d(conv, t if t_ends is None or name not in ends else t_ends, name, seed)
 
     return converted(module, make, "CMC")
 
@@ -56,10 +57,17 @@ class CMCNetwork(KernelNetwork):
         """Allocate memory for the next task in every layer.
 
         Raises:
-            UserError: a layer has too little free memory.
+            UserError: a layer has too little free memory; then the task has begun in none.
         """
-        for layer in self.layers:
-            self.begin_layer(layer)
+        selected = self.cursor.selected
+        try:
+            for layer in self.layers:
+                self.begin_layer(layer)
+        except Exception:
+            for layer in self.layers:
+                _take_back(layer)
+            self.cursor.selected = selected
+            raise
 
     def end(self) -> None:
         """Freeze the task that was being learned.
@@ -76,7 +84,8 @@ class CMCNetwork(KernelNetwork):
         Raises:
             UserError: the task was never learned.
         """
-        if task_label != self.cursor.learning:
+        kinds = {(layer.memory.dtype, layer.memory.device) for layer in self.layers}
+        if task_label != self.cursor.learning or len(kinds) > 1:
             return super().forward_single_task(x, task_label)
         if self.estimate is None or not self.estimate.fits:
             self.estimate = Estimate(self.layers)
@@ -87,6 +96,17 @@ class CMCNetwork(KernelNetwork):
         finally:
             for layer in self.layers:
                 layer.given = None
+
+
+def _take_back(layer: CMCConv2d) -> None:
+    """Let a layer be as it was before its task in training began, if it has one."""
+    if layer.learning is None:
+        return
+    layer.owner.masked_fill_(layer.owner == layer.learning, FREE)
+    for name in [name for name, _ in layer.named_parameters(recurse=False)]:
+        delattr(layer, name)
+    layer.inherits.pop()
+    layer.index = layer.estimate = None
 
 
 class BeginLayer:

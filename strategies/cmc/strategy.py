@@ -13,6 +13,7 @@ from strategies.cmc.backward import CHOOSE, learn_from_later
 from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert
 from strategies.rehearsal import StoredPatches
+from strategies.surgery import refuse_lazy
 from strategies.trainer import Trainer
 
 MOST_VALUES = 2**30
@@ -76,6 +77,7 @@ class CMC(Strategy):
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """Convert every convolution; each keeps its shape."""
         chosen = self.settings
+        refuse_lazy(backbone)
         if chosen.fraction * tasks > 1 + 1e-9 and chosen.exhausted == "error":
             raise UserError(
                 f"cmc.fraction = {chosen.fraction:g} for each of {tasks} tasks is {chosen.fraction * tasks:.0%} of the "

@@ -97,7 +97,7 @@ class CPG(Strategy):
         self.steps.param_groups[0]["lr"] = trainer.optimizer.param_groups[0]["lr"]
         self.steps.zero_grad()
         with torch.enable_grad():
-            trainer.loss_function(self.goal(trainer.mb_x), trainer.mb_y).backward()
+            trainer.loss_function(self.goal(trainer.mb_x.clone()), trainer.mb_y).backward()
         self.steps.step()
 
     def after_training_iteration(self, trainer: Trainer) -> None:
@@ -129,7 +129,7 @@ class CPG(Strategy):
         with evaluating([*trainer.model.modules(), *self.goal.modules()]):
             for index in range(len(dataset) - samples, len(dataset)):
                 degraded, clean = (image[None].to(trainer.device) for image in dataset[index][:2])
-                gap += (psnr(self.goal(degraded), clean) - psnr(trainer.model(degraded, task), clean)) / samples
+                gap += (psnr(self.goal(degraded.clone()), clean) - psnr(trainer.model(degraded, task), clean)) / samples
         return gap <= self.settings.tolerance
 
     def progress(self) -> dict[str, Tensor]:

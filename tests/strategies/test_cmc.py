@@ -1,6 +1,7 @@
 """The CMC layer against Eq. 1-4, and the properties that it promises."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,3 +310,23 @@ def test_a_task_never_learned_is_a_clear_error() -> None:
     learn(conv)
     with pytest.raises(UserError, match=r"has not learned task 1\. Learned so far: 0"):
         conv.select(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fraction": 0}, "fraction of 0"),
+        ({"fraction": -0.1}, "fraction of -0.1"),
+        ({"fraction": float("nan")}, "fraction of nan"),
+        ({"fraction": 0.1, "sharing": "adaptiv"}, "'adaptiv'. Did you mean 'adaptive'"),
+        ({"fraction": 0.1, "exhausted": "expnd"}, "'expnd'. Did you mean 'expand'"),
+    ],
+)
+def test_settings_that_no_task_can_begin_with_are_refused(options: dict[str, Any], words: str) -> None:
+    conv = CMCConv2d(nn.Conv2d(3, 4, 3), t=2)
+    with pytest.raises(UserError, match=words):
+        conv.begin(**options)
+    assert conv.free == conv.memory.numel()
+    for rows in (0, 2.5):
+        with pytest.raises(UserError, match=rf"t = {rows}"):
+            CMCConv2d(nn.Conv2d(3, 4, 3), t=rows)

@@ -127,3 +127,45 @@ def test_a_task_never_learned_is_a_clear_error() -> None:
         network(torch.zeros(1, 3, 8, 8), 3)
     with pytest.raises(UserError, match="Task 3 was never learned"):
         fold(network, 3)
+
+
+def test_a_task_that_finds_too_little_memory_begins_in_no_layer_and_can_begin_later() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 1))
+    network = CMCNetwork(convert(plain, t=1), lambda layer: layer.begin(0.9 if layer.name == "1" else 0.3))
+    network.begin(0)
+    network.end()
+    image = torch.rand(1, 3, 8, 8)
+    before, state = network(image, 0), copy.deepcopy(network.state_dict())
+    with pytest.raises(UserError, match="memory of layer '1' is exhausted"):
+        network.begin(1)
+    after = network.state_dict()
+    assert after.keys() == state.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in state.items())
+    assert network.cursor.selected == 0
+    network.layers[1].expand(3)
+    network.begin(1)
+    network.end()
+    assert torch.equal(network(image, 0), before)
+
+
+def test_a_network_that_was_not_converted_is_refused() -> None:
+    with pytest.raises(UserError, match=r"Sequential has none. Convert it first"):
+        CMCNetwork(nn.Sequential(nn.Conv2d(3, 3, 3)), lambda layer: layer.begin(0.2))
+
+
+def test_gradients_of_complex_kernels_are_those_of_the_dense_formula() -> None:
+    torch.manual_seed(0)
+    layer = CMCConv2d(nn.Conv2d(2, 3, 3, dtype=torch.cfloat), t=2)
+    layer.begin(0.4)
+    with torch.no_grad():
+        layer.values += 0.3j * torch.randn(layer.values.shape)
+        layer.vector += 0.3j * torch.randn(layer.vector.shape)
+    image = torch.randn(1, 2, 6, 6, dtype=torch.cfloat)
+    layer(image).abs().square().sum().backward()
+    found = layer.values.grad, layer.vector.grad
+    layer.zero_grad()
+    owned = layer.memory.flatten().scatter(0, layer.index, layer.values).view(layer.memory.shape)
+    kernel = (layer.vector[:, None] * owned).sum(0).view(layer.kernel_shape)
+    nn.functional.conv2d(image, kernel, layer.bias).abs().square().sum().backward()
+    torch.testing.assert_close(found, (layer.values.grad, layer.vector.grad), rtol=1e-4, atol=1e-4)

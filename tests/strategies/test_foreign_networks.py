@@ -6,26 +6,10 @@ import pickle
 
 import pytest
 import torch
-from made_networks import (
-    CASES,
-    NETWORKS,
-    PACKED,
-    TASKS,
-    Block,
-    Shared,
-    images,
-    learn,
-    learned,
-    made,
-    outputs,
-    same,
-    trainable,
-)
+from made_networks import CASES, NETWORKS, PACKED, TASKS, Shared, images, learn, learned, made, outputs, same, trainable
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
-from strategies import registry
-from strategies.base import TaskNetwork
 from strategies.cmc.network import CMCNetwork, convert, fold
 from strategies.packnet import PackedNetwork
 
@@ -308,36 +292,3 @@ def test_a_network_is_pickled_even_if_the_function_that_begins_a_task_cannot_be(
     with pytest.raises(UserError, match=r"lambda.*Set it again"):
         copied.begin(1)
     copy.deepcopy(network).begin(1)
-
-
-STRATEGIES = ["cmc", "packnet", "independent", "pnn", "lira", "dan", "lora", "piggyback", "wsn", "mini", "cpg"]
-every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
-
-
-def adapted(strategy: str, plain: nn.Module, **settings: object) -> TaskNetwork:
-    kind = registry.load(strategy)
-    chosen = registry.settings(kind, ({"grow": 0} if strategy == "cpg" else {}) | settings)
-    torch.manual_seed(0)
-    network = kind(chosen).adapt(plain, TASKS)
-    assert isinstance(network, TaskNetwork)
-    return network
-
-
-@every_strategy
-@pytest.mark.parametrize("moment", ["before", "between", "within"])
-def test_the_order_in_which_a_network_lies_in_memory_changes_no_earlier_output(strategy: str, moment: str) -> None:
-    plain = Block()
-    network = adapted(strategy, plain.to(memory_format=torch.channels_last) if moment == "before" else plain)
-    for _ in learn(network, 0):
-        pass
-    if moment == "between":
-        network.to(memory_format=torch.channels_last)
-    before = outputs(network, 1)
-    for _ in learn(network, 1):
-        if moment == "within":
-            network.to(memory_format=torch.channels_last)
-            if strategy == "cpg" and network.cursor.learning is not None:
-                network.prune(0.5)
-                network.take_back()
-    assert same(outputs(network, 1), before)
-    assert not torch.equal(outputs(network, 2)[1], before[0])

@@ -328,3 +328,13 @@ def test_a_task_is_kept_whichever_is_selected_as_it_ends() -> None:
         network.select(0)
         network.end()
         assert torch.equal(network(image, torch.tensor([1])), before)
+
+
+def test_a_task_that_finds_no_free_weight_is_refused() -> None:
+    network = PackedNetwork(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 3, 3)), 0.5)
+    for task in range(2):
+        network.begin(task)
+        network.end()
+    with pytest.raises(UserError, match=r"no free weight left for task 2.*fraction of 0\.5"):
+        network.begin(2)
+    assert network.known == [0, 1]

@@ -1,0 +1,200 @@
+"""Networks in other types, layouts and shapes than usual, or with more than layers in them: kept or refused by name."""
+
+import copy
+
+import pytest
+import torch
+from made_networks import TASKS, Block, images, learn, learned, outputs, same, trainable
+from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
+from strategies import registry
+from strategies.base import TaskNetwork
+from strategies.cmc.network import fold
+from strategies.kernels import KernelNetwork
+
+STRATEGIES = ["cmc", "packnet", "independent", "pnn", "lira", "dan", "lora", "piggyback", "wsn", "mini", "cpg"]
+every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
+
+
+def adapted(strategy: str, plain: nn.Module, **settings: object) -> TaskNetwork:
+    kind = registry.load(strategy)
+    chosen = registry.settings(kind, ({"grow": 0} if strategy == "cpg" else {}) | settings)
+    torch.manual_seed(0)
+    network = kind(chosen).adapt(plain, TASKS)
+    assert isinstance(network, TaskNetwork)
+    return network
+
+
+@every_strategy
+@pytest.mark.parametrize("moment", ["before", "between", "within"])
+def test_the_order_in_which_a_network_lies_in_memory_changes_no_earlier_output(strategy: str, moment: str) -> None:
+    plain = Block()
+    network = adapted(strategy, plain.to(memory_format=torch.channels_last) if moment == "before" else plain)
+    for _ in learn(network, 0):
+        pass
+    if moment == "between":
+        network.to(memory_format=torch.channels_last)
+    before = outputs(network, 1)
+    for _ in learn(network, 1):
+        if moment == "within":
+            network.to(memory_format=torch.channels_last)
+            if strategy == "cpg" and network.cursor.learning is not None:
+                network.prune(0.5)
+                network.take_back()
+    assert same(outputs(network, 1), before)
+    assert not torch.equal(outputs(network, 2)[1], before[0])
+
+
+@every_strategy
+def test_a_network_that_was_moved_to_another_type_learns_on_in_it(strategy: str) -> None:
+    network = adapted(strategy, Block())
+    for task in range(2):
+        network.begin(task)
+        network.end()
+        network.double()
+    network.begin(2)
+    network(images(0).double(), 2).square().mean().backward()
+    assert all(tensor.dtype == torch.float64 for tensor in network.parameters())
+    assert network(images(0).double(), 2).dtype == torch.float64
+
+
+@every_strategy
+def test_a_state_of_another_type_that_is_assigned_is_gone_on_from(strategy: str) -> None:
+    network, twin = adapted(strategy, Block()), adapted(strategy, Block())
+    for task in range(2):
+        for _ in learn(network, task):
+            pass
+        twin.begin(task)
+        twin.end()
+    state = {key: value.double() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    twin.load_state_dict(state, assign=True)
+    before = [twin(images(1).double(), task) for task in range(2)]
+    torch.testing.assert_close([one.float() for one in before], [network(images(1), task) for task in range(2)])
+    twin.begin(2)
+    twin(images(0).double(), 2).square().mean().backward()
+    twin.end()
+    assert same([twin(images(1).double(), task) for task in range(2)], before)
+
+
+def test_what_was_assigned_lies_in_a_state_once() -> None:
+    network = learned("cmc", "twice as large", tasks=2)
+    network.load_state_dict(copy.deepcopy(network.state_dict()), assign=True)
+    places = [value.data_ptr() for value in network.state_dict().values() if value.numel()]
+    assert len(places) == len({*places})
+
+
+@every_strategy
+def test_what_ends_or_loads_under_autocast_or_inference_mode_is_kept_exactly(strategy: str) -> None:
+    network, twin = adapted(strategy, Block()), adapted(strategy, Block())
+    for _ in learn(network, 0):
+        pass
+    network.begin(1)
+    with torch.no_grad():
+        for parameter in trainable(network):
+            parameter += 0.1 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        network.end()
+    for task in range(2):
+        twin.begin(task)
+        twin.end()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        twin.load_state_dict(network.state_dict())
+    assert same(outputs(twin, 2), outputs(network, 2))
+    network.load_state_dict(network.state_dict())
+    assert same(outputs(network, 2), outputs(twin, 2))
+    image = images(0).requires_grad_()
+    twin(image, 1).sum().backward()
+    assert image.grad is not None
+
+
+class Listing(Block):
+    """A block that reads a kernel from a plain list, which exchanged layers would not change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = [self.leave.weight]
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"independent", "pnn", "lira"}))
+def test_a_kernel_in_a_plain_list_is_refused_by_name(strategy: str) -> None:
+    with pytest.raises(UserError, match=r"\(Listing\) holds 'leave.weight' in its attribute kernels"):
+        adapted(strategy, Listing())
+
+
+class Scaled(Block):
+    """A block with a hook that is a function, and one that is a method."""
+
+    def __init__(self, closes: bool) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(4, 4, 1)
+        self.enter.register_forward_hook((lambda _, __, output: self.scale(output)) if closes else self.scaled)
+
+    def scaled(self, _: nn.Module, __: object, output: Tensor) -> Tensor:
+        return self.scale(output)
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"packnet", "lira"}))
+def test_a_hook_that_knows_the_network_is_copied_with_it_or_refused(strategy: str) -> None:
+    with pytest.raises(UserError, match=r"'enter'.*holds a function \(_forward_hooks.*refers to a part of the network"):
+        adapted(strategy, Scaled(True)).begin(0)
+    network = adapted(strategy, Scaled(False))
+    network.begin(0)
+    network.train()
+    network(images(0), 0).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in trainable(network) if parameter.numel())
+
+
+@every_strategy
+def test_convolutions_that_were_cut_to_fewer_channels_keep_those(strategy: str) -> None:
+    plain = Block()
+    with torch.no_grad():
+        plain.enter.weight = nn.Parameter(plain.enter.weight[:2].clone())
+        plain.enter.bias = nn.Parameter(plain.enter.bias[:2].clone())
+        plain.leave.weight = nn.Parameter(plain.leave.weight[:, :2].clone())
+    network = adapted(strategy, plain)
+    for task in range(2):
+        for _ in learn(network, task):
+            pass
+    if isinstance(network, KernelNetwork):
+        assert torch.equal(fold(network, 1)(images(0)), network(images(0), 1))
+
+
+@every_strategy
+def test_tensors_without_a_shape_are_refused(strategy: str) -> None:
+    with pytest.raises(UserError, match=r"'0' \(LazyConv2d\).*restore one image"):
+        adapted(strategy, nn.Sequential(nn.LazyConv2d(4, 3, padding=1), nn.Conv2d(4, 3, 1))).begin(0)
+
+
+class TwoTypes(Block):
+    """A block whose second convolution is more exact than its first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(torch.relu(self.enter(x)).double())
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"lira"}))
+def test_layers_of_two_types_keep_them(strategy: str) -> None:
+    network = adapted(strategy, TwoTypes())
+    for task in range(2):
+        for _ in learn(network, task):
+            pass
+    assert network(images(0), 1).dtype == torch.float64
+
+
+def test_lira_shows_its_branches_the_image_as_it_was() -> None:
+    class Shifting(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.sub_(0.5))
+
+    network = adapted("lira", Shifting())
+    for _ in learn(network, 0):
+        pass
+    network.begin(1)
+    base, image = network.backbone.base, images(0)
+    restored = network.backbone.branches[0](image, base(image.clone()))
+    assert torch.equal(network.eval()(image.clone(), 1), restored)
