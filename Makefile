@@ -13,8 +13,10 @@ demo: install
 	$(BIN)/python -m benchmark run --strategy cmc,finetune --stream four_tasks --preset quick --out runs/demo
 	$(BIN)/python -m benchmark report runs/demo --out runs/demo/report
 
-# One process for each core, with one thread each; the tests of a file stay together, since they share what they prepare.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# One process more than cores, as some tests wait for what they start, but four at most; each has one thread. The tests of
+# a file stay together, since they share what they prepare.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 4))')
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 test: lint
 	$(PYTEST)

@@ -38,13 +38,16 @@ COMPLETE = {"tune"}
 """Commands that are one without any further word; a single word is a mention of the others."""
 PRESET = {"run", "sweep", "reproduce", "tune", "check"}
 """Commands that take a preset."""
+OWN = ["--out", "many"]
+"""A folder beside that of single runs, as the same reports of all of them are made again and again."""
 SHORTER = {
     "run": ["--set", "training.epochs=1"],
-    "sweep": ["--set", "training.epochs=1"],
-    "reproduce": ["--set", "training.epochs=1"],
+    "sweep": ["--set", "training.epochs=1", *OWN],
+    "reproduce": ["--set", "training.epochs=1", *OWN],
+    "tune": OWN,
     "reference verify": ["--preset", "smoke"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],
-    "profile data": ["--step-ms", "50"],
+    "profile data": ["--preset", "smoke", "--step-ms", "50"],
     "profile train": ["--preset", "smoke", "--updates", "1", "--repeats", "1"],
     "profile inference": ["--preset", "smoke", "--size", "16", "--repeats", "1"],
 }
