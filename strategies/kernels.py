@@ -8,6 +8,7 @@ everything outside of the convolutions (normalisation, PReLU, linear layers, ...
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -240,7 +241,7 @@ class KernelNetwork(TaskNetwork):
                 f"{type(backbone).__name__} has none. Convert it first; for CMC: convert(network, t=5)."
             )
         self.places = tensors_outside(backbone, kind)
-        self.trained = [_tensor(places).requires_grad for places in self.places]
+        self.trained: list[bool] = []
 
     def begin_layers(self) -> None:
         """Begin the next task in every layer."""
@@ -258,6 +259,8 @@ class KernelNetwork(TaskNetwork):
             raise UserError(f"{self.called} learns tasks in order: task {len(self.known)} is next, not {task}.")
         if self.known:
             self.select(task - 1)
+        else:
+            self.trained = [_tensor(places).requires_grad for places in self.places]
         self.begin_layers()
         for places, trained in zip(self.places, self.trained, strict=True):
             _put(places, _tensor(places).detach().clone(), trained)
@@ -268,16 +271,25 @@ class KernelNetwork(TaskNetwork):
         """Freeze the task that was being learned.
 
         Raises:
-            UserError: no task is being learned.
+            UserError: no task is being learned, or a tensor has come up that not every task can have for itself.
         """
         learning = check_end(self.cursor)
         self.select(learning)
+        self._refuse_late()
         for layer in self.layers:
             layer.end()
         for i, places in enumerate(self.places):
             self.register_buffer(f"other_{learning}_{i}", _tensor(places).detach().clone())
         super().end()
         self.select(learning)
+
+    def _refuse_late(self) -> None:
+        """Refuse tensors that have come up since the network was made, as those before would be missing for a task."""
+        for module, name in set(chain(*tensors_outside(self.backbone, self.kind))).difference(*self.places):
+            raise UserError(
+                f"{self.called} keeps every tensor for each task, and '{name}' of a {type(module).__name__} has come "
+                "up in training, where there was none before. Let it have a value from the beginning."
+            )
 
     def select(self, task: int) -> None:
         """Choose the task that the backbone is for.

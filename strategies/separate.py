@@ -1,11 +1,14 @@
 """A network of its own for every task, each drawn for it."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from benchmark.core.addresses import torch_seed
+from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.surgery import copied, tensors_in_use
 from strategies.tasks import Cursor, check_begin
@@ -16,17 +19,35 @@ def redrawn(backbone: nn.Module, seed: int, task: int) -> nn.Module:
 
     So after the first task, ``independent`` and plain training are the same network. Layers and parts of it that have
     parameters, none of which requires a gradient, stay as they are: filters that are fixed, a part trained before.
+
+    Raises:
+        UserError: a layer has a parametrization through which weights cannot be set.
     """
     network = copied(backbone)
     if task > 0:
         fixed = {layer for part in network.modules() if _is_fixed(part) for layer in part.modules()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("independent", seed, task))
-            for layer in network.modules():
-                reset = getattr(layer, "reset_parameters", None)
-                if callable(reset) and layer not in fixed:
-                    reset()
+            for name, layer in network.named_modules():
+                if callable(getattr(layer, "reset_parameters", None)) and layer not in fixed:
+                    _draw(name, layer)
     return network
+
+
+@torch.no_grad()
+def _draw(name: str, layer: Any) -> None:
+    """Draw a layer's weights anew; of parametrized ones what they are computed from follows."""
+    with parametrize.cached():  # so that what is drawn stays until it is set
+        layer.reset_parameters()
+        for tensor, computed in getattr(layer, "parametrizations", {}).items():
+            try:
+                setattr(layer, tensor, getattr(layer, tensor).clone())
+            except RuntimeError:
+                kinds = ", ".join(type(one).__name__ for one in computed)
+                raise UserError(
+                    f"Layer '{name}' cannot be drawn anew for a task: its {tensor} is computed by {kinds}, which takes "
+                    "no value. Give it a right_inverse, or freeze the layer."
+                ) from None
 
 
 def _is_fixed(part: nn.Module) -> bool:

@@ -1,16 +1,19 @@
 """What hangs on a layer under a name that its new kind needs, and parameters that are several in one memory."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from made_networks import Block
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
 
 from benchmark.core.errors import UserError
 from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
+from strategies.separate import redrawn
 
 
 def adapted(name: str, plain: nn.Module) -> nn.Module:
@@ -82,3 +85,64 @@ def test_parameters_that_lie_side_by_side_in_one_memory_are_several() -> None:
     block.leave.weight = nn.Parameter(memory[1].view(3, 4, 3, 3))
     for name in ("cmc", "packnet", "independent", "together_task_id"):
         adapted(name, copy.deepcopy(block)).begin(0)
+
+
+class Filling(Block):
+    """A block with a buffer that is None until it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.mean is None:
+            self.mean = x.detach().mean((0, 2, 3), keepdim=True)
+        return super().forward(x if self.mean is None else x - self.mean)
+
+
+@pytest.mark.parametrize("name", ["cmc", "lora"])
+def test_a_tensor_that_comes_up_in_training_is_refused_as_it_would_be_that_of_all_tasks(name: str) -> None:
+    network = adapted(name, Filling())
+    network.begin(0)
+    network.train()(torch.rand(1, 3, 8, 8), 0)
+    with pytest.raises(UserError, match=rf"(?i){name}.*'mean' of a Filling has come up in training"):
+        network.end()
+
+
+@pytest.mark.parametrize("name", ["cmc", "dan"])
+def test_what_is_frozen_before_the_first_task_stays_so(name: str) -> None:
+    network = adapted(name, nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1)))
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    norm.requires_grad_(False)
+    for task in range(2):
+        network.begin(task)
+        assert not norm.weight.requires_grad
+        network.end()
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.orthogonal])
+def test_parametrized_layers_are_drawn_anew_like_others(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    def drawn(layer: nn.Module, task: int) -> Tensor:
+        return redrawn(nn.Sequential(layer), 0, task)[0].weight
+
+    torch.manual_seed(0)
+    plain = nn.Linear(5, 5)
+    wrapped = wrap(copy.deepcopy(plain))
+    first, second = drawn(wrapped, 1), drawn(wrapped, 2)
+    assert not torch.allclose(first, drawn(wrapped, 0))
+    assert not torch.allclose(first, second)
+    if wrap is parametrizations.weight_norm:
+        torch.testing.assert_close(first, drawn(plain, 1))
+    else:
+        torch.testing.assert_close(first @ first.T, torch.eye(5))
+
+
+def test_a_parametrization_that_takes_no_value_is_told() -> None:
+    class Symmetric(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + x.T
+
+    layer = nn.Linear(5, 5)
+    parametrize.register_parametrization(layer, "weight", Symmetric())
+    with pytest.raises(UserError, match=r"Layer '0' cannot be drawn anew .* weight is computed by Symmetric"):
+        redrawn(nn.Sequential(layer), 0, 1)
