@@ -263,7 +263,8 @@ def test_minis_pull_by_hand() -> None:
     layer.own.data += torch.randn(layer.own.shape)
     pulled = SimpleNamespace(model=model, loss=torch.zeros(()), experience=SimpleNamespace(current_experience=2))
     strategy.before_backward(pulled)
-    expected = 3.0 * sum((float(a) - float(b)) ** 2 for a, b in zip(layer.own.flatten(), mean.flatten(), strict=True))
+    own = layer.own.detach().flatten()
+    expected = 3.0 * sum((float(a) - float(b)) ** 2 for a, b in zip(own, mean.flatten(), strict=True))
     assert float(pulled.loss) == pytest.approx(expected, rel=1e-4)
 
 
