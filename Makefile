@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick lint install clean
+.PHONY: demo test quick lint style types imports install clean
 
 demo: install
 	$(BIN)/python -m benchmark run --strategy cmc,finetune --stream four_tasks --preset quick --out runs/demo
@@ -25,9 +25,16 @@ quick: install
 	$(PYTEST) -m "not slow"
 
 lint: install
+	$(MAKE) --no-print-directory --jobs=3 style types imports
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types:
 	$(BIN)/mypy
+
+imports:
 	$(BIN)/lint-imports
 
 install: .venv/.installed

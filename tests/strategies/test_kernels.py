@@ -265,7 +265,7 @@ def test_minis_pull_by_hand() -> None:
     strategy.before_backward(pulled)
     own = layer.own.detach().flatten()
     expected = 3.0 * sum((float(a) - float(b)) ** 2 for a, b in zip(own, mean.flatten(), strict=True))
-    assert float(pulled.loss) == pytest.approx(expected, rel=1e-4)
+    assert pulled.loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(
