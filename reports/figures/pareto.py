@@ -16,6 +16,7 @@ from reports.text import listed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Locator
 
 Axis = tuple[Callable[[Result], float], float, str]
 """A cost of a run, what it is divided by, and how the axis is called."""
@@ -169,8 +170,17 @@ def named(costs: np.ndarray, gains: np.ndarray, most: int) -> list[int]:
     return sorted(np.lexsort((-gains, others))[:most].tolist())
 
 
+def locator(left: float, right: float) -> "Locator":
+    """Where the ticks of a logarithmic axis lie: one to six, whose labels have room beside each other."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    if right < 5 * left:
+        return MaxNLocator(4)
+    return LogLocator(subs=(1,) if right > 80 * left else (1, 2, 5))
+
+
 def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Mapping[str, Look]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     gains = np.array([float(entry.mean("mean_psnr")) for entry in entries])
     room = 0.08 * max(0.5, float(np.ptp(gains)))
@@ -179,8 +189,7 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
     left, right = costs.min() / 1.25, costs.max() * 1.25
     axis.set_xlim(left, right)
     axis.set_ylim(low, high)
-    wide = costs.max() > 50 * costs.min()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axis.xaxis.set_major_locator(locator(left, right))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(visible=True, axis="x")

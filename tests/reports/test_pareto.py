@@ -5,7 +5,7 @@ import pytest
 from made_runs import ORDER, made_run
 
 from benchmark.core.runs.directory import Run
-from reports.figures.pareto import front, item, spread, trained
+from reports.figures.pareto import front, item, locator, spread, trained
 from reports.groups import Group, collect
 from reports.items.drawing import Drawing
 from reports.items.table import Table
@@ -41,6 +41,13 @@ def test_labels_keep_their_order_and_their_distance(count: int) -> None:
 
 def test_labels_with_room_stay_where_they_belong() -> None:
     assert spread([0.9, 0.1, 0.5], 0.058) == pytest.approx([0.9, 0.1, 0.5])
+
+
+@pytest.mark.parametrize("over", [1.5625, 2, 4.9, 5.1, 30, 79, 81, 1e5])
+def test_an_axis_has_some_ticks_and_room_for_their_labels(over: float) -> None:
+    for left in (0.7, 357.0, 1800.0, 9e4):
+        ticks = np.array(locator(left, over * left).tick_values(left, over * left))
+        assert 1 <= ((ticks >= left) & (ticks <= over * left)).sum() <= 6
 
 
 @pytest.mark.slow
