@@ -16,7 +16,7 @@ from reports.paper.evidence import Evidence, gather
 from reports.results import SMOKE
 from reports.tables import comparison
 from reports.tables.cells import kept
-from reports.text import NOTHING, count, listed, plain
+from reports.text import NOTHING, count, listed, plain, seeds_told
 
 LEAD = """# Results
 
@@ -81,7 +81,7 @@ def _about(group: Group) -> str:
     few = " Most of them ran with one seed, so part of any difference is luck." if _alone(group) else ""
     return (
         f"{runs} run{'s' if runs > 1 else ''}{of}, {' → '.join(group.order)}; "
-        f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}.{few} Made by commit {listed(commits)}, "
+        f"{seeds_told(seeds)}.{few} Made by commit {listed(commits)}, "
         f"on {'; '.join(made)}.\n"
     )
 

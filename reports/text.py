@@ -61,3 +61,8 @@ def _nested(value: Any) -> str:
 def listed(words: Sequence[str]) -> str:
     """Words as they are listed in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+
+
+def seeds_told(seeds: Sequence[int]) -> str:
+    """Seeds in words: ``seed 0``, ``seeds 0, 1 and 2``."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"

@@ -254,9 +254,7 @@ class KernelNetwork(TaskNetwork):
         Raises:
             UserError: a layer cannot hold it, or tasks come out of order or before the last one ended.
         """
-        check_begin(self.cursor, task, self.called)
-        if task != len(self.known):
-            raise UserError(f"{self.called} learns tasks in order: task {len(self.known)} is next, not {task}.")
+        check_begin(self.cursor, task, self.called, ordered=True)
         if self.known:
             self.select(task - 1)
         else:

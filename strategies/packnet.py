@@ -187,9 +187,7 @@ class PackedNetwork(TaskNetwork):
         Raises:
             UserError: another task is being learned, this one does not follow the last, or every weight is taken.
         """
-        check_begin(self.cursor, task, "PackNet")
-        if task != len(self.known):  # a task uses the weights of those with lower labels
-            raise UserError(f"PackNet learns tasks in order: task {len(self.known)} is next, not {task}.")
+        check_begin(self.cursor, task, "PackNet", ordered=True)  # a task uses the weights of those with lower labels
         if not any((layer.owner == FREE).any() for layer in self.layers):
             raise UserError(
                 f"PackNet has no free weight left for task {task}, as each task keeps a fraction of {self.fraction:g}. "

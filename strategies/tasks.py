@@ -31,7 +31,7 @@ class Cursor:
     selected: int = 0
 
 
-def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True) -> None:
+def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True, ordered: bool = False) -> None:
     """Refuse a task that cannot begin, before a network makes room for it.
 
     Args:
@@ -39,15 +39,18 @@ def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True) -> N
         task: the label of the task.
         called: what the network is called in errors.
         alone: whether the network learns one task at a time.
+        ordered: whether labels have to follow each other from 0 on.
 
     Raises:
-        UserError: another task is being learned, this one has begun before, or its label is below 0.
+        UserError: another task is being learned, this one has begun before, or its label is below 0 or not the next.
     """
     if alone and cursor.learning is not None:
         raise UserError(f"{called} learns one task at a time: end task {cursor.learning} before task {task} begins.")
     if task in cursor.known or task < 0:
         reason = "its label is below 0" if task < 0 else "it has begun before, and what it learned would be lost"
         raise UserError(f"{called} cannot begin task {task}: {reason}. Give every task a label of its own, from 0 on.")
+    if ordered and task != len(cursor.known):
+        raise UserError(f"{called} learns tasks in order: task {len(cursor.known)} is next, not {task}.")
 
 
 def check_end(cursor: Cursor) -> int:

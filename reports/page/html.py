@@ -27,7 +27,7 @@ from reports.paper import scorecard
 from reports.paper.claims import CONTRADICTED, HOLDS, UNDECIDED, UNJUDGED, UNMEASURED, Verdict
 from reports.paper.evidence import Evidence
 from reports.paper.figures import figure5
-from reports.text import NOTHING, fixed, listed, plain
+from reports.text import NOTHING, fixed, plain, seeds_told
 
 TEMPLATES = Path(__file__).parent
 
@@ -58,7 +58,7 @@ class Section:
         tested = dict.fromkeys(str(source.test) for source in self.group.sources)
         parts = [
             " → ".join(self.group.order),
-            f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}",
+            seeds_told(seeds),
             f"trained on {', '.join(trained)}, tested on {', '.join(tested)}",
             self.dates,
         ]

@@ -14,7 +14,7 @@ from benchmark.experiments.experiment import Combination
 from reports.groups import Entry
 from reports.paper.evidence import Evidence
 from reports.results import Array, Result
-from reports.text import fixed, listed, plain
+from reports.text import fixed, plain, seeds_told
 
 COMPARES = (
     "With sharing a task starts from the kernels and biases of earlier tasks, without it from nothing: the gap between "
@@ -46,11 +46,11 @@ def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
         seeds, found = curves(named)
         every = [result.seed for result in entry.results]
         if not found or seeds != every:  # else they are told with the first epoch
-            final += f", {_seeds(every)}"
+            final += f", {seeds_told(every)}"
         if found:
             own, *others = [f"{name}{fixed(float(values[0]))}" for name, values in found.items()]
             beside = f" ({', '.join(others)})" if others else ""
-            final += f"; {own} after the first epoch of {order[-1]}{beside}, {_seeds(seeds)}"
+            final += f"; {own} after the first epoch of {order[-1]}{beside}, {seeds_told(seeds)}"
         where = f"{row.settings['backbone.name']}, " if "backbone.name" in row.settings else ""
         told.append(f"{where}{100 * row.settings['cmc.fraction']:g} %: {final}")
     if not told:
@@ -59,10 +59,6 @@ def note(evidence: Evidence, rows: Sequence[Combination]) -> str:
         f"{COMPARES} Control (cmc.sharing=copy: a copy of the last kernel and bias to start from, nothing shared "
         f"afterwards), dB: {'. '.join(told)}."
     )
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s'[: len(seeds) - 1]} {listed([str(seed) for seed in seeds])}"
 
 
 def _sharing(row: Combination, kind: str) -> Combination:

@@ -13,7 +13,7 @@ from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, WITH
 from reports.results import Array
-from reports.text import fixed, listed
+from reports.text import fixed, seeds_told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ def item(evidence: Evidence) -> Item | None:
         return None
     share = table.set["cmc.fraction"]
     alone = evidence.find(fraction=share, sharing="none")
+    without = [] if alone is None else [result.seed for result in alone.results]
     values = {task: _by_place(paper.orders(table), entries, task, "mean") for task in FOUR_TASKS}
     spreads = {task: _by_place(paper.orders(table), entries, task, "spread") for task in FOUR_TASKS}
 
@@ -55,17 +56,12 @@ def item(evidence: Evidence) -> Item | None:
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * share:g} % of the "
         f"memory; seeds of the orders by the place of {FOUR_TASKS[0]}: {seeds}."
         + (" Bars are one standard deviation over seeds." if any(len(entry.results) > 1 for entry in entries) else "")
-        + (f" Dashed: the same task learned without sharing, {_seeds(alone)}." if alone is not None else ""),
+        + (f" Dashed: the same task learned without sharing, {seeds_told(without)}." if without else ""),
         f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(lines)}",
         (WIDTH, 2.7),
         draw,
     )
     return Item("figure6", evidence.key, "Figure 6: a task at each place in the order", drawing=figure)
-
-
-def _seeds(entry: Entry) -> str:
-    seeds = [str(result.seed) for result in entry.results]
-    return f"seed{'s'[: len(seeds) - 1]} {listed(seeds)}"
 
 
 def _by_place(orders: Sequence[list[str]], entries: list[Entry], task: str, statistic: str) -> Array:
