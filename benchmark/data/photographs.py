@@ -23,7 +23,7 @@ is very small or no photograph.
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -95,9 +95,9 @@ _KNOWN: dict[tuple[Side, Choice], str] = {
 """The digests of the photographs as they have been in all releases of their packages so far."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photograph:
-    """A named clean image: uint8, height × width × 3, RGB, read-only."""
+    """A named clean image: uint8, height × width × 3, RGB, read-only. It equals itself alone."""
 
     name: str
     image: np.ndarray
@@ -112,25 +112,33 @@ def embedded(split: Split, choice: Choice = "few") -> list[Photograph]:
     files = {name: place for name, place in _FILES[split].items() if choice == "all" or name not in _MORE}
     found = [_photograph(name, *place) for name, place in files.items()]
     if choice == "all" and split == "validation":
-        whole = {photograph.name: photograph.image for photograph in found}
-        for name, (of, top, left) in _CROPS.items():
-            found.append(Photograph(name, whole[of][top : top + _CROP_SIDE, left : left + _CROP_SIDE]))
+        whole = {photograph.name: photograph for photograph in found}
+        found += [_crop(name, whole[of], top, left) for name, (of, top, left) in _CROPS.items()]
     return found
 
 
 def digest(side: Side, choice: Choice = "few") -> str:
     """A digest of the photographs' names and pixels, as they were decoded here."""
-    told = hashlib.blake2b(digest_size=8)
-    for split in _SPLITS[side]:
-        for photograph in embedded(split, choice):
-            told.update(f"{split} {photograph.name} {photograph.image.shape}".encode())
-            told.update(np.ascontiguousarray(photograph.image).data)
-    return told.hexdigest()
+    return _digest(tuple((split, photograph) for split in _SPLITS[side] for photograph in embedded(split, choice)))
 
 
 def as_ever(side: Side, choice: Choice = "few") -> bool:
     """Whether the photographs hold the pixels that they had when they were chosen."""
     return digest(side, choice) == _KNOWN[side, choice]
+
+
+@lru_cache(maxsize=8)
+def _digest(photographs: tuple[tuple[Split, Photograph], ...]) -> str:
+    told = hashlib.blake2b(digest_size=8)
+    for split, photograph in photographs:
+        told.update(f"{split} {photograph.name} {photograph.image.shape}".encode())
+        told.update(np.ascontiguousarray(photograph.image).data)
+    return told.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _crop(name: str, of: Photograph, top: int, left: int) -> Photograph:
+    return Photograph(name, of.image[top : top + _CROP_SIDE, left : left + _CROP_SIDE])
 
 
 @cache
