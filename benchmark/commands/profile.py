@@ -45,6 +45,7 @@ def profile_data(
             help="Milliseconds of a training step, to tell one worker's share of it; else measured.",
         ),
     ] = None,
+    repeats: Repeats = 5,
 ) -> None:
     """Time a training patch: cropped from the cache, decoded from its PNG, computed on the device, against a step."""
     from benchmark import config
@@ -53,7 +54,7 @@ def profile_data(
     training, backbone = config.sizes(preset)
     device = timing.place()
     step = step_ms or patches.step_milliseconds(training, backbone, device)
-    patches.render(patches.profile(training, device, step), console)
+    patches.render(patches.profile(training, device, step, repeats), console)
     console.print(f"A training step takes {step:.1f} ms; a share below 100% keeps one worker ahead of training.")
 
 

@@ -94,7 +94,7 @@ class _Undecoded:
         return open_rgb(self.path)[window]
 
 
-def profile(training: config.Training, device: torch.device, step_ms: float, repeats: int = 5) -> list[Row]:
+def profile(training: config.Training, device: torch.device, step_ms: float, repeats: int) -> list[Row]:
     """Draw patches from PNG files, from their cache and on the device, by turns, on generated 2-megapixel pictures.
 
     Args:

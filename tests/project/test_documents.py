@@ -47,7 +47,7 @@ SHORTER = {
     "tune": OWN,
     "reference verify": ["--preset", "smoke"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],
-    "profile data": ["--preset", "smoke", "--step-ms", "50"],
+    "profile data": ["--preset", "smoke", "--step-ms", "50", "--repeats", "1"],
     "profile train": ["--preset", "smoke", "--updates", "1", "--repeats", "1"],
     "profile inference": ["--preset", "smoke", "--size", "16", "--repeats", "1"],
 }
