@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
-from benchmark.core.runs.formats import LATER, NEEDED, NO_PART
+from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, deciding
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -65,9 +65,8 @@ class RunConfig(Section):
         It is that of the resolved configuration, in which the images' content and the code's revisions stand.
         """
         content = self.model_dump(mode="json")
-        for section in (content, content["training"], content["data"]):
-            for place in NO_PART & section.keys():
-                section.pop(place)
+        content = {name: value for name, value in content.items() if name not in NO_PART}
+        content |= {name: deciding(name, content[name]) for name in SECTIONS}
         if not content["backbone_plugin"]:  # as for runs from before backbones came from outside
             content.pop("backbone_plugin")
             content["revisions"].pop("backbone")

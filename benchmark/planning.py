@@ -147,9 +147,8 @@ def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
 def _differences(there: Any, here: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     """Where two configurations differ: the setting's name, and its values."""
     if isinstance(there, dict) and isinstance(here, dict):
-        keys = {key: None for key in (*there, *here) if key not in NO_PART}
-        pairs = ((f"{name}.{key}" if name else key, there.get(key), here.get(key)) for key in keys)
-        return [found for place, old, new in pairs for found in _differences(old, new, place)]
+        pairs = {f"{name}.{key}" if name else key: (there.get(key), here.get(key)) for key in (*there, *here)}
+        return [found for place, both in pairs.items() if place not in NO_PART for found in _differences(*both, place)]
     return [] if there == here else [(name, there, here)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.core.runs.formats import NO_PART
+from benchmark.core.runs.formats import deciding
 from reports.results import Result
 
 CONFIGURATION = ("strategy", "backbone", "training", "evaluation", "settings", "plugin", "backbone_plugin")
@@ -20,7 +20,7 @@ def revision(result: Result, part: str) -> int:
 def training(result: Result) -> Any:
     """A run's training settings without those that change no result."""
     given = result.config.get("training")
-    return {name: value for name, value in given.items() if name not in NO_PART} if isinstance(given, dict) else given
+    return deciding("training", given) if isinstance(given, dict) else given
 
 
 def configuration(result: Result) -> dict[str, Any]:

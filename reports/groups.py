@@ -19,7 +19,7 @@ from benchmark.core.images import EMBEDDED
 from benchmark.core.names import file_name
 from benchmark.core.runs import layer_table, profile_table
 from benchmark.core.runs.directory import LAYER_PROFILE, Run, find_runs
-from benchmark.core.runs.formats import NO_PART
+from benchmark.core.runs.formats import deciding
 from benchmark.core.runs.layer_table import Row
 from benchmark.reference.records import Records
 from reports.configurations import configuration, once, revision, training
@@ -28,11 +28,6 @@ from reports.paired import half_width
 from reports.results import Array, ImageSet, Quantity, Result, Source, mean, read, value
 from reports.text import listed, plain
 from strategies.traits import WORDS, answers
-
-IRRELEVANT = NO_PART | {"tile"}
-"""Settings of the data section that make no run incomparable.
-
-The side of tiles matters for deformable layers alone, and there for pixels near a seam."""
 
 DEFINITION = ("name", "degradation", "train", "test", "again")
 """What makes a task, beside its sources."""
@@ -250,8 +245,10 @@ def setting(result: Result) -> dict[str, Any]:
     data = result.config.get("data")
     if isinstance(data, dict):
         taken = any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test))
-        left_out = IRRELEVANT if taken else IRRELEVANT | {"photographs"}
-        data = {name: value for name, value in data.items() if name not in left_out}
+        data = deciding("data", data)
+        data.pop("tile", None)  # matters for deformable layers alone, and there for pixels near a seam
+        if not taken:
+            data.pop("photographs", None)
     return {
         "stream": _stream(result.config),
         "preset": plain(result.config.get("preset")),

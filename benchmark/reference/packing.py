@@ -11,7 +11,7 @@ import yaml
 from benchmark.config import SECTIONS, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.formats import NO_PART
+from benchmark.core.runs.formats import deciding
 from benchmark.core.runs.records import from_json, from_yaml
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL, digest
@@ -117,8 +117,8 @@ def command(run: Run) -> str:
     (usual,) = plan(config.strategy, config.stream, config.preset, str(config.seed), order, None, None, [])
     given, default = config.model_dump(mode="json"), resolve(usual).model_dump(mode="json")
     for section in (*SECTIONS, "settings"):
-        for name, value in given[section].items():
-            if name not in NO_PART and value != default[section].get(name):
+        for name, value in deciding(section, given[section]).items():
+            if value != default[section].get(name):
                 owner = config.strategy if section == "settings" else section
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{owner}.{name}={text}"]

@@ -22,7 +22,7 @@ from benchmark.core.runs.wholeness import examine
 from benchmark.engine import checkpoints, events, job
 from benchmark.engine.setup import resolve
 from benchmark.engine.template import RestorationTemplate
-from benchmark.planning import others_begun, plan
+from benchmark.planning import _differences, others_begun, plan
 from benchmark.reference.comparing import mixed
 
 TINY = [
@@ -358,6 +358,15 @@ def test_a_run_whose_directory_is_taken_away_ends_with_an_error(tmp_path: Path) 
 
 def test_how_often_training_is_saved_is_no_part_of_a_runs_identity() -> None:
     assert tiny("finetune").identity == tiny("finetune", "denoise,deblur", "training.save_seconds=7").identity
+
+
+def test_only_the_suites_own_settings_are_no_part_of_a_runs_identity() -> None:
+    usual = tiny("finetune")
+    workers, others = usual.model_copy(update={"settings": {"workers": 1}}), {"settings": {"workers": 2}}
+    assert usual.model_copy(update=others).identity != workers.identity
+    assert _differences(workers.model_dump(), usual.model_copy(update=others).model_dump()) == [
+        ("settings.workers", 1, 2)
+    ]
 
 
 @pytest.mark.slow

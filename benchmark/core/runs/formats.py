@@ -32,7 +32,9 @@ UPGRADES: dict[int, dict[str, Callable[[Any], Any]]] = {1: {}, 2: {}}
 each of its columns as text (:data:`benchmark.core.tables.Cells`)."""
 
 
-NO_PART = frozenset({"workers", "root", "fallback", "cache", "save_seconds", "preset", "imports"})
+NO_PART = frozenset(
+    {"preset", "imports", "training.save_seconds", "data.workers", "data.root", "data.fallback", "data.cache"}
+)
 """Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
 
 NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -50,6 +52,11 @@ LATER: dict[str, dict[str, Any]] = {
 }
 """Strategy or section → setting that came later, within a format → its value in the runs from before it, which have the
 same identity as runs of today that have this value."""
+
+
+def deciding(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section (``settings`` for the strategy's own) without those that are no part of an identity."""
+    return {name: value for name, value in settings.items() if f"{section}.{name}" not in NO_PART}
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
