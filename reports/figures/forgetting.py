@@ -8,7 +8,7 @@ import pandas as pd
 from reports.figures.leading import MOST_LINES, leading
 from reports.figures.panels import Lines, panels
 from reports.groups import Group
-from reports.items.drawing import short
+from reports.items.drawing import shorts
 from reports.items.item import Item
 from reports.items.style import MUTED
 
@@ -27,7 +27,7 @@ def item(group: Group) -> Item | None:
         lines.draw(axis, place, apart=0.16 / max(1, named), markers=True)
         _input_line(axis, group, place)
         axis.set_xlim(0.7, tasks + 0.3)
-        axis.set_xticks(range(1, tasks + 1), [short(task, 14) for task in group.order], rotation=30)
+        axis.set_xticks(range(1, tasks + 1), shorts(group.order, 14), rotation=30)
         axis.set_xlabel("after learning")
 
     title = "What became of each task"

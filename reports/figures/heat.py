@@ -7,7 +7,7 @@ import numpy as np
 
 from reports.figures.leading import CHOICE
 from reports.groups import Entry, Group
-from reports.items.drawing import WIDTH, Drawing, drawing, short, wrapped
+from reports.items.drawing import WIDTH, Drawing, drawing, shorts, wrapped
 from reports.items.style import GRID, change_colours, looks
 from reports.results import Array
 
@@ -46,11 +46,11 @@ def maps(
     width = cell[0] * tasks + 0.4
     columns = min(len(shown), max(1, int(WIDTH / width)))
     rows = -(-len(shown) // columns)
-    titles = [wrapped(entry.label, width - 0.2) for entry in shown]
+    titles = wrapped((entry.label for entry in shown), width - 0.2)
     limit = max(1.0, *(float(np.abs(c[np.isfinite(c)]).max(initial=0.0)) for c in changes))
 
     def draw(figure: "Figure") -> None:
-        places, names = np.arange(tasks) + 0.5, [short(task, 14) for task in group.order]
+        places, names = np.arange(tasks) + 0.5, shorts(group.order, 14)
         slanted = tasks > 4 or max(len(task) for task in group.order) > 8
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in axes.flat[len(shown) :]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.figures.leading import CHOICE, MOST_LINES, leading
 from reports.groups import Group
-from reports.items.drawing import WIDTH, Drawing, drawing, short, wrapped
+from reports.items.drawing import WIDTH, Drawing, drawing, shorts, wrapped
 from reports.items.style import INK, MUTED, Look, looks, told_apart
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def panels(
         )
     if any(len(entry.results) > 1 for entry in group.entries):
         caption += " Lines are means over the seeds, bands one standard deviation to each side."
-    titles = [f"{place}  {heading}" for place, heading in enumerate(headings, 1)]
-    titles = [wrapped(text, WIDTH / columns - 0.4) for text in titles]
-    names = [short(label, 44) for label in chosen]
+    titles = wrapped((f"{place}  {heading}" for place, heading in enumerate(headings, 1)), WIDTH / columns - 0.4)
+    names = shorts(chosen, 44)
     across = max(1, min(4, int(WIDTH / (0.6 + 0.078 * max(len(text) for text in names)))))
 
     def draw(figure: "Figure") -> None:

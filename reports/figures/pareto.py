@@ -7,7 +7,7 @@ import numpy as np
 
 from reports.figures.leading import MOST_LINES, leading
 from reports.groups import Entry, Group
-from reports.items.drawing import WIDTH, drawing, short
+from reports.items.drawing import WIDTH, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import INK, MUTED, Look, looks, told_apart
 from reports.results import Result
@@ -203,7 +203,8 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
     rest = np.setdiff1d(np.arange(len(entries)), chosen)
     axis.plot(costs[rest], gains[rest], linestyle="", marker=".", color=MUTED, markersize=4, alpha=0.6, zorder=1.5)
     heights = spread(((gains[chosen] - low) / (high - low)).tolist(), GAP)
-    for place, height in zip(chosen, heights, strict=True):
+    names = shorts((entries[place].label for place in chosen), 36)
+    for place, height, name in zip(chosen, heights, names, strict=True):
         entry, cost, gain = entries[place], costs[place], gains[place]
         look = looks[entry.label]
         axis.plot(cost, gain, marker=look.marker, color=look.colour, markersize=6.5, markeredgewidth=0, zorder=3)
@@ -217,7 +218,7 @@ def _panel(axis: "Axes", entries: Sequence[Entry], costs: np.ndarray, looks: Map
             zorder=2,
             clip_on=False,
         )
-        axis.text(1.04, height, short(entry.label, 36), transform=axis.transAxes, va="center", fontsize=7.5, color=INK)
+        axis.text(1.04, height, name, transform=axis.transAxes, va="center", fontsize=7.5, color=INK)
 
 
 def _cost(entry: Entry, cost: Callable[[Result], float]) -> float:

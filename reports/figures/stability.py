@@ -10,7 +10,7 @@ from benchmark.core.tables import NUMBER, Column, Schema
 from reports.figures.curves import TRAINING
 from reports.figures.panels import Lines, panels
 from reports.groups import Group
-from reports.items.drawing import short
+from reports.items.drawing import shorts
 from reports.items.item import Item
 from reports.stability import followed
 
@@ -50,7 +50,7 @@ def item(group: Group) -> Item | None:
     def panel(axis: "Axes", place: int, lines: "Lines") -> None:
         lines.draw(axis, place)
         axis.set_xlim(place - 0.15, tasks + 0.15)
-        axis.set_xticks(range(place, tasks + 1), [short(task, 14) for task in group.order[place - 1 :]], rotation=30)
+        axis.set_xticks(range(place, tasks + 1), shorts(group.order, 14)[place - 1 :], rotation=30)
         axis.grid(True, axis="x")
         axis.set_xlabel("learned")
 

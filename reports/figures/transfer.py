@@ -8,7 +8,7 @@ import pandas as pd
 from reports.configurations import training
 from reports.figures.leading import CHOICE, MOST_PANELS, leading
 from reports.groups import Entry, Group
-from reports.items.drawing import WIDTH, drawing, short
+from reports.items.drawing import WIDTH, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import GRID, INK, change_colours, looks
 from reports.seeds import paired
@@ -41,7 +41,7 @@ def item(group: Group) -> Item | None:
     gains = np.array([found[entry.label] for entry in shown])
     colours = looks(group.labels)
     limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
-    names = [short(entry.label) for entry in shown]
+    names = shorts(entry.label for entry in shown)
 
     def draw(figure: "Figure") -> None:
         import seaborn as sns
@@ -49,7 +49,7 @@ def item(group: Group) -> Item | None:
         axis = figure.subplots()
         axis.grid(False)
         sns.heatmap(
-            pd.DataFrame(gains, index=names, columns=[short(task, 14) for task in group.order]),
+            pd.DataFrame(gains, index=names, columns=shorts(group.order, 14)),
             ax=axis,
             vmin=-limit,
             vmax=limit,

@@ -1,5 +1,6 @@
 """Who beats whom: of every two entries, in how many pairs of a seed and a task the one is better, and by how much."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +14,7 @@ from benchmark.core.tables import Column as Field
 from reports.figures.heat import cells, number, scale
 from reports.figures.leading import CHOICE, MOST_LINES, leading
 from reports.groups import Entry, Group
-from reports.items.drawing import WIDTH, Drawing, drawing, short
+from reports.items.drawing import WIDTH, Drawing, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import INK
 from reports.items.table import Cell, Column, Table
@@ -206,7 +207,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
             axis.plot([0, count], [cut, cut], color=INK, linewidth=1.2, clip_on=False)
             axis.plot([cut, cut], [0, count], color=INK, linewidth=1.2, clip_on=False)
         axis.set(xlim=(0, count), ylim=(count, 0))
-        names = [short(entry.label, 26) for entry in entries]
+        names = [textwrap.fill(name, 24) for name in shorts((entry.label for entry in entries), 44)]
         places = np.arange(count) + 0.5
         axis.set_xticks(places, names, rotation=35, ha="left", rotation_mode="anchor")
         axis.set_yticks(places, names)

@@ -7,8 +7,9 @@ byte for byte when it is drawn again from the same data.
 import io
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reports.items.style import GRID, INK, MUTED, VARIABLES
@@ -21,6 +22,9 @@ WIDTH = 9.6
 
 LARGEST_SCALE = 1.75
 """Pixels per point up to which a figure grows with the page."""
+
+ENDINGS = (0.0, 0.3, 0.5, 0.7)
+"""Shares of a text that is cut which may be left for its end; the first that keeps texts apart is taken."""
 
 LETTER = 0.09
 """Inches that a letter of a panel's title takes, about."""
@@ -115,11 +119,36 @@ def drawing(caption: str, description: str, size: tuple[float, float], draw: Cal
     return Drawing(caption, description, svg.getvalue(), png.getvalue())
 
 
-def short(text: str, longest: int = 36) -> str:
-    """A text cut to a length, with an ellipsis."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def shorts(texts: Iterable[str], longest: int = 36) -> list[str]:
+    """Texts cut to a length, with an ellipsis for what is left out, so that different ones stay different.
+
+    What is left out is the end, or what comes before it where texts would be alike; all stay whole where nothing helps.
+    """
+    return _apart(list(texts), (partial(_cut, longest=longest, ending=share) for share in ENDINGS)) or list(texts)
 
 
-def wrapped(text: str, inches: float) -> str:
-    """A panel's title in at most three lines that fit a width, with an ellipsis where even three do not hold it."""
-    return "\n".join(textwrap.wrap(text, max(8, int(inches / LETTER)), max_lines=3, placeholder="…")) or text
+def wrapped(texts: Iterable[str], inches: float) -> list[str]:
+    """Panels' titles in at most three lines that fit a width, with an ellipsis where even three do not hold them.
+
+    Different ones stay different, as in :func:`shorts`; where nothing helps, they take as many lines as they need.
+    """
+    given, letters = list(texts), max(8, int(inches / LETTER))
+
+    def lines(text: str, ending: float) -> str:
+        held = _cut(text, int(2.4 * letters), ending) if ending else text  # lines are not filled to their ends
+        return "\n".join(textwrap.wrap(held, letters, max_lines=3, placeholder="…")) or text
+
+    found = _apart(given, (partial(lines, ending=share) for share in ENDINGS))
+    return found or [textwrap.fill(text, letters) for text in given]
+
+
+def _cut(text: str, longest: int, ending: float) -> str:
+    """A text cut to a length, of which a share is left for its end."""
+    end = int(ending * longest)
+    return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
+
+
+def _apart(texts: list[str], ways: Iterable[Callable[[str], str]]) -> list[str]:
+    """The texts as the first of some ways has them that makes no two different ones alike; empty if all do."""
+    found = ([way(text) for text in texts] for way in ways)
+    return next((cut for cut in found if len(set(cut)) == len(set(texts))), [])

@@ -1,16 +1,19 @@
 """A report on 200 runs: its page stays small, and it is made without torch. Its time is for `time` to tell."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from made_runs import made_run
 
+from reports.figures import wins
 from reports.figures.leading import CHOICE, MOST_LINES, MOST_PANELS, leading
 from reports.groups import collect
-from reports.items.drawing import wrapped
+from reports.items.drawing import shorts, wrapped
 from reports.page.html import LARGEST
 
 RUNS = 200
@@ -60,8 +63,38 @@ def test_every_strategy_leads_before_variants_of_one(tmp_path: Path) -> None:
 
 
 def test_a_long_title_takes_three_lines_at_most() -> None:
-    assert wrapped("short", 2.0) == "short"
-    assert wrapped("cmc (fraction=0.0125, sharing=none)", 2.0) == "cmc (fraction=0.0125,\nsharing=none)"
-    title = wrapped("cmc (fraction=0.0125, sharing=none, backbone=dense, epochs=8)", 1.5)
+    assert wrapped(["short"], 2.0) == ["short"]
+    assert wrapped(["cmc (fraction=0.0125, sharing=none)"], 2.0) == ["cmc (fraction=0.0125,\nsharing=none)"]
+    (title,) = wrapped(["cmc (fraction=0.0125, sharing=none, backbone=dense, epochs=8)"], 1.5)
     assert title.count("\n") == 2
     assert title.endswith("…")
+
+
+LONG = "cmc (fraction=0.0125, sharing=none, backbone=dense, batch_size=4, epochs={})"
+
+
+@pytest.mark.parametrize("cut", [shorts, lambda texts: wrapped(texts, 1.5)], ids=["shorts", "wrapped"])
+def test_names_that_differ_do_so_after_they_are_cut(cut: Callable[[list[str]], list[str]]) -> None:
+    """Whether they differ at the start, at the end or in the middle; equal ones stay equal."""
+    ends, starts = [LONG.format(8), LONG.format(16)], [f"{one}{LONG}" for one in "ab"]
+    middles = [f"{'x' * 60}{one}{'y' * 60}" for one in "ab"]
+    for texts in (ends, starts, middles, [*ends, *starts, "mas", *middles]):
+        found = cut(texts)
+        assert len(set(found)) == len(texts)
+        assert cut([*texts, *texts]) == [*found, *found]
+    for found in (cut(ends), cut(starts)):
+        assert max(len(one) for one in found) < 50
+        assert all(one.count("\n") <= 2 and "…" in one for one in found)
+
+
+def test_a_figure_names_no_two_strategies_alike(tmp_path: Path) -> None:
+    for fraction, sharing in ((0.0125, "none"), (0.0125, "fixed"), (0.1, "fixed")):
+        made_run(tmp_path, "cmc", settings={"fraction": fraction, "sharing": sharing})
+    (group,) = collect([tmp_path]).groups
+    assert len({entry.label[:24] for entry in group.entries}) < len(group.entries)
+    found = wins.item(group)
+    assert found is not None
+    assert found.drawing is not None
+    words = re.sub(r"\s+", "", "".join(re.findall(r">([^<]*)<", found.drawing.svg)))
+    for entry in group.entries:
+        assert words.count(re.sub(r"\s+", "", entry.label)) == 2
