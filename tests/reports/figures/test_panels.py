@@ -8,7 +8,9 @@ import pytest
 from made_runs import ORDER, made_run, psnr
 from matplotlib.figure import Figure
 
-from reports.figures import forgetting
+from benchmark.core.runs.schemas import CURVES
+from benchmark.core.runs.writing import write_table
+from reports.figures import curves, forgetting
 from reports.figures.panels import Lines
 from reports.groups import collect
 from reports.items.style import looks
@@ -35,3 +37,30 @@ def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation() -> None:
     edges = pd.DataFrame(band.get_paths()[0].vertices).groupby(0)[1].agg(["min", "max"])
     np.testing.assert_allclose(edges.loc[1], 20.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
     np.testing.assert_allclose(edges.loc[2], 22.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
+
+
+def test_an_axis_of_curves_leaves_out_few_points_that_lie_far_below() -> None:
+    near = np.linspace(24, 26, 19)
+    assert curves.shown(pd.Series(near)) is None
+    assert curves.shown(pd.Series([22.0, *near])) is None
+    limits = curves.shown(pd.Series([8.0, np.nan, *near]))
+    assert limits is not None
+    assert 23 < limits[0] < near.min()
+    assert near.max() < limits[1] < 27
+    assert curves.shown(pd.Series([8.0] * 5 + list(near))) is None  # as many are no exception
+    assert curves.shown(pd.Series([8.0] + 19 * [25.0])) is None  # nothing to tell apart
+    assert curves.shown(pd.Series([np.nan])) is None
+
+
+def test_a_figure_of_curves_says_what_it_leaves_out(tmp_path: Path) -> None:
+    for number in range(12):
+        run = made_run(tmp_path, f"strategy_{number}", shift=0.01 * number)
+        rows = run.curves.assign(psnr=lambda frame: 25.0 + frame["epoch"])
+        rows.loc[(rows["epoch"] == 0) & (rows["place"] == 2), "psnr"] = 25.5 if number else 7.0
+        write_table(run.path / "curves.csv", rows.to_dict("records"), CURVES)
+    found = curves.item(collect([tmp_path]).groups[0])
+    assert found is not None
+    assert found.drawing is not None
+    assert curves.CUT in found.drawing.caption
+    assert found.data is not None
+    assert found.data["psnr"].min() == 7.0
