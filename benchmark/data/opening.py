@@ -68,6 +68,8 @@ _UPRIGHT = {
 }
 """EXIF orientation to what turns the picture upright."""
 _SIDEWAYS = {5, 6, 7, 8}
+_READ = 2**20
+"""Bytes that are read at once where checksums are compared."""
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
@@ -223,18 +225,43 @@ def _pixels_alone(file: BinaryIO) -> BinaryIO:
     if file.read(8) != _PNG:
         file.seek(0)
         return file
+    parts = [(0, 8)]
+    for kind, place, behind in _chunks(file):
+        if kind in _PIXEL_CHUNKS or not kind.isalpha():
+            start = parts.pop()[0] if parts[-1][1] == place else place
+            parts.append((start, behind))
+    return io.BufferedReader(_Parts(file, parts))
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG file up to its end: kind, and the bytes between which each lies in the file."""
     end = file.seek(0, os.SEEK_END)
-    parts, place, kind = [(0, 8)], 8, b""
+    place, kind = 8, b""
     while place < end and kind != b"IEND":
         file.seek(place)
         head = file.read(8)
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
         behind = min(place + 12 + length, end)
-        if kind in _PIXEL_CHUNKS or not kind.isalpha():
-            start = parts.pop()[0] if parts[-1][1] == place else place
-            parts.append((start, behind))
+        yield kind, place, behind
         place = behind
-    return io.BufferedReader(_Parts(file, parts))
+
+
+def _refuse_changed(path: Path) -> None:
+    """Refuse a PNG file whose compressed pixels do not fit their checksums, which Pillow does not look at.
+
+    What is cut off is left to Pillow.
+    """
+    with _regular(path) as file:
+        for kind, place, behind in _chunks(file):
+            file.seek(place)
+            length = int.from_bytes(file.read(4), "big")
+            if kind != b"IDAT" or behind < place + 12 + length:
+                continue
+            checksum, left = 0, 4 + length
+            while left and (data := file.read(min(left, _READ))):
+                checksum, left = zlib.crc32(data, checksum), left - len(data)
+            if checksum != int.from_bytes(file.read(4), "big"):
+                raise UserError(f"{quoted(path)} is damaged: its pixels do not fit the checksum beside them.")
 
 
 def _regular(path: Path) -> BinaryIO:
@@ -256,6 +283,8 @@ def _orientation(picture: ImageFile.ImageFile) -> int:
 
 
 def _decode(path: Path, picture: ImageFile.ImageFile) -> Opened:
+    if isinstance(picture, PngImageFile):
+        _refuse_changed(path)
     conversions = []
     if picture.mode in _GREY_MODES:
         conversions.append("grey to three equal channels")

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import struct
 import zlib
@@ -173,6 +174,23 @@ class TestRefused:
                 assert open_rgb(path).dtype == np.uint8
             except UserError:
                 continue
+
+    def test_changed_pixels_of_a_png(self, tmp_path):
+        """A changed bit in the compressed pixels is told, also where they decode to other ones without an error."""
+        pixels = np.tile(np.arange(40, dtype=np.uint8)[None, :, None], (40, 1, 3))
+        whole = write(tmp_path / "whole.png", pixels).read_bytes()
+        start = whole.index(b"IDAT") + 4
+        unseen = 0
+        for place in range(start, whole.index(b"IEND") - 8):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << place % 8
+            (tmp_path / "changed.png").write_bytes(changed)
+            with pytest.raises(UserError, match=r"changed\.png' is damaged"):
+                open_rgb(tmp_path / "changed.png")
+            with Image.open(tmp_path / "changed.png") as picture, contextlib.suppress(OSError):
+                unseen += not np.array_equal(np.asarray(picture), pixels)
+        assert np.array_equal(open_rgb(tmp_path / "whole.png"), pixels)
+        assert unseen, "Pillow tells of every change"
 
     def test_other_formats_and_empty_files(self, tmp_path, pixels):
         Image.fromarray(pixels).save(tmp_path / "a.gif")
