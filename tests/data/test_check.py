@@ -7,9 +7,10 @@ import made_datasets as made
 import numpy as np
 import pytest
 from made_datasets import picture, write
+from rich.console import Console
 
 from benchmark.core.errors import UserError
-from benchmark.data.checks import leaks
+from benchmark.data.checks import leaks, view
 from benchmark.data.checks.check import check
 from benchmark.data.datasets import find
 from benchmark.data.photographs import embedded
@@ -83,6 +84,21 @@ class TestCheck:
         assert len(found) == 2
         assert re.search(r"train/exact\.png' equals test image '1\.png'", found[0])
         assert re.search(r"train/near\.jpg' nearly equals test image '2\.png'", found[1])
+
+    def test_a_training_image_in_several_test_sets_is_one(self, root):
+        one = embedded("train")[0].image[:100, :120]
+        write(root / "mine/train/a.png", one)
+        write(root / "mine/train/other.png", picture("other", (120, 100)))
+        for number in range(4):
+            write(root / f"mine/test/{number}.png", one)
+        write(root / "holidays/test/near.png", one[::2, ::2])
+        report = check(root)
+        console = Console(record=True, width=200)
+        view.render(report, console)
+        assert "1 training image also stands in a test set (1):" in console.export_text()
+        (told,) = report.leaks
+        assert re.search(r"a\.png' nearly equals test image 'near\.png' of holidays, equals test image '0\.png'", told)
+        assert told.endswith("equals test image '1.png' of mine, and 2 more.")
 
     def test_a_copy_among_a_thousand_images_is_found(self):
         def prints(key, count):

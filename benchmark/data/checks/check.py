@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from benchmark.data.degradations import make
 from benchmark.data.names import folded
 from benchmark.data.opening import quoted
 from benchmark.data.patches import surrounded, test_pair
+
+_COPIES = 3
+"""Test images that are named of those which one training image equals."""
 
 
 @dataclass(frozen=True)
@@ -257,14 +261,17 @@ def _far(measured: Input) -> str:
 
 
 def _leaks(seen: list[tuple[Dataset, list[_Seen]]]) -> Iterator[str]:
-    """Training or undivided images against the test images of all datasets."""
+    """A line for each training or undivided image that a test set of any dataset holds, too."""
     every = [(dataset, one) for dataset, opened in seen for one in opened]
     train = [(dataset, one) for dataset, one in every if one.item.split != "test"]
     test = [(dataset, one) for dataset, one in every if one.item.split == "test"]
-    for leak in leaks.find([one.fingerprint for _, one in train], [one.fingerprint for _, one in test]):
-        (train_set, train_one), (test_set, test_one) = train[leak.train], test[leak.test]
-        likeness = "equals" if leak.exact else "nearly equals"
-        yield (
-            f"{train_set.name} {quoted(train_one.item.clean.path)} {likeness} "
-            f"test image '{test_one.item.name}' of {test_set.name}."
-        )
+    found = leaks.find([one.fingerprint for _, one in train], [one.fingerprint for _, one in test])
+    for place, copies in groupby(found, key=lambda leak: leak.train):
+        train_set, train_one = train[place]
+        told = [
+            f"{'equals' if leak.exact else 'nearly equals'} test image '{one.item.name}' of {test_set.name}"
+            for leak in copies
+            for test_set, one in [test[leak.test]]
+        ]
+        others = f", and {len(told) - _COPIES} more" if len(told) > _COPIES else ""
+        yield f"{train_set.name} {quoted(train_one.item.clean.path)} {', '.join(told[:_COPIES])}{others}."
