@@ -17,7 +17,7 @@ from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts
 from reports.tables.cells import named
 from reports.tables.marks import with_best
-from reports.text import listed, plain
+from reports.text import listed
 
 Values = Mapping[tuple[int, str], float]
 """Place of a task in the stream, from 1, and name of one of its test images → dB."""
@@ -134,6 +134,6 @@ def _frame(group: Group, shown: Sequence[Entry], found: Mapping[str, Mapping[int
         seeds = found[entry.label].values()
         for place, image in dict.fromkeys(key for values in seeds for key in values):
             known = [values[place, image] for values in seeds if (place, image) in values]
-            about = {"label": entry.label, "place": place, "task": group.order[place - 1], "image": plain(image)}
+            about = {"label": entry.label, "place": place, "task": group.order[place - 1], "image": image}
             rows.append({**about, "psnr": float(np.mean(known)), "seeds": len(known)})
     return DATA.frame_of(rows)

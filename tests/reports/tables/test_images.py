@@ -42,6 +42,17 @@ def cells(item: Item | None) -> dict[str, list[Cell]]:
     return {row[0].text: row[1:] for row in item.table.rows}
 
 
+def test_exported_names_are_those_of_the_run(tmp_path: Path) -> None:
+    """Long names that differ at their ends alone, and letters that no line may hold, are kept for other tables."""
+    names = ["S2A_" + "x" * 80 + f"_{number}.png" for number in range(2)] + ["a\tb", "a b"]
+    for strategy, shift in (("cmc", 2.0), ("packnet", 1.0)):
+        with_images(made_run(tmp_path, strategy, shift=shift), dict.fromkeys(names, 0.0))
+    group, found = table(tmp_path)
+    assert found is not None
+    assert found.data is not None
+    assert sorted(found.data["image"]) == sorted(names * len(group.order) * 2)
+
+
 def test_gains_are_paired_over_images_after_the_mean_over_seeds(tmp_path: Path) -> None:
     """What images have of their own, many dB, cancels, and so does what the seeds have."""
     own, gains = {"a": -9.0, "b": 0.0, "c": 9.0}, {"a": -1.0, "b": 0.5, "c": -0.4}
