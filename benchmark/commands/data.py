@@ -40,6 +40,6 @@ def data_prepare(
     prepared = prepare_all(root, cache, console)
     for one in prepared:
         state = one.problem or (str(one.place) if one.place else "only test images, nothing to cache")
-        console.print(f"{one.dataset.name}: {state}")
+        console.print(f"{one.dataset.name}: {state}" if one.dataset else state)
     if any(one.problem for one in prepared):
         raise typer.Exit(1)

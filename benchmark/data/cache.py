@@ -106,9 +106,12 @@ class CachedImages(Sequence[np.ndarray]):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of caching one dataset: its folder in the cache, None if it has only test pictures; or the problem."""
+    """What came of caching one dataset: its folder in the cache, None if it has only test pictures; or the problem.
 
-    dataset: Dataset
+    The dataset is None where the problem is that something under the root could not be listed.
+    """
+
+    dataset: Dataset | None
     place: Path | None
     problem: str = ""
 
@@ -150,7 +153,8 @@ def prepare_all(root: Path, folder: Path | None = None, console: Console | None 
         console: where to show progress, if it is a terminal.
 
     Returns:
-        One line about each dataset. A dataset that cannot be cached does not keep the others from it.
+        One line about each dataset, then about each problem of the root itself. Neither a dataset that cannot be cached
+        nor what cannot be listed keeps the others from it.
 
     Raises:
         UserError: the root is no folder, or holds no dataset.
@@ -166,7 +170,7 @@ def prepare_all(root: Path, folder: Path | None = None, console: Console | None 
             prepared.append(Prepared(dataset, place))
         except UserError as error:
             prepared.append(Prepared(dataset, None, str(error)))
-    return prepared
+    return prepared + [Prepared(None, None, problem) for problem in survey.problems]
 
 
 def load(dataset: Dataset, folder: Path, side: Side = "clean") -> CachedImages:

@@ -23,7 +23,6 @@ from benchmark.data import cache, datasets, digests, photographs
 from benchmark.data.checks import leaks, rules
 from benchmark.data.datasets import Dataset, Item
 from benchmark.data.datasets.dataset import counted
-from benchmark.data.datasets.tree import OTHERS
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import quoted
 from benchmark.data.patches import patches
@@ -102,9 +101,11 @@ def find(tasks: Sequence[Task], data: Data) -> list[Source]:
     if missing:
         wanted = "; ".join(f"{name} ({', '.join(sides)})" for name, sides in missing.items())
         there = ", ".join(f"{dataset.name} ({dataset.release})" for dataset in survey.datasets) or "nothing"
+        unseen = "".join(f"\n{remark}" for remark in survey.unseen())
         raise UserError(
             f"These datasets are not under {quoted(survey.root)}: {wanted}. Found there: {there}. "
             "Add them, or use embedded photographs in their place with --fallback embedded."
+            + (f" What was not taken from there:{unseen}" if unseen else "")
         )
     _refuse_undivided(tasks, found)
     return found
@@ -146,9 +147,9 @@ def prepare(
             cached; an image is too small for the patches.
     """
     found = find(tasks, data)
-    for source in found:
-        if source.train is not None and not _fits_memory(source.train):
-            cache.prepare_shown(source.train, _cache_folder(data), console)
+    for dataset in dict.fromkeys(source.train for source in found):
+        if dataset is not None and not _fits_memory(dataset):
+            cache.prepare_shown(dataset, _cache_folder(data), console)
     for task, source in zip(tasks, found, strict=True):
         _examine(task, source, data, patch_size)
     tested = [one for dataset in {source.test for source in found} for one in _seen(dataset, "test", data)]
@@ -164,12 +165,15 @@ def prepare(
 
 
 def left_out(tasks: Sequence[Task], data: Data) -> list[str]:
-    """What of the datasets that tasks take their images from is left out, and why; of embedded images nothing is."""
-    if data.root is None:
+    """What under the data root is not taken, and why: what no dataset has, and what is left out of those that are used.
+
+    Of a root from which nothing may be taken, nothing is told.
+    """
+    if data.root is None or data.source == EMBEDDED:
         return []
     used = [dataset for source in find(tasks, data) for dataset in (source.train, source.test) if dataset is not None]
-    others = [note for note in _survey(Path(data.root)).notes if note.startswith(OTHERS)]
-    return list(dict.fromkeys([*others, *(note for dataset in used for note in dataset.notes)])) if used else []
+    notes = (note for dataset in used for note in dataset.notes)
+    return list(dict.fromkeys([*_survey(Path(data.root)).unseen(), *notes]))
 
 
 def refuse_changed(tasks: Sequence[Task], data: Data, told: Sequence[dict[str, Any]]) -> None:

@@ -286,6 +286,16 @@ class TestAll:
         assert (prepared["CBSD68"].place, prepared["CBSD68"].problem) == (None, "")
         assert "norain-1.png' has no degraded partner" in prepared["Rain100L"].problem
 
+    def test_what_cannot_be_listed_is_told(self, data):
+        root, _ = data
+        (root / "snow/train").mkdir(parents=True)
+        (root / "snow/train/a.png").symlink_to(root / "nowhere.png")
+        whole, problem = cache.prepare_all(root)
+        assert (whole.dataset.name, whole.problem) == ("haze", "")
+        assert (problem.dataset, problem.place) == (None, None)
+        assert "snow/train/a.png' cannot be opened" in problem.problem
+        assert get_command(app).main(["data", "prepare", str(root)], standalone_mode=False) == 1
+
     def test_nothing_to_prepare_is_an_error(self, tmp_path):
         with pytest.raises(UserError, match="holds no images"):
             cache.prepare_all(tmp_path)

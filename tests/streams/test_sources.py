@@ -1,5 +1,6 @@
 """Where the images of a run come from: embedded photographs and datasets on disk, task by task."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,55 @@ def test_what_is_missing_is_named_unless_something_may_stand_in(root: Path) -> N
     assert found[1].test is not None
     told = sources.prepare(tasks, disk(root, fallback="embedded"))
     assert (told[1]["train"]["name"], told[1]["test"]["name"]) == ("embedded", "CBSD68")
+
+
+def unreadable(folder: Path) -> str:
+    for file in list(folder.iterdir()):
+        file.unlink()
+        file.symlink_to(folder / "nowhere")
+    return "0.png' cannot be opened: No such file or directory."
+
+
+def no_text(folder: Path) -> str:
+    folder.rename(os.fsdecode(os.fsencode(folder) + b"\xe9"))
+    return "is not valid UTF-8 and cannot be recorded."
+
+
+def other_format(folder: Path) -> str:
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(".webp"))
+    return "nor .mat are left out: .webp (6)."
+
+
+@pytest.mark.parametrize("spoil", [unreadable, no_text, other_format])
+def test_what_may_hold_the_missing_images_is_told(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
+    for number in range(6):
+        write(tmp_path / f"mine/train/{number}.png", picture(number))
+        write(tmp_path / f"mine/test/{number}.png", picture(f"test {number}"))
+    reason = spoil(tmp_path / "mine/train")
+    tasks = [Task(name="a", degradation="noise", dataset="mine")]
+    with pytest.raises(UserError, match=r"mine \(train of a\)") as raised:
+        sources.find(tasks, disk(tmp_path))
+    assert reason in str(raised.value)
+    stood_in = disk(tmp_path, fallback="embedded")
+    assert [note for note in sources.left_out(tasks, stood_in) if reason in note]
+    (tmp_path / "mine/test").rename(tmp_path / "mine/.test")
+    _forget()
+    assert sources.find(tasks, stood_in) == [sources.Source()]
+    assert [note for note in sources.left_out(tasks, stood_in) if reason in note]
+    assert sources.left_out(tasks, Data(root=str(tmp_path))) == []
+
+
+def test_of_many_problems_of_a_root_some_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "other/test/a.png", picture(1))
+    (tmp_path / "mine").mkdir()
+    for number in range(30):
+        (tmp_path / f"mine/{number:02}.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError) as raised:
+        sources.find([Task(name="a", degradation="noise", dataset="mine")], disk(tmp_path))
+    told = str(raised.value)
+    assert ("02.png' cannot be" in told, "03.png' cannot be" in told) == (True, False)
+    assert "… and 27 more problems. See: python -m benchmark data check" in told
 
 
 def test_a_dataset_without_the_side_that_is_needed_is_missing(root: Path) -> None:

@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.yaml_files import command
 from benchmark.data.datasets import pairs, rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.tree import Folder, Split, is_validation, scan
+from benchmark.data.datasets.tree import OTHERS, Folder, Split, is_validation, scan
 from benchmark.data.names import composed, folded
 from benchmark.data.opening import quoted
 
@@ -20,6 +21,8 @@ FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
 """The modules here that each know a family, in the order in which they are asked."""
 VALIDATION = "a run holds some of the training images out for validation"
 """Why a validation side is left out where there is a test side, too."""
+_TOLD = 3
+"""Problems of a root that a run tells; ``data check`` tells all."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,13 @@ class Survey:
     datasets: tuple[Dataset, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def unseen(self) -> list[str]:
+        """What could not be listed, or has another ending, so that a dataset may seem to be missing."""
+        problems = self.problems[:_TOLD]
+        if more := len(self.problems) - len(problems):
+            problems += (f"… and {more:,} more problems. See: {command('data', 'check', self.root)}",)
+        return [*problems, *(note for note in self.notes if note.startswith(OTHERS))]
 
     def fitting(self, name: str) -> list[Dataset]:
         """The datasets with this name, such as ``CBSD68``, else those of this family, such as ``bsd68``.
