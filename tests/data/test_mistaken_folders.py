@@ -167,3 +167,28 @@ def test_bsd68_by_the_name_of_its_folder(root: Path, name: str) -> None:
     made.bsd68_counted(root)
     (root / "CBSD68").rename(root / name)
     assert only(root).name == "CBSD68"
+
+
+@pytest.mark.parametrize("sides", [["test"], ["train"], ["train", "test"]])
+def test_sides_whose_names_do_not_fit_are_one_dataset_with_problems(root: Path, sides: list[str]) -> None:
+    """Where no name of a side fits, the user reads that, not of two datasets with one name."""
+    for side in ("train", "test"):
+        for number in range(3):
+            ending = "_GT" if side in sides else ""
+            write_pair(root / f"snow/{side}/lq/{number}.png", root / f"snow/{side}/gt/{number}{ending}.png", number)
+    (dataset,) = find(root).datasets
+    assert len(dataset.problems) == 6 * len(sides)
+    with pytest.raises(UserError, match=r"gt/0_GT\.png' has no degraded partner"):
+        find(root).dataset("snow")
+
+
+def test_of_several_datasets_of_one_name_the_problems_are_told(root: Path) -> None:
+    write_pair(
+        root / "SIDD/Data/0001_001_S6/0001_NOISY_SRGB_010.png", root / "SIDD/Data/0001_001_S6/GT_SRGB_010.png", 1
+    )
+    (root / "blocks").mkdir()
+    (root / "blocks/ValidationGtBlocksSrgb.mat").write_bytes(b"nothing")
+    with pytest.raises(
+        UserError, match=r"(?s)not one dataset but 2.*blocks/ValidationGtBlocksSrgb\.mat' cannot be read"
+    ):
+        find(root).dataset("sidd")

@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.yaml_files import command
 from benchmark.data.datasets import pairs, rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.tree import OTHERS, Folder, Split, is_validation, scan
+from benchmark.data.datasets.tree import LISTED, OTHERS, Folder, Split, is_validation, scan
 from benchmark.data.names import composed, folded
 from benchmark.data.opening import quoted
 
@@ -22,7 +22,7 @@ FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
 VALIDATION = "a run holds some of the training images out for validation"
 """Why a validation side is left out where there is a test side, too."""
 _TOLD = 3
-"""Problems of a root that a run tells; ``data check`` tells all."""
+"""Remarks on a root that a run tells; ``data check`` tells all."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ class Survey:
     notes: tuple[str, ...]
 
     def unseen(self) -> list[str]:
-        """What could not be listed, or has another ending, so that a dataset may seem to be missing."""
-        problems = self.problems[:_TOLD]
-        if more := len(self.problems) - len(problems):
-            problems += (f"… and {more:,} more problems. See: {command('data', 'check', self.root)}",)
-        return [*problems, *(note for note in self.notes if note.startswith(OTHERS))]
+        """What could not be listed, or only elsewhere, or has another ending, so that images may seem to be missing."""
+        remarks = [*self.problems, *(note for note in self.notes if note.endswith(LISTED))]
+        told = remarks[:_TOLD]
+        if more := len(remarks) - len(told):
+            told.append(f"… and {more:,} more. See: {command('data', 'check', self.root)}")
+        return [*told, *(note for note in self.notes if note.startswith(OTHERS))]
 
     def fitting(self, name: str) -> list[Dataset]:
         """The datasets with this name, such as ``CBSD68``, else those of this family, such as ``bsd68``.
@@ -65,7 +66,10 @@ class Survey:
             raise unknown(f"dataset under {quoted(self.root)}:", name, {dataset.name for dataset in self.datasets})
         if len(fitting) > 1:
             places = ", ".join(f"{dataset.name} in {quoted(dataset.root)}" for dataset in fitting)
-            raise UserError(f"'{name}' is not one dataset but {len(fitting)}: {places}. Give a root that holds one.")
+            problems = "".join(f"\n{dataset.refused(dataset.problems)}" for dataset in fitting if dataset.problems)
+            raise UserError(
+                f"'{name}' is not one dataset but {len(fitting)}: {places}. Give a root that holds one.{problems}"
+            )
         return fitting[0].usable()
 
 
@@ -101,6 +105,11 @@ def _side_folder(root: Path) -> str:
     """The nearest folder that is named after a side, in lower case; the folder itself if none is."""
     parts = [part.lower() for part in reversed(root.parts)]
     return next((part for part in parts if part in pairs.SIDES), root.name.lower())
+
+
+def _told_side(root: Path) -> set[Split]:
+    side = _side_folder(root)
+    return {"train" if side == "train" else "test"} if side in pairs.SIDES else set()
 
 
 def _visit(folder: Folder) -> list[Dataset]:
@@ -169,8 +178,11 @@ def _place(dataset: Dataset) -> Path | None:
 
 
 def _sides(group: list[Dataset]) -> tuple[list[Dataset], list[Dataset], list[Dataset]]:
-    """Those that are a training side alone, a test side alone, and a test side in a folder named after validation."""
-    one_sided = [(dataset, {item.split for item in dataset.items}) for dataset in group]
+    """Those that are a training side alone, a test side alone, and a test side in a folder named after validation.
+
+    Of one without any items, because of its problems, the folder tells the side.
+    """
+    one_sided = [(dataset, {item.split for item in dataset.items} or _told_side(dataset.root)) for dataset in group]
     training = [dataset for dataset, splits in one_sided if splits == {"train"}]
     rest = [dataset for dataset, splits in one_sided if splits == {"test"}]
     validation = [dataset for dataset in rest if is_validation(_side_folder(dataset.root))]

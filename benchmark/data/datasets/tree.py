@@ -87,6 +87,8 @@ def is_degraded(part: str) -> bool:
 
 OTHERS = "Files that are neither images"
 """How the note begins that tells of files with other endings."""
+LISTED = "which is listed already."
+"""How the note ends that tells of a folder to which several ways lead."""
 
 
 @dataclass
@@ -165,7 +167,7 @@ class _Scanner:
     def _child(self, path: Path, status: os.stat_result, parts: tuple[str, ...]) -> Folder | None:
         earlier = self.visited.get((status.st_dev, status.st_ino))
         if earlier is not None:
-            self.remarks.notes.append(f"{quoted(path)} leads to {quoted(earlier)}, which is listed already.")
+            self.remarks.notes.append(f"{quoted(path)} leads to {quoted(earlier)}, {LISTED}")
             return None
         if not is_text(path):
             self.remarks.problems.append(_unwritable(path))
