@@ -14,6 +14,9 @@ from rich.text import Text
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import broken_pipe, mute
 
+_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Unicode's classes of the characters that embed, override or isolate a direction of writing."""
+
 NARROWEST = 20
 """Columns that are printed into at the least; some terminals, and COLUMNS=0, tell of none."""
 
@@ -55,11 +58,15 @@ class Plain(Console):
 
 
 def literal(text: str) -> str:
-    """A text whose control characters and undecodable bytes are written out."""
-    return "".join(
-        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs") else repr(letter)[1:-1]
-        for letter in text
-    )
+    """A text whose control characters and undecodable bytes are written out.
+
+    Those that turn the direction of what follows are among them; letters that run from right to left need none.
+    """
+    return "".join(letter if letter in "\n\t" or not _obeyed(letter) else repr(letter)[1:-1] for letter in text)
+
+
+def _obeyed(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _TURNING
 
 
 class Description(TextColumn):

@@ -42,10 +42,11 @@ def test_a_line_is_left_whole_and_control_characters_are_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    printing.Plain().print("/a folder/" * 30 + "\x1b[31m\r\x07\udcff 東京")
+    printing.Plain().print("/a folder/" * 30 + "\x1b[31m\r\x07\udcff 東京 \u202egnp \u2067x שלום 👩\u200d👧")
     printing.error("b" * 100)
     said = capsys.readouterr()
-    assert said.out == "/a folder/" * 30 + "\\x1b[31m\\r\\x07\\udcff 東京\n"
+    shown = "\\x1b[31m\\r\\x07\\udcff 東京 \\u202egnp \\u2067x שלום 👩\u200d👧\n"
+    assert said.out == "/a folder/" * 30 + shown
     assert said.err == f"Error: {'b' * 100}\n"
 
 
