@@ -73,6 +73,15 @@ class TestCheck:
         assert measured.psnr == pytest.approx(20 * np.log10(255 / 20))
         assert measured.reference is None
 
+    def test_a_file_of_two_pictures_is_converted_once(self, root):
+        clean = picture("grey", (481, 321))[:, :, 0] // 2
+        write(root / "rain/test/1.png", np.concatenate([clean, clean + 20], axis=1))
+        (found,) = check(root).datasets
+        assert (found.dataset.release, found.conversions) == (
+            "rain pairs, 1 test pair",
+            {"grey to three equal channels": 1},
+        )
+
     def test_training_images_in_a_test_set(self, root):
         one, two, three, *_ = (photograph.image for photograph in embedded("train"))
         write(root / "train/exact.png", one[:200, :300])

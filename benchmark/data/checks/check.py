@@ -182,8 +182,8 @@ def _look(dataset: Dataset, item: Item, degraded_by: list[Reference]) -> _Seen |
     conversions = clean.conversions
     inputs = []
     brighter = 0.0
-    if rough is not None:
-        conversions += rough.conversions
+    if item.degraded and rough is not None:
+        conversions += rough.conversions if item.degraded.path != item.clean.path else ()
         brighter = rules.brighter(clean.pixels, rough.pixels)
         if item.split == "test":
             inputs.append(_psnr(rough.pixels, clean.pixels))
