@@ -1,4 +1,6 @@
-"""What is printed through, one console, and the progress of runs: live bars on a terminal, plain lines elsewhere."""
+"""What is printed through, one console, and the progress of runs: live bars on a terminal, plain lines elsewhere.
+
+A terminal that cannot go back (TERM=dumb), as in an editor, gets lines, too."""
 
 import sys
 import time
@@ -56,7 +58,7 @@ class Reporter:
         self.forecast = Forecast(self.now)
 
     def __enter__(self) -> "Reporter":
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             if isinstance(sys.stdout, TextIOWrapper) and self.console.file is sys.stdout:
                 sys.stdout.reconfigure(line_buffering=True)
             return self

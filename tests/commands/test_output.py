@@ -71,3 +71,9 @@ def test_a_single_run_has_one_line_without_a_number(terminal: bool) -> None:
     assert "all runs" not in text
     if terminal:
         assert text.startswith("cmc  deblock (2/2)|100|")
+
+
+def test_a_terminal_that_cannot_go_back_has_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    log = shown(two_of_three(), terminal=False)
+    assert shown(two_of_three(), terminal=True).split() == log.split(), "it is 80 columns wide"
