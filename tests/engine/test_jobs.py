@@ -314,6 +314,17 @@ def test_threads_do_not_depend_on_the_number_of_jobs_or_of_what_is_missing(sever
     assert choose_threads(wide, None, Machine(8, 8, gpus=("0", "1"))) == 4
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("3", 3), ("4,2", 4), ("0", None), ("-1", None), ("many", None), ("", None), ("1e999", None), ("9" * 12, None)],
+)
+def test_a_number_of_threads_that_no_run_could_have_counts_as_not_set(
+    said: str, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert Machine.here().asked == asked
+
+
 def test_jobs_are_as_many_as_have_cores_and_no_more_than_are_missing() -> None:
     many = planned("finetune", "denoise", "0,1,2,3", "training.updates_per_epoch=1000")
     machine = Machine(cores=8, threads=8)

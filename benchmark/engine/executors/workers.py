@@ -23,6 +23,9 @@ SMALL = 32
 WORTH = 1000
 """Batch updates for which a further process is started, at least."""
 
+MOST_THREADS = 1024
+"""Threads that a run is ever given; a variable that asks for more, or for less than one, counts as not set."""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -69,7 +72,7 @@ class Machine:
         return cls(
             cores=joblib.cpu_count(only_physical_cores=True),
             threads=torch.get_num_threads(),
-            asked=int(asked) if asked and asked >= 1 else None,
+            asked=int(asked) if asked and 1 <= asked <= MOST_THREADS else None,
             gpus=tuple((visible or [str(index) for index in range(devices)])[:devices]),
         )
 
