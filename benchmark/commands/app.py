@@ -17,6 +17,10 @@ from benchmark.core.process.endings import Stopped
 
 
 class _Commands(TyperGroup):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with printing.written():
+            super().format_help(ctx, formatter)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -27,6 +31,10 @@ class _Commands(TyperGroup):
 
 
 class _Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with printing.written():
+            super().format_help(ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse an option that takes one value and is given two, of which the first would count for nothing."""
         given = list(args)
@@ -73,17 +81,19 @@ app.command()(tune.tune)
 app.command()(reproduce.reproduce)
 app.command()(reproduce.sweep)
 
-data_app = _Typer(no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
+data_app = _Typer(cls=_Commands, no_args_is_help=True, help="Look at datasets on disk, and prepare them for training.")
 data_app.command("check")(data.data_check)
 data_app.command("prepare")(data.data_prepare)
 app.add_typer(data_app, name="data")
 
-runs_app = _Typer(no_args_is_help=True, help="Look after run directories.")
+runs_app = _Typer(cls=_Commands, no_args_is_help=True, help="Look after run directories.")
 runs_app.command("check")(check.runs_check)
 app.add_typer(runs_app, name="runs")
 
 reference_app = _Typer(
-    no_args_is_help=True, help="Finished runs that come with the suite: what there is, and whether it can be repeated."
+    cls=_Commands,
+    no_args_is_help=True,
+    help="Finished runs that come with the suite: what there is, and whether it can be repeated.",
 )
 reference_app.command("list")(reference.reference_list)
 reference_app.command("verify")(reference.reference_verify)
@@ -91,7 +101,7 @@ reference_app.command("page")(reference.reference_page)
 reference_app.command("pack")(reference.reference_pack)
 app.add_typer(reference_app, name="reference")
 
-profile_app = _Typer(no_args_is_help=True, help="Measure where the time goes.")
+profile_app = _Typer(cls=_Commands, no_args_is_help=True, help="Measure where the time goes.")
 profile_app.command("data")(profile.profile_data)
 profile_app.command("layer")(profile.profile_layer)
 profile_app.command("train")(profile.profile_train)

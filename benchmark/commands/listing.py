@@ -8,6 +8,7 @@ import typer
 
 from benchmark.commands.options import Plugins, place, words
 from benchmark.commands.output import console
+from benchmark.core import printing
 from benchmark.core.errors import UserError
 
 NARROW = 8
@@ -53,7 +54,7 @@ def list_(
     if guide:
         from strategies.guide import guide as written
 
-        print(written(list(registry.entries())), end="")
+        printing.page(written(list(registry.entries())))
         return
     if kind is Kind.settings:
         rows = _settings(strategy)

@@ -7,6 +7,7 @@ import typer
 
 from benchmark.commands.options import Engine, Jobs, number, place, refuse_idle, words, workers
 from benchmark.commands.output import Reporter, console
+from benchmark.core import printing
 from benchmark.core.errors import UserError, unknown
 from benchmark.reference import SHIPPED
 
@@ -58,7 +59,7 @@ def reference_page() -> None:
     """Print what the reference runs came to as a page in Markdown: docs/results.md is this."""
     from reports.leaderboard import page
 
-    print(page(SHIPPED), end="")
+    printing.page(page(SHIPPED))
 
 
 def reference_pack(

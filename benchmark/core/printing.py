@@ -4,7 +4,10 @@ Names of folders, files, tasks, strategies and settings come from outside. Squar
 markup, control characters are shown and not obeyed, and a line is never broken, so that a path can be copied.
 """
 
+import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -41,11 +44,8 @@ class Plain(Console):
         """
         if soft_wrap is None and all(isinstance(one, str | Text) for one in objects):
             soft_wrap = True
-        try:
+        with written():
             super().print(*objects, soft_wrap=soft_wrap, **options)
-        except OSError as error:
-            mute()
-            raise UserError(f"What is printed cannot be written: {error.strerror}.") from error
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as it is, whatever markup is asked for."""
@@ -55,6 +55,35 @@ class Plain(Console):
         """Nobody reads the output any more; a run notes that as what ended it."""
         self.quiet = True
         raise broken_pipe()
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Whoever prints inside of the block is told if that cannot be written.
+
+    Raises:
+        UserError: it cannot, as into a file on a full disk.
+        Stopped: nobody reads it any more.
+    """
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise broken_pipe() from error
+    except OSError as error:
+        mute()
+        raise UserError(f"What is printed cannot be written: {error.strerror}.") from error
+
+
+def page(text: str) -> None:
+    """Print a text of many lines, such as a page in Markdown, as it is.
+
+    Raises:
+        UserError: it cannot be written, as into a file on a full disk.
+        Stopped: nobody reads it any more.
+    """
+    with written():
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def literal(text: str) -> str:

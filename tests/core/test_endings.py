@@ -258,6 +258,32 @@ def test_output_onto_a_full_disk_is_told() -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["run", "-h"], ["list", "strategies", "--guide"]])
+def test_help_and_pages_onto_a_full_disk_are_told(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.commands.app import app
+
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(UserError, match="cannot be written: No space left on device"):
+            app(words)
+        monkeypatch.undo()
+
+
+def test_a_page_into_a_closed_pipe_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.core import printing
+    from benchmark.core.process.endings import Stopped
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:  # noqa: PTH123 (a descriptor)
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(Stopped, match="closed pipe"):
+            printing.page("a page\n")
+        monkeypatch.undo()
+
+
 def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     code = """
 import sys
