@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, shortened
 
 if TYPE_CHECKING:
     from benchmark.engine.executors.workers import Workers
@@ -55,6 +55,7 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
 
     def path(value: Any) -> Path:
         from benchmark.core import yaml_files
+        from benchmark.core.files import unreadable
 
         try:
             found = yaml_files.as_path(value)
@@ -66,10 +67,15 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
                 f"{option} '{value}': the present folder, in which it would be, is gone or cannot be read. Go to "
                 "another one, or give a path from the root."
             ) from error
-        problem = _obstacle(found, made) if made else ""
-        if problem:
-            raise UserError(f"Cannot write to '{found}': {problem}. Choose another {made} with {option}.")
-        return found
+        if made and (problem := _obstacle(found, made)):
+            raise UserError(
+                f"Cannot write to '{shortened(str(found))}': {problem}. Choose another {made} with {option}."
+            )
+        if problem := unreadable(found):
+            raise UserError(
+                f"{option} '{shortened(str(found))}' cannot be read: {problem}. Mend that, or give another."
+            )
+        return found.resolve() if made == "file" and found.is_symlink() else found  # else the link would be replaced
 
     return path
 
@@ -98,8 +104,13 @@ def tracker(value: str) -> str:
 
 
 def _obstacle(path: Path, made: str) -> str:
-    """Why a file or folder cannot be made at a path; empty if it can."""
-    if os.path.lexists(path) and path.is_dir() != (made == "folder"):
+    """Why a file or folder cannot be made at a path, or one that is there cannot be used; empty if it can."""
+    from benchmark.core.files import unreadable
+
+    if problem := unreadable(path):
+        return problem
+    other = os.path.lexists(path) and not path.is_dir() if made == "folder" else path.exists() and not path.is_file()
+    if other:
         return f"it is not a {made}"
     there = next((above for above in (path, *path.absolute().parents) if os.path.lexists(above)), path)
     if there != path and not there.is_dir():

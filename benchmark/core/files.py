@@ -1,5 +1,6 @@
 """Files that others made, opened with care: nothing waits, nothing is endless, no link leads astray."""
 
+import errno
 import os
 import stat
 from io import BufferedReader
@@ -20,6 +21,32 @@ def regular(path: Path) -> BufferedReader:
         os.close(descriptor)
         raise UserError(f"{str(path)!r} is not a regular file.")
     return os.fdopen(descriptor, "rb")
+
+
+def opened(path: Path) -> BufferedReader:
+    """A file for reading that a person named; it may be a pipe, of which nothing is read if nobody writes into it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)  # what is written into a pipe is waited for
+    try:
+        return os.fdopen(descriptor, "rb")
+    except OSError:  # a folder
+        os.close(descriptor)
+        raise
+
+
+def unreadable(path: Path) -> str:
+    """Why it cannot be told what is at a path, or why that cannot be read; empty if it can, or nothing is there."""
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        return "" if missing else str(error.strerror)
+    return "" if os.access(path, os.R_OK | (os.X_OK if folder else 0)) else os.strerror(errno.EACCES)
 
 
 def content(path: Path, largest: int) -> bytes:

@@ -8,7 +8,6 @@ written: a folder may be called ``2024``, ``1e5`` or ``~old``.
 
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -18,6 +17,8 @@ import yaml
 from pydantic import BaseModel
 
 from benchmark.core.errors import UserError
+from benchmark.core.files import opened
+from benchmark.core.process import endings
 
 try:
     from yaml import CSafeLoader as YamlLoader  # ten times as fast, where PyYAML was built with it
@@ -79,7 +80,7 @@ def as_path(text: str | os.PathLike[str]) -> Path:
 def command(*words: str | Path) -> str:
     """A command of the suite that can be pasted into a shell; paths are quoted where they need it."""
     written = [f"./{word}" if isinstance(word, Path) and str(word)[0] in "-~" else str(word) for word in words]
-    return shlex.join(["python", "-m", "benchmark", *written])
+    return endings.joined(["python", "-m", "benchmark", *written])
 
 
 def value(text: str, meant: Any = Any) -> Any:
@@ -119,7 +120,7 @@ class YamlFile:
     def __init__(self, path: Path, kind: str, needs: str, meant: Any = Any) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
+            with opened(path) as file:
                 content = file.read(SIZE + 1)
             if len(content) > SIZE:
                 raise UserError(f"'{path}' is no {kind}: it has more than {SIZE:,} bytes.")

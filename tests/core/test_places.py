@@ -4,16 +4,24 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
 from made_datasets import div2k_folders
+from made_runs import made_run
 
 from benchmark.commands import options
 from benchmark.config import Data
-from benchmark.core import yaml_files
+from benchmark.core import own, yaml_files
 from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import find_runs
+from benchmark.data import datasets
 from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
@@ -140,6 +148,94 @@ def test_a_printed_command_can_be_pasted(path: str) -> None:
     assert words[:4] == ["python", "-m", "benchmark", "report"]
     assert yaml_files.as_path(words[4]).absolute() == Path(path).absolute()
     assert not words[4].startswith("-")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names, and no such shell there")
+@pytest.mark.parametrize("path", ["a\nb", "a\udcff'\\\x1b[31m", "\u202eb c", "läufe 東京", "\t\U000e0001"])
+def test_a_printed_command_can_be_pasted_whatever_a_name_holds(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.core.process import endings
+
+    monkeypatch.chdir(tmp_path)
+    for written in (yaml_files.command("report", Path(path)), endings.command(["report", path])):
+        assert written.isprintable()
+        told = subprocess.run(["bash", "-c", f"printf '%s\\0' {written}"], capture_output=True, check=True).stdout
+        assert told.split(b"\0")[:-1] == [b"python", b"-m", b"benchmark", b"report", os.fsencode(path)]
+
+
+@pytest.mark.parametrize("made", [None, "folder", "file"])
+@pytest.mark.parametrize("written", ["a" * 300, "a" * 300 + "/b", "a/" * 3000])
+def test_a_name_that_is_too_long_is_told(written: str, made: Any) -> None:
+    with pytest.raises(UserError, match=r"--out.*name too long|name too long.*--out"):
+        options.place("--out", made=made)(written)
+    if made is None:
+        with pytest.raises(UserError, match="cannot be read: File name too long"):
+            datasets.find(Path(written))
+
+
+@pytest.fixture
+def strangers_place() -> Iterator[Path]:
+    """A folder that everybody may look into, seen by a user who owns nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        yield place
+        os.setresuid(0, 0, 0)  # of a user who could not become another, nothing changes
+        for path, folders, _ in os.walk(place):
+            for below in folders:
+                Path(path, below).chmod(0o755)
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_folders_that_may_not_be_looked_into_are_told(strangers_place: Path) -> None:
+    for name in ("closed", "listed"):
+        made_run(strangers_place / name / "within")
+    made_run(strangers_place / "beside/runs")
+    ours = next((strangers_place / "listed/within").iterdir())
+    ours.chmod(0o444)
+    (strangers_place / "closed").chmod(0)
+    os.setresuid(65534, 65534, 0)
+    for path in (strangers_place / "closed", strangers_place / "closed/within", ours):
+        for made in (None, "folder"):
+            with pytest.raises(UserError, match="Permission denied"):
+                options.place("--out", made=made)(path)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="cannot be read: Permission denied"):
+            datasets.find(path)
+    assert not own.is_run(ours)
+    assert datasets.find(strangers_place / "listed").problems
+    assert [run.path.parent.name for run in find_runs([strangers_place / "beside"])] == ["runs"]
+    (run,) = find_runs([strangers_place / "listed"])
+    with pytest.raises(UserError, match="Permission denied"):
+        run.config  # noqa: B018
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_or_device_is_no_file_to_be_written(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path(os.devnull)):
+        with pytest.raises(UserError, match=f"Cannot write to '{path}': it is not a file. .* --table"):
+            options.place("--table", made="file")(path)
+
+
+def test_a_link_stays_where_a_file_is_written_through_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/table.csv").write_text("")
+    (tmp_path / "link.csv").symlink_to("kept/table.csv")
+    assert options.place("--out", made="file")(tmp_path / "link.csv") == (tmp_path / "kept/table.csv").resolve()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="needs a list 'tasks'"):
+        definition.load(str(pipe))
+    writer = threading.Thread(target=lambda: pipe.write_text(TASK))
+    writer.start()
+    time.sleep(0.2)  # until it waits for a reader
+    assert definition.load(str(pipe)).order == ["haze"]
+    writer.join()
 
 
 def test_the_hint_to_prepare_can_be_pasted(tmp_path: Path) -> None:

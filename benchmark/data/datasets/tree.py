@@ -11,6 +11,7 @@ from typing import Literal
 
 from benchmark.core import own
 from benchmark.core.errors import UserError
+from benchmark.core.files import unreadable
 from benchmark.data.names import composed, in_order, is_text
 from benchmark.data.opening import ENDINGS, quoted
 
@@ -109,10 +110,13 @@ def scan(root: Path) -> tuple[Folder, Remarks]:
     Dot folders are left out, and so are the suite's own runs and reports below the root, with a note.
 
     Raises:
-        UserError: the root is no folder, has a name that cannot be recorded, or holds more than a data root can.
+        UserError: the root is no folder, cannot be read, has a name that cannot be recorded, or holds more than a data
+            root can.
     """
     if not is_text(root):
         raise UserError(f"{quoted(root)} is not valid UTF-8 and cannot be recorded. Rename the folder.")
+    if problem := unreadable(root):
+        raise UserError(f"{quoted(root)} cannot be read: {problem}. Give a folder that can, which holds the datasets.")
     if not root.is_dir():
         raise UserError(f"{quoted(root)} is not a folder. Give the folder that holds the datasets.")
     scanner = _Scanner()
