@@ -56,7 +56,7 @@ def tune(
     from benchmark.tracking.trackers import tracked
 
     names = split_names(strategy) if strategy else None
-    table = table or tuning.usual_table(preset, stream)
+    table = table or place("--table", made="file")(tuning.usual_table(preset, stream))
     asked = workers(jobs, threads, engine, address)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
         tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)

@@ -17,11 +17,13 @@ from made_datasets import div2k_folders
 from made_runs import made_run
 
 from benchmark.commands import options
+from benchmark.commands.tune import tune
 from benchmark.config import Data
 from benchmark.core import own, yaml_files
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from benchmark.data import datasets
+from benchmark.engine.executors.places import Processes
 from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
@@ -283,3 +285,7 @@ def test_a_present_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pyte
             with pytest.raises(UserError, match=f"--out '{written}': the present folder, in which it would be, is"):
                 options.place("--out", made=made)(written)
     assert options.place("--out", made="folder")(str(tmp_path / "runs")) == tmp_path / "runs"
+    with pytest.raises(UserError, match=r"that is gone or cannot be read.*--jobs 1"):
+        Processes(1, [None, None])
+    with pytest.raises(UserError, match=r"--table 'tuning-smoke-four_tasks.csv': the present folder"):
+        tune(None, "smoke", "four_tasks", "0", tmp_path / "runs")

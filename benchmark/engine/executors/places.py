@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.config import RunConfig
+from benchmark.core.errors import UserError
 from benchmark.core.process import endings
 from benchmark.engine.events import Event, Listener
 from benchmark.engine.executors import child
@@ -98,9 +99,19 @@ class Processes:
     Args:
         threads: of each.
         devices: for each the GPU that it sees, or None.
+
+    Raises:
+        UserError: the present folder, in which they would start, is gone.
     """
 
     def __init__(self, threads: int, devices: Sequence[str | None]) -> None:
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise UserError(
+                "Several runs at once are made by processes that start in the present folder, and that is gone or "
+                "cannot be read. Go to another one, or do one run at a time with --jobs 1."
+            ) from error
         self.jobs, self.threads = len(devices), threads
         self.context = get_context("spawn")
         self.reason = self.context.RawValue("i", [*endings.CODES].index("SIGTERM"))
