@@ -78,14 +78,20 @@ class Records:
         """The folder into which the records of a preset are unpacked.
 
         Raises:
-            UserError: the archive cannot be read.
+            UserError: the archive cannot be read, or not be unpacked, as onto a full disk.
         """
         if preset not in self._unpacked:
             place = Path(self._place.name) / str(len(self._unpacked))
-            for name, files in unpack(self.folder, preset).items():
-                (place / name).mkdir(parents=True)
-                for file, content in files.items():
-                    (place / name / file).write_bytes(content)
+            try:
+                for name, files in unpack(self.folder, preset).items():
+                    (place / name).mkdir(parents=True)
+                    for file, content in files.items():
+                        (place / name / file).write_bytes(content)
+            except OSError as error:
+                raise UserError(
+                    f"Reference runs cannot be unpacked into '{place}': {error.strerror}. Make room there, or name "
+                    "another folder for temporary files with the variable TMPDIR."
+                ) from error
             self._unpacked[preset] = place
         return self._unpacked[preset]
 

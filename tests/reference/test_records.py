@@ -110,3 +110,12 @@ def test_too_many_records_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     records.pack(tmp_path, "quick", many)
     with pytest.raises(UserError, match="more than 1 records"):
         records.unpack(tmp_path, "quick")
+
+
+def test_no_room_for_what_is_unpacked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with records.Records() as shipped, pytest.raises(UserError, match=r"unpacked into .*: No space left.* TMPDIR"):
+        shipped.runs()
