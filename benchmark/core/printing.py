@@ -5,7 +5,6 @@ markup, control characters are shown and not obeyed, and a line is never broken,
 """
 
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +15,7 @@ from rich.text import Text
 
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import broken_pipe, mute
-
-_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-"""Unicode's classes of the characters that embed, override or isolate a direction of writing."""
+from benchmark.core.shell import steers
 
 NARROWEST = 20
 """Columns that are printed into at the least; some terminals, and COLUMNS=0, tell of none."""
@@ -87,15 +84,8 @@ def page(text: str) -> None:
 
 
 def literal(text: str) -> str:
-    """A text whose control characters and undecodable bytes are written out.
-
-    Those that turn the direction of what follows are among them; letters that run from right to left need none.
-    """
-    return "".join(letter if letter in "\n\t" or not _obeyed(letter) else repr(letter)[1:-1] for letter in text)
-
-
-def _obeyed(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _TURNING
+    """A text in which what steers a terminal is written out, but for the ends of lines and tabs."""
+    return "".join(letter if letter in "\n\t" or not steers(letter) else repr(letter)[1:-1] for letter in text)
 
 
 class Description(TextColumn):

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import opened
-from benchmark.core.process import endings
+from benchmark.core.shell import joined
 
 try:
     from yaml import CSafeLoader as YamlLoader  # ten times as fast, where PyYAML was built with it
@@ -80,7 +80,7 @@ def as_path(text: str | os.PathLike[str]) -> Path:
 def command(*words: str | Path) -> str:
     """A command of the suite that can be pasted into a shell; paths are quoted where they need it."""
     written = [f"./{word}" if isinstance(word, Path) and str(word)[0] in "-~" else str(word) for word in words]
-    return endings.joined(["python", "-m", "benchmark", *written])
+    return joined(["python", "-m", "benchmark", *written])
 
 
 def value(text: str, meant: Any = Any) -> Any:

@@ -1,8 +1,6 @@
 """The settings of a group's runs by the names that commands use: once what all share, then what differs."""
 
 import json
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import benchmark
 from benchmark.core.images import EMBEDDED
 from benchmark.core.runs.formats import NEEDED
+from benchmark.core.shell import joined
 from reports.groups import Group
 from reports.labels import flatten
 from reports.results import Result
@@ -27,9 +26,6 @@ ELSEWHERE = ("tasks", "sources")
 
 STREAMS = Path(benchmark.__file__).with_name("streams") / "shipped"
 """The files of the streams that ship; any other stream is asked for by the path of its file."""
-
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of writing, and bytes of names that are no text."""
 
 Named = dict[str, str]
 """Values by name, as text."""
@@ -98,7 +94,7 @@ def command(results: Sequence[Result]) -> str:
     if stream not in {path.stem for path in STREAMS.glob("*.yaml")} and not stream.endswith((".yaml", ".yml")):
         options["--stream"] = f"{stream}.yaml"
     words = [*options.items(), *(("--plugin", file) for file in results[0].config.get("imports") or [])]
-    lines = ["python -m benchmark run " + " ".join(f"{name} {_quoted(value)}" for name, value in words)]
+    lines = ["python -m benchmark run " + " ".join(f"{name} {joined([str(value)])}" for name, value in words)]
     given = _assigned(results[0])
     for name, value in given.items():
         needed, wanted = NEEDED.get(name, ((), ""))
@@ -106,7 +102,7 @@ def command(results: Sequence[Result]) -> str:
         if idle or (name in UNSET and (value is None or given.get("data.source") == EMBEDDED)):
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        lines.append(f"    --set {_quoted(f'{name}={text}')}")
+        lines.append(f"    --set {joined([f'{name}={text}'])}")
     return " \\\n".join(lines)
 
 
@@ -140,8 +136,3 @@ def _texts(values: Mapping[str, Any]) -> Named:
 def _common(given: Sequence[Named]) -> Named:
     """What is the same in all; of two and more, not what a strategy alone has."""
     return {name: text for name, text in given[0].items() if all(other.get(name, None) == text for other in given[1:])}
-
-
-def _quoted(value: Any) -> str:
-    """A word for a shell: as it is but for what would steer a terminal, or the page would show as something else."""
-    return shlex.quote(_STEERING.sub(" ", str(value)))

@@ -6,11 +6,12 @@ way) and is told once, at the end. This module imports nothing slow, so that it 
 
 import contextlib
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from benchmark.core.shell import joined
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
 """What ends a command, and its exit code then: 128 and the signal's number."""
@@ -160,21 +161,6 @@ def tell(stop: BaseException) -> int:
 def command(words: Iterable[str]) -> str:
     """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
     return joined([*_launcher, *(word for word in words if word != "--force")])
-
-
-def joined(words: Iterable[str]) -> str:
-    """Words as a line for a shell, quoted where they need it.
-
-    A word with what is not shown as it is, such as a line break or a byte of a file's name that is no UTF-8, is spelled
-    as bash, zsh and ksh read it.
-    """
-    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_spelled(word)}'" for word in words)
-
-
-def _spelled(word: str) -> str:
-    plain = (letter.isprintable() and letter not in "\\'" for letter in word)
-    spelled = ("".join(f"\\{byte:03o}" for byte in os.fsencode(letter)) for letter in word)
-    return "".join(letter if shown else code for letter, shown, code in zip(word, plain, spelled, strict=True))
 
 
 def launched_by(*words: str) -> None:
