@@ -29,6 +29,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -257,9 +258,9 @@ class Run:
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(f"'{path}' cannot be read: {error}. Restore the file or delete the run.") from error
+            raise UserError(f"'{path}' cannot be read: {error}. {_mend(name)}") from error
         if not isinstance(data, dict):
-            raise UserError(f"'{path}' cannot be read: a mapping was expected. Restore the file or delete the run.")
+            raise UserError(f"'{path}' cannot be read: a mapping was expected. {_mend(name)}")
         if name == "environment.json":
             formats.number(data, str(self.path))
         self._refuse_changed(name, found)
@@ -290,6 +291,13 @@ class Run:
         return values
 
 
+def _mend(name: str) -> str:
+    """What to do about a record that cannot be read."""
+    if name == seals.STATUS:
+        return "Restore the file, or delete this file alone: the run then goes on from its last checkpoint."
+    return "Restore the file or delete the run."
+
+
 def find_runs(paths: Sequence[Path], needed: bool = True) -> list[Run]:
     """Every run directory at or below the given folders, in order of name.
 
@@ -309,13 +317,25 @@ def find_runs(paths: Sequence[Path], needed: bool = True) -> list[Run]:
 
 
 def locate(out: Path) -> dict[str, Path]:
-    """The run directories at or below a folder by the identity of their configuration; of equal ones a finished one."""
+    """The run directories at or below a folder by the identity of their configuration.
+
+    Of equal ones, as where a folder was copied, that which has come farthest, and of finished ones the last by name.
+    """
     found: dict[str, Path] = {}
     for path in sorted(_run_directories(out)):
         identity = Run(path).name.rpartition("-")[2]
-        if identity not in found or Run(path).finished:
+        known = found.get(identity)
+        if known is None or (reached := _reached(path))[0] or reached > _reached(known):
             found[identity] = path
     return found
+
+
+def _reached(path: Path) -> tuple[bool, int, int]:
+    """How far a run has come: whether it is finished, tasks, updates of the next; a damaged one counts as nothing."""
+    with suppress(UserError):
+        run = Run(path)
+        return (True, 0, 0) if run.finished else (False, run.tasks_done, run.updates_done)
+    return (False, -1, 0)
 
 
 def _run_directories(path: Path) -> Iterator[Path]:
