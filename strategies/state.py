@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.core.errors import UserError, shortened
 
@@ -60,3 +60,18 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> 
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def load_network(network: nn.Module, saved: dict[str, Tensor]) -> None:
+    """Load the state of a network, also into buffers that are None until the first images have passed.
+
+    Raises:
+        RuntimeError: it does not fit.
+    """
+    device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), None)
+    for name, module in network.named_modules():
+        for buffer, value in module._buffers.items():
+            came = saved.get(f"{name}.{buffer}" if name else buffer) if value is None else None
+            if came is not None:
+                module._buffers[buffer] = torch.empty_like(came, device=device)
+    network.load_state_dict(saved)

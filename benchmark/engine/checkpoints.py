@@ -8,9 +8,9 @@ file                                what it holds
 ``task-2-update-1600.safetensors``  1,600 updates later: also the optimizer, random numbers, the place in the epoch
 ==================================  ==========================================================================
 
-Rows and place lie as JSON in the file's header, with a checksum of everything, so that a state is written whole or not
-at all, and a damaged one is never taken up: the run goes back to the one before. Of the states within a task the last
-two are kept, and none once the task is learned.
+Rows and place lie as JSON in the file's header, or in a tensor if they are very many, with a checksum of everything, so
+that a state is written whole or not at all, and a damaged one is never taken up: the run goes back to the one before.
+Of the states within a task the last two are kept, and none once the task is learned.
 
 While a learned task is measured, its last state within has the rows of what is measured of it so far.
 
@@ -18,8 +18,10 @@ Going on within a task begins the task again from the state before it, which cal
 then takes up what has changed since: so that what a strategy makes at a task's beginning need not be stored.
 """
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,13 +42,20 @@ from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
-from strategies.state import named_tensors, to_state
+from strategies.state import load_network, named_tensors, to_state
 
 KEPT = 2
 """States within a task that are kept: the second is for where the first is damaged."""
 
 HEADER = "restoration"
 """Where in the header the note and its checksum stand: one entry, as safetensors writes several in any order."""
+
+
+NOTE = "note"
+"""The tensor that holds a note which is too long for the header: safetensors takes 100 MB there, with escapes."""
+
+MOST_NOTE = 2**25
+"""Characters of a note in the header, at most."""
 
 
 class Damaged(Exception):
@@ -132,22 +141,30 @@ def save_within(run: Run, after: int, template: RestorationTemplate, note: Calla
 def save_measured(run: Run, after: int, template: RestorationTemplate, note: Callable[[], dict[str, Any]]) -> None:
     """Keep what was measured so far of the task that followed ``after`` ones, with the state at its end.
 
-    If that state is damaged by now, nothing is kept: the task would be measured anew.
+    If that state is damaged by now, or cannot be read, nothing is kept: the task would be measured anew.
     """
     path = run.checkpoint(after, template.clock.train_exp_iterations)
-    with suppress(Damaged):
+    try:
         state = read(path)
-        write(path, State(state.tensors, state.note | note()))
+    except (Damaged, OSError):
+        return
+    write(path, State(state.tensors, state.note | note()))
 
 
 def write(path: Path, state: State) -> None:
     """Write a checkpoint whole or not at all."""
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.tensors.items()}
-    head = json.dumps({"note": state.note, "sha256": _digest(tensors, state.note)})
+    digest, note = _digest(tensors, state.note), json.dumps(state.note)
+    if len(note) > MOST_NOTE:
+        tensors[NOTE] = torch.frombuffer(bytearray(note, "ascii"), dtype=torch.uint8)
+        note = "null"
+    head = f'{{"note": {note}, "sha256": "{digest}"}}'
     path.parent.mkdir(exist_ok=True)
     temporary = temporary_name(path)
     try:
         save_file(tensors, temporary, metadata={HEADER: head})
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())  # states before this one are taken away next, and the power may fail
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -159,13 +176,24 @@ def read(path: Path) -> State:
     """A checkpoint, once it is known to be what was written.
 
     Raises:
-        Damaged: it is not, or cannot be read.
+        Damaged: it is not, or the disk has lost it.
+        OSError: it cannot be read here and now, as without permission, which says nothing of what it holds.
     """
+    try:
+        path.open("rb").close()  # safetensors would not tell why it cannot
+    except FileNotFoundError as error:
+        raise Damaged("it is missing") from error
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise Damaged(f"it cannot be read ({error.strerror})") from error
     try:
         with safe_open(path, "pt") as file:
             head = json.loads((file.metadata() or {})[HEADER])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
         note, expected = head["note"], head["sha256"]
+        if note is None:
+            note = json.loads(tensors.pop(NOTE).numpy().tobytes())
         found = _digest(tensors, note)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise Damaged(f"it cannot be read ({type(error).__name__}: {error})") from error
@@ -175,9 +203,19 @@ def read(path: Path) -> State:
 
 
 def find(run: Run) -> Found:
-    """The last good state of an unfinished run, going back over damaged ones; of an earlier format there is none."""
+    """The last good state of an unfinished run, going back over damaged ones; of an earlier format there is none.
+
+    Raises:
+        UserError: there are checkpoints, and no word of their format.
+        OSError: one cannot be read here and now.
+    """
     damaged: dict[Path, str] = {}
     begun = all((run.path / name).exists() for name in ("config.yaml", "environment.json"))
+    if not begun and any(run.path.glob("checkpoints/task-*.safetensors")):
+        raise UserError(
+            f"'{run.path}' has checkpoints, and its environment.json, which tells their format, is missing. Restore "
+            "the file, or repeat the run with --force."
+        )
     if not begun or run.format != FORMAT:
         return NOTHING
     places = (run.checkpoint(after) for after in range(int(run.status.get("tasks_done", 0)), 0, -1))
@@ -211,6 +249,7 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
         _load(state, network, strategy)
     except Exception as error:
         raise UserError(f"Cannot go on from '{path}': {error}. Repeat the run with --force.") from error
+    template.clock.train_exp_counter = len(learned)  # by which Avalanche's plugins know the first from the others
 
 
 def tasks_after(experience: Any) -> int:
@@ -219,7 +258,7 @@ def tasks_after(experience: Any) -> int:
 
 
 def _load(state: State, model: torch.nn.Module, strategy: Strategy) -> None:
-    model.load_state_dict(state.part("model"))
+    load_network(model, state.part("model"))
     strategy.load_state(state.part("strategy"))
 
 

@@ -132,7 +132,8 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     with blamed(config):
         rounds = training_rounds(strategy, benchmark)
     finished = found.after
-    seconds: list[float] = record.status.get("seconds_per_task", [])[:finished]
+    done = sum(tasks_after(experience) <= finished for experience, _ in rounds)
+    seconds: list[float] = record.status.get("seconds_per_task", [])[:done]
     peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
     with recorded(record, config), group.together():
         record.update_status(
@@ -248,7 +249,11 @@ def _with_earlier(here: dict[str, Any], run: Run, tasks: int) -> tuple[dict[str,
 
 
 def _tidy(path: Path, found: Found) -> None:
-    """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on."""
+    """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on.
+
+    The seal goes first: without what is taken away here, it would tell of damage.
+    """
+    seals.open_again(path)
     for hidden in [file for file in path.rglob(".*") if is_temporary(file)]:
         hidden.unlink()
     if found.nothing:

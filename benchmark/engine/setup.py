@@ -28,6 +28,7 @@ from benchmark.streams.sources import training_bytes
 from strategies import registry
 from strategies.base import Strategy
 from strategies.identifier import LEAST_SIDE
+from strategies.state import named_tensors
 from strategies.surgery import refuse_one_memory
 
 TRAINING = 1
@@ -111,6 +112,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
                 f"Strategy '{config.strategy}': adapt() gave {shortened(repr(network))}. It is to return the network "
                 "that is trained, a torch.nn.Module."
             )
+        named_tensors(network.state_dict(), f"state_dict() of {type(network).__name__}")
         return strategy, network
 
 

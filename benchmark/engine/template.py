@@ -21,7 +21,7 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, restore
 from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
-from strategies.state import load_moments, moments, to_state
+from strategies.state import load_moments, load_network, moments, to_state
 from strategies.trainer import cosine
 
 MOST_SAVING = 0.01
@@ -153,7 +153,7 @@ class RestorationTemplate(SupervisedTemplate):
     ) -> None:
         """Train on one experience for ``budget`` tasks' worth of epochs.
 
-        A signal that asks the process to stop is heeded between two updates, once everything is saved.
+        A signal that asks the process to stop is heeded between two updates, once everything is saved, and at the end.
 
         Args:
             experience: what to learn.
@@ -171,18 +171,23 @@ class RestorationTemplate(SupervisedTemplate):
         self.last_save = time.monotonic()
         with endings.deferred():
             self.train(experience, eval_streams=[])
+        if stops():
+            endings.check()
 
     def progress(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What the training itself needs to go on from between two updates, beside the network and the strategy.
 
         Returns:
-            tensors of the optimizer and the random generators, and the numbers of epochs and updates that are done.
+            tensors of the optimizer and the random generators, and the numbers of epochs and updates that are done and
+            whether a plugin has asked to end the training of the experience there.
         """
         tensors = {"random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         tensors |= to_state("optimizer", moments(self.optimizer))
-        return tensors, {"epochs": self.clock.train_exp_epochs, "updates": self.clock.train_exp_iterations}
+        clock = self.clock
+        asked = {"stopping": True} if self._stop_training else {}
+        return tensors, {"epochs": clock.train_exp_epochs, "updates": clock.train_exp_iterations, **asked}
 
     def outputs(
         self,
@@ -290,7 +295,7 @@ class RestorationTemplate(SupervisedTemplate):
             UserError: it does not fit the network or its optimizer.
         """
         try:
-            self.model.load_state_dict(saved.part("model"))
+            load_network(self.model, saved.part("model"))
             self.strategy.load_progress(saved.part("progress"))
             present = set(self.model.parameters())
             if any(one not in present for group in self.optimizer.param_groups for one in group["params"]):
@@ -301,10 +306,11 @@ class RestorationTemplate(SupervisedTemplate):
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(random["cuda"], self.device)
         except (RuntimeError, KeyError, ValueError) as error:
-            raise UserError(f"A state within a task does not fit: {error}") from error
+            raise UserError(f"A state within a task does not fit: {error}. Repeat the run with --force.") from error
         epochs, updates = saved.note["epochs"], saved.note["updates"]
         self.clock.train_exp_epochs, self.clock.train_exp_iterations = epochs, updates
         self.clock.train_epoch_iterations = updates - epochs * self.training_settings.updates_per_epoch
+        self._stop_training = saved.note.get("stopping", False)
         self._set_rate(max(0, updates - 1))
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
@@ -313,10 +319,10 @@ class RestorationTemplate(SupervisedTemplate):
         for _ in range(self.clock.train_exp_epochs, self.train_epochs):
             if not begun:
                 self._before_training_epoch(**kwargs)
+                if self._stop_training:  # as a plugin may ask
+                    self._stop_training: bool = False
+                    break
             begun = False
-            if self._stop_training:  # as a plugin may ask
-                self._stop_training: bool = False
-                break
             self.training_epoch(**kwargs)
             self._after_training_epoch(**kwargs)
 
