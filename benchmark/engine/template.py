@@ -320,7 +320,7 @@ class RestorationTemplate(SupervisedTemplate):
             if not begun:
                 self._before_training_epoch(**kwargs)
                 if self._stop_training:  # as a plugin may ask
-                    self._stop_training: bool = False
+                    self._stop_training = False
                     break
             begun = False
             self.training_epoch(**kwargs)
