@@ -125,7 +125,7 @@ def _paper(evidence: Evidence) -> Iterator[str]:
         assert item.table is not None
         shown = [row for place, row in enumerate(item.table.rows) if place not in item.table.aside]
         left = len(item.table.rows) - len(shown)
-        without = f"\n{left} rows of it have no run here.\n" if left else ""
+        without = f"\n{f'{left} rows of it have' if left > 1 else 'One row of it has'} no run here.\n" if left else ""
         yield f"### {item.title}\n"
         yield markdown(replace(item.table, rows=shown, aside=frozenset())) + without
     if measured:
