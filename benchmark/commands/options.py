@@ -71,7 +71,7 @@ def place(option: str, made: Literal["folder", "file"] | None = None) -> Callabl
             raise UserError(
                 f"Cannot write to '{shortened(str(found))}': {problem}. Choose another {made} with {option}."
             )
-        if problem := unreadable(found):
+        if not made and (problem := unreadable(found)):  # of what is made that was an obstacle
             raise UserError(
                 f"{option} '{shortened(str(found))}' cannot be read: {problem}. Mend that, or give another."
             )

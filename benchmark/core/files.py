@@ -8,6 +8,9 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 
+_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened for reading without waiting for a writer should it be a pipe."""
+
 
 def regular(path: Path) -> BufferedReader:
     """A file for reading, opened without waiting for a writer should it be a pipe.
@@ -16,7 +19,7 @@ def regular(path: Path) -> BufferedReader:
         UserError: it is no regular file but a folder, a pipe or a device.
         OSError: it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, _AT_ONCE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UserError(f"{str(path)!r} is not a regular file.")
@@ -29,7 +32,7 @@ def opened(path: Path) -> BufferedReader:
     Raises:
         OSError: it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, _AT_ONCE)
     if hasattr(os, "O_NONBLOCK"):
         os.set_blocking(descriptor, True)  # what is written into a pipe is waited for
     try:

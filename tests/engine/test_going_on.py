@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_runs import TINY as TINY_RUN
+from tiny_runs import results
 
 from benchmark import backbones
 from benchmark.config import RunConfig
@@ -24,17 +26,7 @@ from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
 
-TINY = [
-    "training.epochs=2",
-    "training.updates_per_epoch=3",
-    "training.batch_size=2",
-    "training.patch_size=16",
-    "backbone.width=4",
-    "backbone.blocks=1",
-    "data.dead_leaves=0",
-    "data.validation_size=32",
-    "data.test_size=32",
-]
+TINY = [*TINY_RUN, "training.updates_per_epoch=3"]
 BACKBONE = """import torch
 from torch import nn
 from benchmark.backbones import register
@@ -91,12 +83,6 @@ def stopped(config: RunConfig, path: Path, *moment: Any) -> Path:
         job.run(config, path, signal_at(*moment) if moment else events.ignore)
     endings._received.clear()
     return path
-
-
-def results(path: Path) -> dict[str, bytes]:
-    """What must not depend on where a run was stopped: tables, weights, pictures."""
-    kept = [*(path / table for table in TABLES), *path.glob("checkpoints/*"), *path.glob("images/*")]
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in kept}
 
 
 class Early(Strategy):

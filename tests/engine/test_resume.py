@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_runs import TINY as TINY_RUN
+from tiny_runs import results
 
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
@@ -25,17 +27,7 @@ from benchmark.engine.template import RestorationTemplate
 from benchmark.planning import _differences, others_begun, plan
 from benchmark.reference.comparing import mixed
 
-TINY = [
-    "training.epochs=2",
-    "training.updates_per_epoch=4",
-    "training.batch_size=2",
-    "training.patch_size=16",
-    "backbone.width=4",
-    "backbone.blocks=1",
-    "data.dead_leaves=0",
-    "data.validation_size=32",
-    "data.test_size=32",
-]
+TINY = [*TINY_RUN, "training.updates_per_epoch=4"]
 KILLS = int(os.environ.get("KILLS", "5"))
 """How often each run is killed; with KILLS=20 every strategy is, and not the four alone."""
 STRATEGIES = [
@@ -78,13 +70,6 @@ def do(folder: Path, runs: dict[str, tuple[RunConfig, Sequence[Moment]]]) -> dic
     return found
 
 
-def results(folder: Path, name: str) -> dict[str, bytes]:
-    """What must not depend on where a run was stopped: tables, weights, pictures."""
-    path = folder / name / "run"
-    kept = [*(path / table for table in TABLES), *path.glob("checkpoints/*"), *path.glob("images/*")]
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in kept}
-
-
 @pytest.mark.slow
 def test_a_run_of_any_strategy_that_is_stopped_within_a_task_resumes_and_ends_the_same(tmp_path: Path) -> None:
     configs = {strategy: tiny(strategy) for strategy in STRATEGIES}
@@ -95,7 +80,9 @@ def test_a_run_of_any_strategy_that_is_stopped_within_a_task_resumes_and_ends_th
     ends = do(tmp_path, runs)
     for strategy in STRATEGIES:
         assert [one["ended"] for one in ends[f"{strategy}-cut"]] == ["stopped"] * 3 + ["finished"], strategy
-        assert results(tmp_path, f"{strategy}-cut") == results(tmp_path, f"{strategy}-whole"), strategy
+        assert results(tmp_path / f"{strategy}-cut" / "run") == results(tmp_path / f"{strategy}-whole" / "run"), (
+            strategy
+        )
 
 
 @pytest.mark.slow
@@ -113,7 +100,7 @@ def test_a_run_that_is_killed_at_random_moments_resumes_and_ends_the_same(tmp_pa
     for name in names:
         assert ends[f"{name}-killed"][-1]["ended"] == "finished"
         assert any(one["ended"] == "killed" for one in ends[f"{name}-killed"])
-        assert results(tmp_path, f"{name}-killed") == results(tmp_path, f"{name}-whole"), name
+        assert results(tmp_path / f"{name}-killed" / "run") == results(tmp_path / f"{name}-whole" / "run"), name
         assert examine(Run(tmp_path / f"{name}-killed" / "run")).state == "whole"
 
 
@@ -132,7 +119,7 @@ def test_a_fault_of_any_file_operation_is_told_or_harmless(tmp_path: Path) -> No
             assert disturbed["ended"].startswith("refused: "), disturbed
             assert [one["ended"] for one in again] == ["finished"], (name, disturbed, again)
             refused += 1
-        assert results(tmp_path, name) == results(tmp_path, "whole"), (name, disturbed)
+        assert results(tmp_path / name / "run") == results(tmp_path / "whole" / "run"), (name, disturbed)
     assert refused > len(ends) / 2
 
 
@@ -305,7 +292,7 @@ def test_what_was_measured_before_a_run_was_stopped_is_not_measured_again_when_i
         assert Run(tmp_path / "cut" / "run").status["tasks_done"] == done
         assert set(Run(tmp_path / "cut" / "run").outputs["after"]) <= {done}, "no table has half of a measurement"
     job.run(config, tmp_path / "cut" / "run")
-    assert results(tmp_path, "cut") == results(tmp_path, "whole")
+    assert results(tmp_path / "cut" / "run") == results(tmp_path / "whole" / "run")
 
 
 @pytest.mark.slow
