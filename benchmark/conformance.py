@@ -26,7 +26,6 @@ from benchmark.core.runs.directory import Run
 from benchmark.engine import local, setup
 from benchmark.engine.recorder import Recorder
 from benchmark.engine.template import RestorationTemplate
-from benchmark.streams.build import build
 from strategies.base import HOOKS, Strategy, TaskNetwork
 
 LEAST_UPDATES = 100
@@ -61,7 +60,8 @@ def check(config: RunConfig) -> Iterator[Finding]:
         traits = strategy.traits
 
         yield _learns(first)
-        second = _run(config, place / "second")
+        watch = _Watch()
+        second = _run(config, place / "second", watch)
         yield Finding(
             "the same run twice gives the same bytes",
             all(_bytes(first, name) == _bytes(second, name) for name in RESULTS),
@@ -69,7 +69,7 @@ def check(config: RunConfig) -> Iterator[Finding]:
         )
         yield _resumes(config, first, place / "resumed")
         yield _adds(config, strategy, first, place / "plain")
-        yield _keeps_no_data(config)
+        yield _keeps_no_data(watch)
         yield _protects(first, traits.protects_exactly)
         told = isinstance(model, TaskNetwork)
         yield Finding(
@@ -129,23 +129,10 @@ def _adds(config: RunConfig, strategy: Strategy, run: Run, place: Path) -> Findi
     return Finding(question, not len(shared) or moved > 0, detail)
 
 
-def _keeps_no_data(config: RunConfig) -> Finding:
+def _keeps_no_data(watch: "_Watch") -> Finding:
     """Look for rows of training pixels, and for data sets, in everything that strategy and network still hold."""
-    strategy, model = setup.prepare(config)
-    benchmark = build(config)
-    template = RestorationTemplate(model=model, strategy=strategy, training=config.training, device=torch.device("cpu"))
-    rows: set[bytes] = set()
-    revisited = False
-    seen: set[int] = set()
-    for experience, budget in setup.training_rounds(strategy, benchmark):
-        revisited |= any(label in seen for label in experience.task_labels)
-        seen |= set(experience.task_labels)
-        for index in range(0, len(experience.dataset), 3):
-            clean = experience.dataset[index][1]
-            rows |= _fingerprints(clean)
-        template.learn(experience, budget)
-    found = "tasks are trained again in later rounds" if revisited else _find_data(strategy, template.model, rows)
-    declared = strategy.traits.stores_data
+    found = "tasks are trained again in later rounds" if watch.revisited else _find_data(watch.template, watch.rows)
+    declared = watch.template.strategy.traits.stores_data
     return Finding(
         "it keeps no training data unless it declares so",
         declared or not found,
@@ -212,6 +199,26 @@ class _Stop(SupervisedPlugin):
             raise KeyboardInterrupt
 
 
+class _Watch(SupervisedPlugin):
+    """Knows who was trained, rows of the patches that were there, and whether a task came again."""
+
+    template: RestorationTemplate
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: set[bytes] = set()
+        self.revisited = False
+        self.seen: set[int] = set()
+
+    def before_training_exp(self, template: RestorationTemplate, *args: Any, **kwargs: Any) -> None:
+        """Draw every third patch of what is to be learned; patches do not depend on who draws them."""
+        self.template, experience = template, template.experience
+        self.revisited |= any(label in self.seen for label in experience.task_labels)
+        self.seen |= set(experience.task_labels)
+        for index in range(0, len(experience.dataset), 3):
+            self.rows |= _fingerprints(experience.dataset[index][1])
+
+
 def _run(config: RunConfig, out: Path, *plugins: SupervisedPlugin) -> Run:
     try:
         return local.execute([config], out, plugins=plugins)[0]
@@ -238,8 +245,8 @@ def _fingerprints(clean: torch.Tensor) -> set[bytes]:
     return {row.tobytes(), levels.tobytes()} if len(np.unique(levels)) >= 6 else set()
 
 
-def _find_data(strategy: Strategy, model: torch.nn.Module, rows: set[bytes]) -> str:
-    for thing in _reachable([strategy, model, strategy.state()]):
+def _find_data(template: RestorationTemplate, rows: set[bytes]) -> str:
+    for thing in _reachable([template.strategy, template.model, template.strategy.state()]):
         if isinstance(thing, Dataset | CLExperience):
             return f"a {type(thing).__name__}"
         if isinstance(thing, torch.Tensor):
