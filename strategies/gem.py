@@ -27,7 +27,8 @@ class GEM(Rehearsal):
         min_v ½ vᵀGGᵀv + gᵀGᵀv   with v ≥ γ.
 
     At γ = 0 that is the nearest vector whose product with no g_k is negative; with one earlier task it is A-GEM's
-    projection. The authors add a γ above 0 to turn the step further towards what helps earlier tasks.
+    projection. With a γ above 0, which bounds v here as in the authors' code, the step turns further towards what helps
+    earlier tasks.
 
     What differs from the paper: the loss is that of images; the memory is shared equally by the tasks seen, as that of
     every other strategy here, and g_k is taken on a batch of it and not on all of it, which would make an update as

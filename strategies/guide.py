@@ -13,7 +13,7 @@ from strategies.traits import WORDS, answers
 LEAD = """# Strategies
 
 What each strategy does, from which paper, by which equation, and in what it differs from the original. This page is
-written by `python -m benchmark list strategies --guide` from the classes' own words. `python -m benchmark check
+written by `python -m benchmark list strategies --guide` from the code's own words. `python -m benchmark check
 --strategy NAME` examines what is declared here, and `tests/strategies/` and `tests/baselines/` hold each equation to an
 independent computation.
 
@@ -41,7 +41,7 @@ def guide(names: Sequence[str]) -> str:
 def _section(name: str, kind: type[Strategy]) -> Iterator[str]:
     about = inspect.getdoc(sys.modules[kind.__module__]) or ""
     yield f"\n## {name}\n"
-    yield _markdown(about.split("\n\n")[0])
+    yield _markdown(about)
     yield ""
     yield _markdown(inspect.getdoc(kind) or "")
     settings = [[f"`{name}.{one.name}`", one.default, one.meaning] for one in described(kind.Settings)]
@@ -51,8 +51,9 @@ def _section(name: str, kind: type[Strategy]) -> Iterator[str]:
 
 
 def _markdown(text: str) -> str:
-    """A docstring as Markdown."""
-    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))
+    """A docstring as Markdown; what follows a double colon is indented there and here."""
+    plain = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))
+    return re.sub(r"::$", ":", plain, flags=re.MULTILINE)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

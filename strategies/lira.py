@@ -1,4 +1,8 @@
-"""LIRA, a network that grows a branch with every task (Liu et al., "Lifelong Image Restoration", ECCV 2020).
+"""LIRA, a network that grows a branch with every task (Liu et al., ECCV 2020).
+
+The paper is "LIRA: Lifelong Image Restoration from Unknown Blended Distortions". Its base joins several experts, each
+trained before on one distortion, for images that have many; here the base is one network, and an expert is trained
+together with its gate.
 
 What is built here is the outline: a base network that is trained with the first task and frozen, an expert network for
 every new one, a gated fusion that joins it, and a generator of pseudo-random patches of earlier tasks, rehearsed while
@@ -18,8 +22,9 @@ what is not of the new task.
 
 An expert is a plain residual network of BLOCKS blocks, which needs nothing of the base, whatever that is. It is as wide
 as fits into a share ``size`` of the base's parameters; with a quarter, four tasks take less than two plain networks,
-where with experts of full size they would take the four of `independent`. A gate is two 3×3 convolutions with
-GATE_WIDTH channels between, of which the second starts at zero: both sides count half when a task begins.
+where with experts of full size they would take the four of `independent`; the generator, whose size does not depend on
+the base's, comes on top. A gate is two 3×3 convolutions with GATE_WIDTH channels between, of which the second starts at
+zero: both sides count half when a task begins.
 """
 
 from collections.abc import Iterable

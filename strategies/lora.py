@@ -21,9 +21,9 @@ class LoRA(Strategy):
     r), zero at the start: a task starts with the first one's kernels. Biases, and all that is outside of convolutions,
     belong to the task and start from the task before.
 
-    The original adapts linear layers of transformers that were trained on large corpora, and scales the product by
-    α / r. Here the first task takes that part, kernels count as matrices of k_out rows, and α is r: Adam makes up for
-    a constant factor.
+    The original adapts linear layers of transformers that were trained on large corpora, trains no biases, and scales
+    the product by α / r. Here the first task takes that part, kernels count as matrices of k_out rows, and α is r: Adam
+    makes up for a constant factor.
     """
 
     name = "lora"

@@ -22,11 +22,13 @@ class MINI(Strategy):
     summed over the layers. Biases, and all that is outside of convolutions, belong to the task and start from the task
     before. The first task is trained as any network.
 
-    Only an outline of the method is public: embeddings of weights in the convolutions, one for each task, chosen by a
-    network that identifies an image's task from patches, and this pull. The squared norm, its weight and the start are
-    our choice; beside squared errors of about 1e-3, a weight of 1 would let nothing but biases learn. Here the task is
-    told, as it is to all strategies that need to know it; without the pull, and with another start, this is
-    ``independent``.
+    Only an outline of the method (openreview.net/forum?id=MBQZwQ6vFd) is known to us: embeddings of weights in the
+    convolutions, one for each task, chosen by a network that identifies an image's task from patches, and this pull.
+    Its abstract calls embeddings lightweight, and says that kernels are generated from them; how it does not say, and
+    here an embedding is a whole kernel, so that a task takes as much room as with ``independent``. The squared norm,
+    its weight and the start are our choice; beside squared errors of about 1e-3, a weight of 1 would let nothing but
+    biases learn. Here the task is told, as it is to all strategies that need to know it; without the pull, and with
+    another start, this is ``independent``.
     """
 
     name = "mini"

@@ -8,7 +8,11 @@ statistics, PReLU), are learned with the first task and fixed from then on, as i
 
 Most of a task's updates come after pruning: a restoration network that is cut to an eighth of its weights loses nearly
 all it has learned, and the learning rate has fallen by then. With 600 updates on denoising (16 channels, cosine decay)
-validation PSNR ended at 19.9, 23.9, 24.4 and 24.6 dB with 1/3, 1/2, 2/3 and 4/5 of the updates after pruning.
+validation PSNR ended at 19.9, 23.9, 24.4 and 24.6 dB with 1/3, 1/2, 2/3 and 4/5 of the updates after pruning. The
+authors retrain half as long as they train, at a tenth of the rate; here the rate falls on as it does for every
+strategy. They prune a share of what a task has trained, half or three quarters, so that later tasks have less and less;
+here every task keeps the same share of all weights of a layer, which is how the paper that this suite implements
+counts.
 
 Why not avalanche-lib's ``PackNetModel``: in 0.6.0 it crashes on convolutions without a bias and refuses normalisation
 and PReLU, decides by epochs, leaves what it pruned at its old values, stores two masks that follow from a third, and

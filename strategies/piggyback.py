@@ -22,11 +22,12 @@ class Piggyback(Strategy):
 
     The kernel is ``W_1 ⊙ b(m_n)``, where ``b(m) = 1`` above a threshold and else 0, and m_n real numbers, one for each
     weight, trained with the gradient of b taken as one (section 3.1). Once learned, a mask takes one bit a weight.
-    Biases, and all that is outside of convolutions, belong to the task, too.
+    Biases, and all that is outside of convolutions, belong to the task, too, and start from the task before.
 
-    The original starts from weights learned on ImageNet; here the first task has that part. Its masks start at 1e-2
-    with the threshold at half of that, and Adam at a rate of 1e-4 takes 50 steps from one to the other. ``start`` is
-    as many steps at the rate of the preset ``quick``, and the other presets have their own.
+    The original starts from weights learned on ImageNet; here the first task has that part. It trains no biases, which
+    stay those of the first network. Its masks start at 1e-2 with the threshold at half of that, and Adam at a rate of
+    1e-4 takes 50 steps from one to the other. ``start`` is as many steps at the rate of the preset ``quick``;
+    ``standard`` and ``paper`` have their own.
     """
 
     name = "piggyback"

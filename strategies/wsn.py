@@ -27,8 +27,10 @@ class WSN(Strategy):
     trained again (Eq. 4): here they are no parameters, which holds also under momentum and weight decay. A mask takes
     one bit a weight and task; the original also compresses them by Huffman's code.
 
-    Free weights go on from what the task before left in them. Biases, and all that is outside of convolutions, belong
-    to the task, as do the heads in the original.
+    Free weights go on from what the task before left in them. Scores do not: they are drawn anew for every task, so
+    that a choice begins at random. The authors' code can do so, too, but in most of its scripts a task goes on from the
+    scores of the one before, and so begins with the choice that they ended with. Biases, and all that is outside of
+    convolutions, belong to the task, as do the heads in the original.
     """
 
     name = "wsn"

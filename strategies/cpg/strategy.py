@@ -14,16 +14,17 @@ channels alone, at the old cost. What a task uses is kept as one bit a weight, a
 The method was made for classes, where the goal is an accuracy that was reached before by a network for each task. Here
 it is the PSNR of such a network, minus a tolerance: it is trained beside, on the same batches, with the weights that
 ``independent`` draws, which doubles the time of an update; nothing of it is stored once the task is learned. Both are
-measured at the same update on the task's last training patches, which neither has been trained on then; strategies are
-shown no images for validation. The original trains until each step is settled; here all happens within the updates that
-every strategy has. Between a quarter and three quarters of them there are ten checks. One that is met prunes another
-tenth of what the task has trained, in every layer, the smallest weights first. One that is missed takes the last step
-back, with the weights as they were, and ends pruning; or, if nothing was pruned, it widens the network, once a task.
-All later updates retrain.
+measured at the same update on the task's last training patches, which neither has been trained on then, unless
+``samples`` are more than the last quarter of the updates has; strategies are shown no images for validation. The
+original trains until each step is settled; here all happens within the updates that every strategy has. Between a
+quarter and three quarters of them there are ten checks. One that is met prunes another tenth of what the task has
+trained, in every layer, the smallest weights first. One that is missed takes the last step back, with the weights as
+they were, and ends pruning; or, if nothing was pruned, it widens the network, once a task. All later updates retrain.
 
-Our choices: scores start above their threshold, so that a task begins with all frozen weights picked, beside free ones
-at zero; scores are trained by the same optimizer as weights; biases are the task's own and start at those of the task
-before; a network with trained parameters outside of convolutions is refused.
+Scores start above their threshold, as the authors' do, so that a task begins with all frozen weights picked; biases are
+the task's own. Our choices: free weights start at zero, and biases at those of the task before; scores are trained by
+the same optimizer as weights, and go on while weights are pruned, where the authors hold them then; a network with
+trained parameters outside of convolutions is refused.
 """
 
 from functools import partial

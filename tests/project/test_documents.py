@@ -4,6 +4,7 @@ Commands run at ``smoke`` size, one after another in one process, in a folder wi
 long all the same is shortened (SHORTER).
 """
 
+import inspect
 import json
 import os
 import re
@@ -270,3 +271,12 @@ def test_the_guide_to_strategies_is_what_their_classes_say() -> None:
     written = guide(list(BUILT_IN))
     assert (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8") == written, "list strategies --guide"
     assert all(f"## {name}\n" in written for name in BUILT_IN)
+    assert not re.search(r"::$", written, re.MULTILINE), "a mark of another language than Markdown"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_guide_to_strategies_leaves_out_nothing_that_their_modules_say(name: str) -> None:
+    written = re.sub(r"\W+", " ", guide([name]))
+    about = inspect.getdoc(sys.modules[registry.load(name).__module__]) or ""
+    for paragraph in re.sub(r":\w+:`", "`", about).split("\n\n"):
+        assert re.sub(r"\W+", " ", paragraph).strip() in written
