@@ -21,10 +21,10 @@ quarter and three quarters of them there are ten checks. One that is met prunes 
 trained, in every layer, the smallest weights first. One that is missed takes the last step back, with the weights as
 they were, and ends pruning; or, if nothing was pruned, it widens the network, once a task. All later updates retrain.
 
-Scores start above their threshold, as the authors' do, so that a task begins with all frozen weights picked; biases are
-the task's own. Our choices: free weights start at zero, and biases at those of the task before; scores are trained by
-the same optimizer as weights, and go on while weights are pruned, where the authors hold them then; a network with
-trained parameters outside of convolutions is refused.
+As in the authors' code, scores start above their threshold, so that a task begins with all frozen weights picked,
+beside free ones at zero, and biases are the task's own. Our choices: biases start at those of the task before; scores
+are trained by the same optimizer as weights, and go on while weights are pruned, where the authors hold them then; a
+network with trained parameters outside of convolutions is refused.
 """
 
 from functools import partial
