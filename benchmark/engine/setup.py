@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -275,11 +276,10 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
 def environment(device: torch.device, config: RunConfig | None = None) -> dict[str, Any]:
     """What a result or its time may depend on beside the configuration, and which suite made it."""
     workers = None if config is None else config.data.workers
-    packages = {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
     return {
         **suite(),
         "python": platform.python_version(),
-        **packages,
+        **_packages(),
         "machine": f"{platform.system()} {platform.machine()}",
         **processor(),
         "cores": os.cpu_count(),
@@ -289,6 +289,12 @@ def environment(device: torch.device, config: RunConfig | None = None) -> dict[s
         **({} if config is None else {"patches_on": f"{config.training.patches_on} ({_room(config, device)})"}),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+@cache
+def _packages() -> dict[str, str]:
+    """The versions of what decides results; looking them up takes longer than a short run's training."""
+    return {name: version(name) for name in ("torch", "torchvision", "avalanche-lib", "numpy", "scipy", "pillow")}
 
 
 def _room(config: RunConfig, device: torch.device) -> str:

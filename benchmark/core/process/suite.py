@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,28 @@ ROOT = Path(__file__).parents[3]
 """The folder that holds the suite's packages: a checkout, or wherever a wheel was installed."""
 
 
-def suite(root: Path = ROOT) -> dict[str, Any]:
+def suite() -> dict[str, Any]:
+    """What :func:`known` tells of the code that this process has imported.
+
+    It is found out once, as what a checkout holds later, after a commit in the middle of a long sweep, has made none of
+    the process's runs.
+    """
+    if told := os.environ.get(TOLD):
+        return dict(json.loads(told))
+    return dict(_imported())
+
+
+@cache
+def _imported() -> dict[str, Any]:
+    return known(ROOT)
+
+
+def known(root: Path) -> dict[str, Any]:
     """``suite``, its version; ``git``, the commit; ``git_changed``, whether tracked files differ from it.
 
     None stands for what is not known. That is no error: there may be no git, no repository, or one that git refuses to
     read because it belongs to somebody else.
     """
-    if told := os.environ.get(TOLD):
-        return dict(json.loads(told))
     revision = _revision(root)
     return {
         "suite": _version(root),
