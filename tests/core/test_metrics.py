@@ -63,6 +63,9 @@ class TestImages:
         result = measure(np.full((16, 16, 3), 1.3), clean)
         assert result["psnr"] == result["psnr_y"] == float("inf")
         assert result["ssim"] == result["ssim_y"] == pytest.approx(1)
+        nearly = np.full((16, 16, 3), 99.51) / 255
+        assert measure(nearly, np.full((16, 16, 3), 100, np.uint8))["psnr"] == float("inf"), "rounded, not cut off"
+        assert measure(nearly, np.full((16, 16, 3), 99, np.uint8))["psnr"] == pytest.approx(48.1308, abs=1e-4)
 
     def test_measure_keeps_colour_and_luma_apart(self, pair):
         output, clean = pair

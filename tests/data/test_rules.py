@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from benchmark.config import Data, patch_sizes
 from benchmark.core.errors import UserError
-from benchmark.core.metrics import CEILING, backward_transfer, counted, forgetting, forward_transfer, recorded
+from benchmark.core.metrics import CEILING, backward_transfer, counted, dip, forgetting, forward_transfer, recorded
 from benchmark.core.runs.schemas import METRICS
 from benchmark.core.runs.writing import write_table
 from benchmark.data.checks.check import check
@@ -161,6 +161,8 @@ class TestInfinitePSNR:
         assert backward_transfer(without_error) == 0
         assert forward_transfer(without_error, np.full(3, np.inf)) == 0
         assert forgetting(np.array([[np.inf, 20], [30, 40]]))[0] == CEILING - 30
+        assert dip(np.array([np.inf, np.inf])) == 0
+        assert dip(np.array([np.inf, 30, np.inf])) == CEILING - 30
 
     def test_what_is_below_stays_as_it_is(self) -> None:
         values = np.array([3.25, 99.999, np.nan])

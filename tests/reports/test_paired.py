@@ -41,6 +41,8 @@ def test_as_scipy_has_it(seeds: int) -> None:
     ours, theirs = Difference(values), stats.ttest_1samp(values, 0.0)
     low, high = theirs.confidence_interval(1 - LEVEL)
     assert (ours.mean - ours.margin(), ours.mean + ours.margin()) == pytest.approx((low, high))
+    low, high = theirs.confidence_interval(1 - STOPPING)
+    assert (ours.mean - ours.margin(STOPPING), ours.mean + ours.margin(STOPPING)) == pytest.approx((low, high))
     assert ours.p == pytest.approx(theirs.pvalue)
     assert (ours.p < LEVEL) == (abs(ours.mean) > ours.margin()), "told where the interval lies on one side"
     assert half_width(np.stack([values, 2 * values], axis=1)) == pytest.approx([ours.margin(), 2 * ours.margin()])
@@ -82,6 +84,13 @@ def test_seeds_that_would_decide(gap: float) -> None:
     assert strict > count
 
 
+def test_as_many_seeds_as_are_tried_are_told_and_one_more_is_too_many() -> None:
+    values = np.array([-0.3, 0.0, 0.3])
+    least, too_little = (1.0001 * stats.t.ppf(0.975, n - 1) * 0.3 / math.sqrt(n) for n in (MOST, MOST + 1))
+    assert Difference(values + least).needed() == MOST
+    assert Difference(values + too_little).needed() == MOST + 1
+
+
 def test_a_true_gap_of_half_a_decibel_is_mostly_missed_by_three_seeds() -> None:
     """At a paired spread of 0.3 dB the two-sided test misses it in 63 of 100 cases; a one-sided one would in 41."""
     assert missed(0.5, 0.3, 3) == pytest.approx(0.633, abs=0.001)
@@ -110,6 +119,11 @@ def test_every_one_of_several() -> None:
     assert not against.right
     assert against.p == pytest.approx(3 * below.p)
     assert against.needed() == below.needed(LEVEL / 3)
+    vague = of(-0.2, -0.02, -0.12)
+    assert Every([strong, weak, vague]).p == pytest.approx(3 * vague.p), "what is above 0 is no evidence"
+    assert Every([strong, weak, vague]).needed() == vague.needed(LEVEL / 3)
+    assert vague.needed(LEVEL / 3) not in (vague.needed(), strong.needed(), None, MOST + 1)
+    assert Every([strong, below, vague]).needed() == below.needed(LEVEL / 3) != vague.needed(LEVEL / 3)
     assert Every([of(1.0), strong]).p == 1.0, "of one seed nothing is told, so not of all"
     assert Every([of(1.0), strong]).needed() is None
     assert math.isnan(Every([of(1.0), of(2.0)]).p)
@@ -154,6 +168,7 @@ def test_looking_again_and_again_takes_a_stricter_level() -> None:
         ([0.04, 0.5, 0.6], 0, 1 / 3),
         ([0.9, 0.001, 0.6], 0, 2 / 3),
         ([0.9, 0.001, 0.03], 0, 1),
+        ([0.9, 0.04, 0.6], 0, 1 / 3),
         ([math.nan, 0.5, math.nan], 0, 1 / 2),
         ([math.nan, 0.5, math.nan], 1, 1),
     ],
@@ -167,3 +182,9 @@ def test_the_level_that_is_left_is_where_one_of_several_begins_to_be_told(
     for p, told in ((level * 0.999, True), (level * 1.001, False)):
         tried = [*values[:place], p, *values[place + 1 :]]
         assert (corrected(tried)[place] < LEVEL) == told
+
+
+def test_the_level_that_is_left_counts_what_is_told_at_the_level_that_is_asked_for() -> None:
+    """Corrected, the others are 0.03 and 0.6, so that one of them is told at 0.05, and none at 0.01."""
+    assert left([0.9, 0.02, 0.6], 0) == pytest.approx(LEVEL * 2 / 3)
+    assert left([0.9, 0.02, 0.6], 0, STOPPING) == pytest.approx(STOPPING / 3)
