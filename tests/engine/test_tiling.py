@@ -68,3 +68,16 @@ def test_an_output_of_another_size_is_refused(image: torch.Tensor) -> None:
     network = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2)).double()
     with pytest.raises(UserError, match=r"makes \d+×\d+ pixels of .*data\.tile"):
         restore(network, image, 24, 1)
+
+
+def test_no_tile_is_longer_than_asked_for_and_all_are_about_as_long(image: torch.Tensor) -> None:
+    """61 pixels in three parts and 83 in four, with two more on each side where there are any."""
+    given = []
+
+    def network(part: torch.Tensor) -> torch.Tensor:
+        given.append(part.shape[-2:])
+        return part
+
+    assert torch.equal(restore(network, image, 24, 2), image)
+    assert [height for height, _ in given[::4]] == [20 + 2, 20 + 4, 21 + 2]
+    assert [width for _, width in given[:4]] == [20 + 2, 21 + 4, 21 + 4, 21 + 2]
