@@ -150,6 +150,16 @@ def test_ewc_adds_a_penalty_of_fisher_information_for_every_earlier_task() -> No
         assert_same(known(strategy, f"anchor.{number}."), anchor)
 
 
+@pytest.mark.parametrize("kind", [MAS, EWC])
+def test_of_a_task_with_fewer_patches_the_mean_is_over_those_that_there_are(kind: type[Strategy]) -> None:
+    states = []
+    for samples in (len(pairs(0)), 1000):
+        strategy = make(kind, samples=samples)
+        learner(strategy, linear()).learn(stream(pairs(0))[0])
+        states.append(strategy.state())
+    assert same_bits(*states)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "plugin"), [(MAS, MASPlugin(5)), (EWC, EWCPlugin(300))])
 def test_avalanches_plugin_with_batches_of_one_ends_with_the_same_weights(kind: type[Strategy], plugin: Any) -> None:
@@ -221,6 +231,16 @@ def test_si_integrates_the_tasks_own_gradient_along_the_path() -> None:
     assert any(not torch.allclose(with_penalty[name], importance[name], rtol=0.01) for name in importance)
     assert any((previous[name] > importance[name]).any() for name in importance), "a path uphill lowers importance"
     assert all((value >= 0).all() for value in importance.values())
+
+
+def test_importance_of_si_by_hand_never_falls_below_zero() -> None:
+    strategy, model = make(SI, damping=0.01), nn.Linear(2, 1, bias=False)
+    strategy.importance = {"weight": torch.tensor([[1.0, 1.0]])}
+    strategy.anchor = {"weight": model.weight.detach() - torch.tensor([[0.1, -0.2]])}
+    strategy.path = {"weight": torch.tensor([[-0.1, 0.1]])}
+    trainer: Any = SimpleNamespace(model=model)
+    strategy.after_training_exp(trainer)
+    torch.testing.assert_close(strategy.importance["weight"], torch.tensor([[0.0, 1 + 0.1 / (0.04 + 0.01)]]))
 
 
 def test_lwf_distils_the_network_from_before_the_task_on_the_tasks_own_images() -> None:
