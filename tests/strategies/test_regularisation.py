@@ -207,6 +207,9 @@ def test_si_goes_on_along_its_path_on_the_device_where_it_is() -> None:
     strategy.path = {"weight": torch.zeros(2, device="meta")}
     strategy.load_progress({"path.weight": torch.ones(2)})
     assert strategy.path["weight"].device.type == "meta"
+    strategy.path = {"weight": torch.zeros(2)}
+    strategy.load_progress({"path.weight": torch.tensor([1.0, 2.0])})
+    assert strategy.path["weight"].tolist() == [1, 2]
 
 
 def test_si_integrates_the_tasks_own_gradient_along_the_path() -> None:
