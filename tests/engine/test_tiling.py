@@ -72,7 +72,7 @@ def test_an_output_of_another_size_is_refused(image: torch.Tensor) -> None:
 
 def test_no_tile_is_longer_than_asked_for_and_all_are_about_as_long(image: torch.Tensor) -> None:
     """61 pixels in three parts and 83 in four, with two more on each side where there are any."""
-    given = []
+    given: list[torch.Size] = []
 
     def network(part: torch.Tensor) -> torch.Tensor:
         given.append(part.shape[-2:])
