@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Command
 from made_datasets import div2k_folders
 from made_runs import made_run
 
@@ -39,16 +40,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-def real(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *words],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_a_path_is_read_as_a_shell_reads_it(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,15 +71,15 @@ def test_every_reader_knows_the_home(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_commands_know_the_home(home: Path, tmp_path: Path) -> None:
+def test_commands_know_the_home(command: Command, home: Path, tmp_path: Path) -> None:
     (home / "s.yaml").write_text(TASK)
     (home / "e.yaml").write_text("strategies: [finetune]\nstreams: [~/s.yaml]\n")
-    done = real("sweep", "~/e.yaml", "--preset", "smoke", "--out=~/runs", "--report=~/page", cwd=tmp_path)
+    done = command("sweep", "~/e.yaml", "--preset", "smoke", "--out=~/runs", "--report=~/page", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (home / "page/index.html").is_file()
     assert not (tmp_path / "~").exists()
     (run,) = (home / "runs").glob("finetune-s-*")
-    assert real("show", f"~/runs/{run.name}", cwd=tmp_path).returncode == 0
+    assert command("show", f"~/runs/{run.name}", cwd=tmp_path).returncode == 0
 
 
 def test_no_option_takes_an_empty_value() -> None:
@@ -271,7 +262,7 @@ def test_avalanche_needs_no_home(state: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": home, "MPLCONFIGDIR": str(tmp_path / "home")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": home, "MPLCONFIGDIR": matplotlib.get_configdir()},
         capture_output=True,
         text=True,
     )
