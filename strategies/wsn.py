@@ -27,15 +27,15 @@ class WSN(Strategy):
     trained again (Eq. 4): here they are no parameters, which holds also under momentum and weight decay. A mask takes
     one bit a weight and task; the original also compresses them by Huffman's code.
 
-    Free weights go on from what the task before left in them. Scores do not: they are drawn anew for every task, so
-    that a choice begins at random. The authors' code can do so, too, but in most of its scripts a task goes on from the
-    scores of the one before, and so begins with the choice that they ended with. Biases, and all that is outside of
-    convolutions, belong to the task, as do the heads in the original.
+    Scores are drawn once, before the first task (Algorithm 1), and go on from task to task as free weights do, so that
+    a task begins with the choice that the one before ended with. They are kept for that, in 4 bytes a weight however
+    many tasks there are. Biases, and all that is outside of convolutions, belong to the task, as do the heads in the
+    original.
     """
 
     name = "wsn"
     relative_cost = 1.2
-    revision = 2
+    revision = 3
     Settings = WSNSettings
     traits = Traits(needs_task_id=True, grows=True, protects_exactly=True)
     settings: WSNSettings
@@ -53,11 +53,13 @@ class WinningConv2d(KernelConv2d):
         share: c.
 
     State:
-        beside the masks, ``shared`` (k_out, k_in / groups, n, n), all weights as the last task left them.
+        beside the masks, ``shared`` and ``last_scores`` (k_out, k_in / groups, n, n), all weights and all scores as the
+        last task left them.
     """
 
     strategy = "wsn"
     shared: Tensor
+    last_scores: Tensor
     values: Tensor
     scores: Tensor
     index: Tensor
@@ -66,6 +68,9 @@ class WinningConv2d(KernelConv2d):
         super().__init__(conv, name, seed)
         self.chosen = max(1, int(share * self.m + 1e-6))
         self.register_buffer("shared", conv.weight.detach().clone())
+        bound = (self.m // self.out_channels) ** -0.5
+        drawn = torch.from_numpy(self.draw(0).uniform(-bound, bound, self.kernel_shape))
+        self.register_buffer("last_scores", drawn.to(self.shared))
         self.register_buffer("index", torch.arange(self.m), persistent=False)
 
     @property
@@ -77,11 +82,9 @@ class WinningConv2d(KernelConv2d):
         return used
 
     def parts(self, task: int) -> dict[str, Tensor]:
-        """The free weights, (f,), and a score for each weight, drawn as the weights of a default convolution."""
+        """The free weights, (f,), and a score for each weight, drawn as default weights are at first."""
         self.index = torch.nonzero(~self.used.flatten()).flatten()
-        bound = (self.m // self.out_channels) ** -0.5
-        scores = torch.from_numpy(self.draw(task).uniform(-bound, bound, self.kernel_shape))
-        return {"values": self.shared.flatten()[self.index], "scores": scores}
+        return {"values": self.shared.flatten()[self.index], "scores": self.last_scores}
 
     def kernel_of(self, task: int) -> Tensor:
         """``θ ⊙ m_n``."""
@@ -91,8 +94,9 @@ class WinningConv2d(KernelConv2d):
         return weights * straight_through(self.scores.abs(), self._winning())
 
     def end(self) -> None:
-        """Keep the weights, and the task's choice as bits."""
+        """Keep the weights and scores, and the task's choice as bits."""
         self.shared = self.shared.flatten().scatter(0, self.index, self.values.detach()).view(self.kernel_shape)
+        self.last_scores = self.scores.detach().clone()
         self.in_training.remove("values")
         del self.values
         super().end()

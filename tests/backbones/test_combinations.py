@@ -10,7 +10,13 @@ from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from strategies.built_in import BUILT_IN
 
-TINY = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.blocks=1", "data.dead_leaves=0"]
+TINY = [
+    "training.epochs=1",
+    "training.updates_per_epoch=1",
+    "backbone.blocks=1",
+    "data.dead_leaves=0",
+    "data.test_size=32",
+]
 
 
 @pytest.mark.slow

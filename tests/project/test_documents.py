@@ -41,10 +41,11 @@ PRESET = {"run", "sweep", "reproduce", "tune", "check"}
 """Commands that take a preset."""
 OWN = ["--out", "many"]
 """A folder beside that of single runs, as the same reports of all of them are made again and again."""
+SMALL = ["--set", "training.epochs=1", "--set", "data.test_size=32"]
 SHORTER = {
     "run": ["--set", "training.epochs=1"],
-    "sweep": ["--set", "training.epochs=1", *OWN],
-    "reproduce": ["--set", "training.epochs=1", *OWN],
+    "sweep": [*SMALL, *OWN],
+    "reproduce": [*SMALL, *OWN],
     "tune": OWN,
     "reference verify": ["--preset", "smoke"],
     "profile layer": ["--size", "16", "--channels", "4", "--repeats", "1"],

@@ -228,6 +228,19 @@ def test_wsn_uses_the_share_of_the_greatest_scores_and_trains_only_what_is_free(
     assert reused > 0, "tasks may use the same weights"
 
 
+def test_wsn_begins_a_task_with_the_choice_of_the_one_before_also_once_loaded() -> None:
+    network = learned(made("wsn", {"share": 0.4}), 1)
+    loaded = learned(made("wsn", {"share": 0.4}), 1)
+    for layer in layers(loaded):
+        layer.last_scores += 1
+    loaded.load_state_dict(network.state_dict())
+    for each in (network, loaded):
+        each.begin(1)
+        for layer, other in zip(layers(each), layers(network), strict=True):
+            assert torch.equal(layer._winning(), layer._mask(0))
+            assert torch.equal(layer.scores, other.scores)
+
+
 def test_wsns_scores_gain_magnitude_where_a_weight_helps_whatever_their_sign() -> None:
     network = kernel_network(nn.Conv2d(3, 3, 3, padding=1), WinningConv2d, 0, share=0.5)
     network.begin(0)
@@ -288,7 +301,7 @@ def test_what_a_task_stores_counted_by_hand(name: str, settings: dict[str, Any],
         for _ in learn(network, task):
             pass
         found.append(storage(network.state_dict(), {}))
-    first = kernels + biases + (sum(masks(m) for _, m in shapes) if name == "wsn" else 0)
+    first = kernels + biases + (kernels + sum(masks(m) for _, m in shapes) if name == "wsn" else 0)  # and its scores
     assert found[0].bytes == first
     for before, after in itertools.pairwise(found):
         assert after.mask_bytes - before.mask_bytes == sum(masks(m) for _, m in shapes)
