@@ -45,7 +45,7 @@ def contents(paths: Collection[Path], folder: Path) -> dict[Path, str]:
         UserError: a file cannot be read.
     """
     names = {path: os.path.relpath(path, folder) for path in dict.fromkeys(paths)}
-    states = {path: _state(path) for path in names}
+    states = {path: state_of(path) for path in names}
     found: dict[Path, str] = {}
     for remembered in _memories(folder):
         for path in names.keys() - found.keys():
@@ -66,17 +66,22 @@ def contents(paths: Collection[Path], folder: Path) -> dict[Path, str]:
 def _read(path: Path) -> tuple[str, State | None]:
     """A file's digest, and its state if that is sure to tell the next change."""
     began = time.time()
-    before = _state(path)
+    before = state_of(path)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise UserError(f"{quoted(path)} cannot be opened: {error.strerror}.") from error
     settled = max(before[1:3]) < (began - UNSETTLED) * 1e9
-    return digest, before if settled and _state(path) == before else None
+    return digest, before if settled and state_of(path) == before else None
 
 
-def _state(path: Path) -> State:
+def state_of(path: Path) -> State:
+    """A file's state on disk, as it is now.
+
+    Raises:
+        UserError: it cannot be told.
+    """
     try:
         status = path.stat()
     except OSError as error:

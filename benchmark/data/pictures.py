@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.core.errors import UserError
 from benchmark.data import opening
+from benchmark.data.digests import State, state_of
 from benchmark.data.opening import Grey, Opened, quoted
 
 ARRAY_LIMIT = 2**30
@@ -103,7 +104,7 @@ class Block:
     def read(self) -> Opened:
         """See :class:`Picture`."""
         array_shape(self.path, self.variable)
-        array = _array(self.path, self.variable, _state(self.path))
+        array = _array(self.path, self.variable, state_of(self.path))
         if isinstance(array, UserError):
             raise array
         return Opened(array[self.scene, self.block])
@@ -115,11 +116,11 @@ def array_shape(path: Path, variable: str) -> tuple[int, ...]:
     Raises:
         UserError: the file cannot be read, or holds no such array.
     """
-    return _array_shape(path, variable, _state(path))
+    return _array_shape(path, variable, state_of(path))
 
 
 @lru_cache(maxsize=8)
-def _array_shape(path: Path, variable: str, state: tuple[int, ...]) -> tuple[int, ...]:
+def _array_shape(path: Path, variable: str, state: State) -> tuple[int, ...]:
     from scipy.io import whosmat
 
     try:
@@ -136,7 +137,7 @@ def _array_shape(path: Path, variable: str, state: tuple[int, ...]) -> tuple[int
 
 
 @lru_cache(maxsize=2)
-def _array(path: Path, variable: str, state: tuple[int, ...]) -> np.ndarray | UserError:
+def _array(path: Path, variable: str, state: State) -> np.ndarray | UserError:
     """The whole array, or why it cannot be read, so that a damaged file is tried once and not for each block."""
     from scipy.io import loadmat
 
@@ -144,15 +145,6 @@ def _array(path: Path, variable: str, state: tuple[int, ...]) -> np.ndarray | Us
         return loadmat(path, variable_names=[variable])[variable]
     except Exception as error:  # as above
         return _unreadable(path, error)
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What tells that a file has changed, as in :mod:`benchmark.data.digests`."""
-    try:
-        status = path.stat()
-        return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    except OSError as error:
-        raise UserError(f"{quoted(path)} cannot be opened: {error.strerror}.") from error
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
