@@ -93,10 +93,10 @@ def checkpoint_tensors(
 ) -> dict[str, Tensor]:
     """All that is needed to go on after a task: the states of the network, the strategy and, if there is one, the task
     identifier, under distinct prefixes."""
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    tensors = to_state("model", model.state_dict())
     tensors |= to_state("strategy", named_tensors(strategy.state(), f"{strategy.name}.state()"))
     if identifier is not None:
-        tensors |= {f"identifier.{key}": value for key, value in identifier.state().items()}
+        tensors |= to_state("identifier", identifier.state())
     return tensors
 
 
@@ -129,8 +129,8 @@ def forget_within(run: Run) -> None:
 def save_within(run: Run, after: int, template: RestorationTemplate, note: Callable[[], dict[str, Any]]) -> None:
     """Keep a state within the task that follows ``after`` learned ones, and the one before."""
     moving, place = template.progress()
-    tensors = {f"model.{key}": value for key, value in template.model.state_dict().items()}
     strategy = template.strategy
+    tensors = to_state("model", template.model.state_dict())
     tensors |= to_state("progress", named_tensors(strategy.progress(), f"{strategy.name}.progress()"))
     path = run.checkpoint(after, template.clock.train_exp_iterations)
     write(path, State(tensors | moving, note() | place))

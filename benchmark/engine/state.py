@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strategies.state import from_state
+
 
 @dataclass(frozen=True)
 class State:
@@ -24,8 +26,7 @@ class State:
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors of one owner under their own names."""
-        start = f"{prefix}."
-        return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+        return from_state(prefix, self.tensors)
 
 
 def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
