@@ -22,6 +22,7 @@ from benchmark.core.process import memory
 from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
+from benchmark.engine.ledger import plain_parameters
 from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import Task, parts
 from benchmark.streams.sources import prepare as prepare_sources
@@ -142,9 +143,7 @@ def _refuse_evaluation(config: RunConfig, told: bool) -> None:
 def _refuse_too_large(config: RunConfig) -> None:
     """Count a network's weights before they are made."""
     backbone = config.backbone
-    with torch.device("meta"):
-        network = build_backbone(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
-    weights = sum(parameter.numel() for parameter in network.parameters())
+    weights = plain_parameters(backbone)
     if weights > MOST_WEIGHTS:
         raise UserError(
             f"backbone.width = {backbone.width} and backbone.blocks = {backbone.blocks} make a network of {weights:,} "
