@@ -150,6 +150,7 @@ def reference_verify(
     from benchmark.core.clock import duration
     from benchmark.planning import seeds, split_names
     from benchmark.reference import verifying
+    from benchmark.reference.comparing import FAILED
     from benchmark.reference.records import Records
 
     if against is not None:
@@ -187,7 +188,7 @@ def reference_verify(
             with Reporter(console) as reporter:
                 compared = verifying.repeat(chosen, configs, out or Path("runs/reference"), reporter, doing)
         _show(compared)
-    if failed or any(one.verdict == verifying.FAILED for one in compared.values()):
+    if failed or any(one.verdict == FAILED for one in compared.values()):
         raise typer.Exit(1)
 
 

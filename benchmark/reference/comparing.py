@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.schemas import METRICS, TABLES
+from benchmark.core.runs.schemas import TABLES
 
 KIND = (
     "device",
@@ -151,5 +151,4 @@ def _equal(there: Mapping[Any, Mapping[str, Any]], here: Mapping[Any, Mapping[st
 def _named(row: Mapping[str, Any]) -> str:
     """A measurement in words."""
     after = f" after {row['after_task']}" if row["after_task"] else ""
-    assert set(METRICS.key) <= row.keys()
     return f"{row['metric']} of {row['task']} ({row['subject']}){after}"

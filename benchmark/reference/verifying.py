@@ -12,13 +12,11 @@ from benchmark.core.runs.wholeness import examine
 from benchmark.engine import events
 from benchmark.engine.events import Listener
 from benchmark.engine.executors.workers import Workers
-from benchmark.reference.comparing import FAILED, Comparison, compare
+from benchmark.reference.comparing import Comparison, compare
 from strategies import registry
 
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
-
-__all__ = ["FAILED", "Asked", "against", "damaged", "drawn", "planned", "repeat"]
 
 
 @dataclass(frozen=True)
