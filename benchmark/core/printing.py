@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
@@ -101,9 +101,9 @@ def progress(console: Console | None, **options: Any) -> Progress:
     return Progress(*columns, console=console, **options)
 
 
-def error(message: RenderableType) -> None:
+def error(message: str) -> None:
     """Tell an error of the user's on standard error."""
-    Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(str(message))))
+    Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(message)))
 
 
 def gib(size: int) -> str:

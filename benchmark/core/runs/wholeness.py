@@ -43,10 +43,7 @@ def examine(run: Run) -> Examined:
         done = f"{run.tasks_done} of {len(run.config['order'])} tasks"
         if run.updates_done:
             done += f" and {run.updates_done:,} updates of the next"
-        return Examined(name, "unfinished", [f"{status['state']}; {done} are kept", *_why(status.get("error"))])
+        why = filter(None, [status.get("error")])
+        return Examined(name, "unfinished", [f"{status['state']}; {done} are kept", *why])
     except UserError as error:
         return Examined(name, "damaged", [str(error)])
-
-
-def _why(error: object) -> list[str]:
-    return [str(error)] if error else []
