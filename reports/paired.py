@@ -197,9 +197,9 @@ def missed(gap: float, deviation: float, seeds: int, level: float = LEVEL) -> fl
     return 0.0 if deviation == 0 else _missed(gap / deviation * math.sqrt(seeds), seeds, level)
 
 
-def within_reach(deviation: float, seeds: int, power: float = POWER, level: float = LEVEL) -> float:
-    """The true gap, in dB, that so many seeds tell with this power; the other arguments are those of :func:`missed`."""
-    return _noncentrality(seeds, power, level) * deviation / math.sqrt(seeds)
+def within_reach(deviation: float, seeds: int, level: float = LEVEL) -> float:
+    """The true gap, in dB, that so many seeds tell as often as POWER says; the arguments are those of :func:`missed`."""
+    return _noncentrality(seeds, level) * deviation / math.sqrt(seeds)
 
 
 def _missed(noncentrality: float, seeds: int, level: float) -> float:
@@ -209,8 +209,8 @@ def _missed(noncentrality: float, seeds: int, level: float) -> float:
 
 
 @cache
-def _noncentrality(seeds: int, power: float, level: float) -> float:
-    """The noncentrality at which so many seeds tell with this power."""
+def _noncentrality(seeds: int, level: float) -> float:
+    """The noncentrality at which so many seeds tell as often as POWER says."""
     from scipy.optimize import brentq
 
-    return float(brentq(lambda value: 1 - _missed(value, seeds, level) - power, 0.0, 20 * quantile(seeds, level)))
+    return float(brentq(lambda value: 1 - _missed(value, seeds, level) - POWER, 0.0, 20 * quantile(seeds, level)))

@@ -18,16 +18,17 @@ from benchmark.streams.build import build
 PLAIN = "finetune"
 """The strategy that is measured; what another one's update costs beside it is the other's ``relative_cost``."""
 MOST_UPDATES = 100
+PATIENCE = 1.0
+"""Seconds after which no further update is begun; two are timed in any case."""
 ENOUGH_PIXELS = 2**20
 """Pixels after which no further image is restored; the time of the rest follows from their number of pixels."""
 
 
-def measure(config: RunConfig, patience: float = 1.0) -> Parts:
+def measure(config: RunConfig) -> Parts:
     """Measure the parts of a run on its own images, with the plain network; nothing is written.
 
     Args:
         config: the run, resolved.
-        patience: seconds after which no further update is begun; two are timed in any case.
     """
     training = config.training.model_copy(update={"epochs": 1, "updates_per_epoch": MOST_UPDATES})
     plain = config.model_copy(update={"strategy": PLAIN, "plugin": "", "settings": {}, "training": training})
@@ -37,7 +38,7 @@ def measure(config: RunConfig, patience: float = 1.0) -> Parts:
     strategy, model = prepare(plain)
     benchmark = build(plain)
     building = clock.since(began)
-    stopwatch = _Stopwatch(patience)
+    stopwatch = _Stopwatch()
     template = RestorationTemplate(
         model=model,
         strategy=strategy,
@@ -65,18 +66,17 @@ class _EnoughTimed(Exception):
 
 
 class _Stopwatch(SupervisedPlugin):
-    """Notes when each update is over; ends the training once ``patience`` seconds are, after three updates or more."""
+    """Notes when each update is over; ends the training once PATIENCE seconds are, after three updates or more."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.patience = patience
         self.times: list[float] = []
 
     def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
         """Wait for the update to be done, on a GPU, too, as a run does for its loss."""
         template.loss.item()
         self.times.append(clock.now())
-        if len(self.times) > 2 and self.times[-1] - self.times[0] > self.patience:
+        if len(self.times) > 2 and self.times[-1] - self.times[0] > PATIENCE:
             raise _EnoughTimed
 
 

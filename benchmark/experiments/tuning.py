@@ -179,14 +179,14 @@ def search(
     return _try(finalists(tried[tried["seed"] == first], trials), others, preset, stream, out, table, on_event, workers)
 
 
-def finalists(table: pd.DataFrame, trials: Iterable[Trial], count: int = 2) -> list[Trial]:
-    """Of each setting's trials the ``count`` with the highest mean score, to be repeated with more seeds."""
+def finalists(table: pd.DataFrame, trials: Iterable[Trial]) -> list[Trial]:
+    """Of each setting's trials the two with the highest mean score, to be repeated with more seeds."""
     means = table.groupby(["strategy", "setting", "value"])["score"].mean()
     ranked = sorted(trials, key=lambda one: -means[one.strategy, one.setting, float(one.value)])
     kept: dict[tuple[str, str], list[Trial]] = {}
     for one in ranked:
         kept.setdefault((one.strategy, one.setting), []).append(one)
-    return [one for group in kept.values() for one in group[:count]]
+    return [one for group in kept.values() for one in group[:2]]
 
 
 def usual_table(preset: str, stream: str) -> Path:

@@ -33,6 +33,8 @@ _DECODED, _CACHED = 4, 40
 """Patches drawn in one repeat."""
 _BATCHES = 4
 """Batches computed on the device in one repeat."""
+_PATIENCE = 1.0
+"""Seconds after which no further training step is begun; two are measured in any case."""
 _TRAINING: dict[str, dict[str, Any]] = {
     "noise": {"std": 50},
     "jpeg": {"quality": [10, 70]},
@@ -109,16 +111,13 @@ def profile(training: config.Training, device: torch.device, step_ms: float, rep
         return [_measure(kind, decoding, cached, training, device, step_ms, repeats) for kind in kinds]
 
 
-def step_milliseconds(
-    training: config.Training, backbone: config.Backbone, device: torch.device, patience: float = 1.0
-) -> float:
+def step_milliseconds(training: config.Training, backbone: config.Backbone, device: torch.device) -> float:
     """Median time of a training step of the plain network, in milliseconds.
 
     Args:
         training: batch and patch size.
         backbone: the network.
         device: where it trains.
-        patience: seconds after which no further step is begun; two are measured in any case.
     """
     network = build(backbone.name, backbone.width, backbone.blocks, backbone.image_skip).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
@@ -126,7 +125,7 @@ def step_milliseconds(
     images = images.contiguous(memory_format=torch.channels_last)
     times: list[float] = []
     began = clock.now()
-    while len(times) < 3 or (clock.since(began) < patience and len(times) < 100):
+    while len(times) < 3 or (clock.since(began) < _PATIENCE and len(times) < 100):
         start = clock.now()
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(network(images), images).backward()

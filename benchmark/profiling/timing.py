@@ -52,13 +52,11 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def by_turns(
-    timers: Sequence[Callable[[], float]], repeats: int, console: Console | None = None, title: str = "Timing"
-) -> np.ndarray:
+def by_turns(timers: Sequence[Callable[[], float]], repeats: int, console: Console | None = None) -> np.ndarray:
     """(repeats, subjects) what each timer gives, called by turns, forth and back."""
     times = np.zeros((repeats, len(timers)))
     turns = [(r, i if r % 2 == 0 else len(timers) - 1 - i) for r in range(repeats) for i in range(len(timers))]
-    for repeat, index in track(turns, title, console=console, disable=console is None):
+    for repeat, index in track(turns, "Timing", console=console, disable=console is None):
         times[repeat, index] = timers[index]()
     return times
 
