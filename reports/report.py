@@ -82,7 +82,7 @@ def _make(collection: Collection, out: Path, overwrite: bool) -> Report:
             shown |= {item.key: item for item in found}
     scored = scorecard.frame([(part.evidence, part.verdicts) for part in parts])
     sections = [
-        html.section(group, [item for make in CONTENTS if (item := make(group))]) for group in collection.groups
+        html.Section(group, [item for make in CONTENTS if (item := make(group))]) for group in collection.groups
     ]
     times = [profiles.item(rows) for rows in collection.profiles]
     items = [

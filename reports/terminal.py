@@ -49,7 +49,7 @@ def _matrix(result: Result) -> "Table":
     for i, task in enumerate(order):
         table.add_row(_text(task), *(_cell(result, i, j) for j in range(len(order))))
     table.add_section()
-    table.add_row("gain over the input", *(fixed(v, sign=True) for v in result.final_psnr - result.input_psnr))
+    table.add_row("gain over the input", *(fixed(v, sign=True) for v in result.gain))
     forgotten = result.forgetting if result.finished else np.full(len(order), np.nan)
     table.add_row("forgetting", *(fixed(v) for v in forgotten))
     return table
@@ -68,11 +68,12 @@ def _cell(result: Result, i: int, j: int) -> "Text":
 def show_scorecard(scored: pd.DataFrame, console: "Console") -> None:
     """Print what became of the paper's claims, from a report's scorecard; those not measured are counted."""
     from reports.paper.claims import CONTRADICTED, HOLDS, UNMEASURED
+    from reports.paper.scorecard import NEEDED
 
     colours = {HOLDS: "green", CONTRADICTED: "yellow"}
     for preset, claims in scored[scored["verdict"] != UNMEASURED].groupby("preset", sort=False):
         title = "The paper's claims" + (f", preset {preset}" if preset != "" else "")
-        shown = claims[["claim", "verdict", "seeds that would decide it", "measured"]]
+        shown = claims[["claim", "verdict", NEEDED, "measured"]]
         table = _table(title, *shown.columns)
         for claim, verdict, needed, measured in shown.itertuples(index=False):
             table.add_row(_text(claim), _text(verdict, colours.get(verdict, "")), _text(needed), _text(measured))

@@ -43,11 +43,20 @@ FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX", ".svg": "SVG", ".p
 
 @dataclass(frozen=True)
 class Section:
-    """Everything the page shows of one group, but for its pictures."""
+    """Everything the page shows of one group, but for its pictures.
+
+    Args:
+        group: what is compared.
+        items: its tables and figures in the order in which they are shown.
+    """
 
     group: Group
-    finding: str
     items: list[Item]
+
+    @cached_property
+    def finding(self) -> str:
+        """What the comparison found, in one sentence."""
+        return finding(self.group)
 
     @property
     def about(self) -> str:
@@ -183,16 +192,6 @@ class Link:
     name: str
     href: str
     inside: str
-
-
-def section(group: Group, items: Sequence[Item]) -> Section:
-    """Gather what the page shows of one group.
-
-    Args:
-        group: what is compared.
-        items: the group's tables and figures in the order in which they are shown.
-    """
-    return Section(group, finding(group), list(items))
 
 
 def page(

@@ -85,8 +85,8 @@ def test_fuzz_records_of_runs(tmp_path: Path, examples: int) -> None:
             (run.path / name).write_bytes(content)
         show()
         collection = collect([runs])
-        sections = [html.section(group, _tables(group)) for group in collection.groups]
-        assert all(section.settings.variants and section.about for section in sections)
+        sections = [html.Section(group, _tables(group)) for group in collection.groups]
+        assert all(section.settings.variants and section.about and section.finding for section in sections)
         if examples == MANY:
             assert html.page(collection, [], sections, [], {}).count("<script") == 1
 
