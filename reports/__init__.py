@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.core.own import MANIFEST
-
 if TYPE_CHECKING:
     from reports.report import Report
-
-__all__ = ["MANIFEST", "build"]
 
 
 def build(paths: list[Path], out: Path, overwrite: bool = False, reference: Path | None = None) -> "Report":

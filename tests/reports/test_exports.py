@@ -11,7 +11,7 @@ from made_runs import LEARNED, PROTOCOL, made_run
 
 import reports
 from benchmark import presets
-from benchmark.core.own import MARK
+from benchmark.core.own import MANIFEST, MARK
 from reports.groups import collect
 from reports.items import exports
 from reports.items.table import Cell, Column, Table
@@ -163,7 +163,7 @@ def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: P
     out = tmp_path / "page"
 
     def written() -> set[str]:
-        _, *files = (out / reports.MANIFEST).read_text(encoding="utf-8").splitlines()
+        _, *files = (out / MANIFEST).read_text(encoding="utf-8").splitlines()
         return set(files)
 
     reports.build([folder / "runs"], out)
@@ -174,7 +174,7 @@ def test_leftovers_of_an_earlier_report_are_taken_away(folder: Path, tmp_path: P
     second = written()
     there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert first - second
-    assert there == second | {"index.html", reports.MANIFEST, "notes.txt"}
+    assert there == second | {"index.html", MANIFEST, "notes.txt"}
 
 
 @pytest.mark.slow
@@ -183,8 +183,8 @@ def test_a_list_of_files_cannot_lead_out_of_the_report(folder: Path, tmp_path: P
     precious.write_text("keep", encoding="utf-8")
     out = tmp_path / "page"
     out.mkdir()
-    named = f"{MARK}\n../precious.csv\n{reports.MANIFEST}\ntables/../../precious.csv\n"
-    (out / reports.MANIFEST).write_text(named, encoding="utf-8")
+    named = f"{MARK}\n../precious.csv\n{MANIFEST}\ntables/../../precious.csv\n"
+    (out / MANIFEST).write_text(named, encoding="utf-8")
     reports.build([folder / "runs"], out)
     assert precious.read_text(encoding="utf-8") == "keep"
 

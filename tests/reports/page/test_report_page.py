@@ -12,6 +12,7 @@ from browser import Browser, chromium
 from made_runs import ORDER, made_run
 
 import reports
+from benchmark.core.own import MANIFEST
 from reports.groups import Group, collect
 from reports.page import album, html
 
@@ -101,7 +102,7 @@ def test_page_is_one_document(page: str) -> None:
 def test_every_file_beside_the_page_has_a_link(report: Path, page: str) -> None:
     files = {str(path.relative_to(report.parent)) for path in report.parent.rglob("*") if path.is_file()}
     linked = {href for href in Page(page).links() if not href.startswith(("#", "data:"))}
-    assert linked == files - {report.name, reports.MANIFEST}
+    assert linked == files - {report.name, MANIFEST}
     assert len(linked) > 12
 
 
