@@ -1,7 +1,7 @@
 """One run, from a resolved configuration to a finished directory.
 
 :func:`run` takes plain data and can be pickled, so that it can be called here, in another process or on another
-machine; :mod:`benchmark.engine.local` calls it for one run after another.
+machine; :mod:`benchmark.engine.executors` has it called for many runs.
 """
 
 import time

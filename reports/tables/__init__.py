@@ -1,1 +1,1 @@
-"""Tables of runs, and how they are written as CSV, Markdown and LaTeX."""
+"""Tables of runs, one file each, and what they share."""

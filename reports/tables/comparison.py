@@ -219,7 +219,7 @@ def frame(group: Group) -> pd.DataFrame:
 
 
 def _comparison(tasks: list[str]) -> Schema:
-    """The columns of :func:`comparison`; all but the label are missing where there is nothing to tell."""
+    """The columns of :func:`frame`; all but the label are missing where there is nothing to tell."""
 
     def number(name: str, meaning: str) -> Field:
         return Field(name, NUMBER, meaning, optional=True)
