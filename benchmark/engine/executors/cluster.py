@@ -85,16 +85,14 @@ class Cluster:
     ) -> None:
         self.ray = _ray(own=workers.address is None)
         self.threads, self.elsewhere = threads, workers.address is not None
-        if workers.address is None:
-            self.jobs = sharing.choose_jobs(configs, threads, workers, machine)
-            gpus = 0 if sharing.on_cpu(configs) else len(machine.gpus)
-            found = {"num_cpus": self.jobs * threads, "num_gpus": gpus, "object_store_memory": STORE}
-            self._connect("local", threads, include_dashboard=False, **found)
-        else:
+        if workers.address is not None:
             self._connect(workers.address, threads)
             machine = self._machine(threads)
-            self.jobs = sharing.choose_jobs(configs, threads, workers, machine)
-            gpus = 0 if sharing.on_cpu(configs) else len(machine.gpus)
+        self.jobs = sharing.choose_jobs(configs, threads, workers, machine)
+        gpus = 0 if sharing.on_cpu(configs) else len(machine.gpus)
+        if workers.address is None:
+            found = {"num_cpus": self.jobs * threads, "num_gpus": gpus, "object_store_memory": STORE}
+            self._connect("local", threads, include_dashboard=False, **found)
         self.gpus = 1 / -(-self.jobs // gpus) if gpus else 0
         self.token = Token(out.resolve() / f".seen-{secrets.token_hex(8)}", secrets.token_hex(16))
         self.token.put()
