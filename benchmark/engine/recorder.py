@@ -373,7 +373,7 @@ class Recorder(SupervisedPlugin):
         name = self.benchmark.test[place - 1].names[index]
         path = self.run.image(self.benchmark.tasks[place - 1].name, name, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
+        temporary = writing.temporary_name(path)
         Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
         temporary.replace(path)
 
