@@ -48,9 +48,7 @@ def measure(preset: str = "quick", size: int = 256, repeats: int = 15, console: 
     training.begin(2)
     subjects = {
         "plain network": restore(plain),
-        "CMC-5, folded": restore(
-            fold(five, 1),
-        ),
+        "CMC-5, folded": restore(fold(five, 1)),
         "CMC-5": restore(five, 1),
         "CMC-20": restore(twenty, 1),
         "CMC-5, task in training": restore(training, 2),

@@ -137,8 +137,8 @@ def unpack(folder: Path, preset: str) -> dict[str, dict[str, bytes]]:
     return dict(sorted(found.items()))
 
 
-def pack(folder: Path, preset: str, records: Mapping[str, Files]) -> int:
-    """Write the archive of a preset, and give its size in bytes; equal records give equal bytes.
+def pack(folder: Path, preset: str, records: Mapping[str, Files]) -> None:
+    """Write the archive of a preset; equal records give equal bytes.
 
     Raises:
         UserError: it cannot be written.
@@ -155,7 +155,6 @@ def pack(folder: Path, preset: str, records: Mapping[str, Files]) -> int:
         write_text(path, stream.getvalue())
     except OSError as error:
         raise UserError(f"Cannot write '{path}': {error.strerror or error}. Choose another with --records.") from error
-    return len(stream.getvalue())
 
 
 def _placed(name: str) -> tuple[str, str]:

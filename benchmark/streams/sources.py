@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -26,15 +26,13 @@ from benchmark.data.datasets.dataset import counted
 from benchmark.data.dead_leaves import dead_leaves
 from benchmark.data.opening import quoted
 from benchmark.data.patches import patches
-from benchmark.data.photographs import Photograph, embedded
+from benchmark.data.photographs import Photograph, Side, embedded
 from benchmark.streams.definition import Task
 
 IN_MEMORY = 512 * 2**20
 """Bytes of decoded training images up to which they are kept in memory; larger datasets are cached on disk."""
 VALIDATION = 10
 """Training images that are held out for validation, at most; else a tenth of them, and one at least."""
-
-Side = Literal["train", "test"]
 
 
 @dataclass(frozen=True)

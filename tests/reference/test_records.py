@@ -31,7 +31,8 @@ def test_a_record_is_read_as_the_run_it_was_made_of(tmp_path: Path) -> None:
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
     first, second = {"a": {"config.yaml": b"1"}, "b": {}}, {"b": {}, "a": {"config.yaml": b"1"}}
-    assert records.pack(tmp_path / "one", "quick", first) == records.pack(tmp_path / "two", "quick", second)
+    records.pack(tmp_path / "one", "quick", first)
+    records.pack(tmp_path / "two", "quick", second)
     assert (tmp_path / "one" / "quick.zip").read_bytes() == (tmp_path / "two" / "quick.zip").read_bytes()
 
 
