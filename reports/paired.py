@@ -198,7 +198,7 @@ def missed(gap: float, deviation: float, seeds: int, level: float = LEVEL) -> fl
 
 
 def within_reach(deviation: float, seeds: int, level: float = LEVEL) -> float:
-    """The true gap, in dB, that so many seeds tell as often as POWER says; the arguments are those of :func:`missed`."""
+    """The true gap, in dB, that so many seeds tell as often as POWER says; arguments are those of :func:`missed`."""
     return _noncentrality(seeds, level) * deviation / math.sqrt(seeds)
 
 
