@@ -16,11 +16,14 @@ from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
 
 
-class _Commands(TyperGroup):
+class _Helpful:
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print help, as everything is printed."""
         with printing.written():
-            super().format_help(ctx, formatter)
+            super().format_help(ctx, formatter)  # type: ignore[misc]
 
+
+class _Commands(_Helpful, TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -30,11 +33,7 @@ class _Commands(TyperGroup):
             raise stop from error
 
 
-class _Command(TyperCommand):
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        with printing.written():
-            super().format_help(ctx, formatter)
-
+class _Command(_Helpful, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse an option that takes one value and is given two, of which the first would count for nothing."""
         given = list(args)
