@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from made_stream import learner, network, pairs, stream
+from made_stream import BATCH, UPDATES, learner, network, pairs, stream
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from benchmark.engine.ledger import storage
+from strategies.cmc import backward
 from strategies.cmc.backward import CHOOSE
 from strategies.cmc.network import CMCNetwork, fold
 from strategies.cmc.strategy import CMC, CMCSettings
@@ -128,6 +129,29 @@ def test_the_first_update_follows_the_gradient_by_the_vectors() -> None:
         for row, value in enumerate(vectors[0]):
             slope = (loss({(index, row): 1e-4}) - loss({(index, row): -1e-4})) / 2e-4
             assert float(value) == pytest.approx(-0.02 * (slope > 0) + 0.02 * (slope < 0), rel=1e-3)
+
+
+def test_every_update_has_patches_of_its_own_and_none_of_those_that_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy, judged = make(backward=PATCHES), []
+    template = learner(strategy, strategy.adapt(network(), TASKS))
+    seen, error = [], template.loss_function
+    template.loss_function = lambda restored, clean: seen.append(clean) or error(restored, clean)
+    monkeypatch.setattr(backward, "psnr", lambda restored, clean: judged.append(clean[0]) or psnr(restored, clean))
+    for experience in stream(*(pairs(seed) for seed in range(TASKS))):
+        template.learn(experience)
+    clean = strategy.stored.clean.float() / 255
+    trained, decide = [], []
+    for task in range(TASKS - 1):
+        places = (strategy.stored.labels == task).nonzero().flatten()
+        held = torch.arange(len(places)) % CHOOSE == CHOOSE - 1
+        draws = [generator("cmc", "backward", 3, task, update) for update in range(UPDATES)]
+        drawn = [torch.from_numpy(draw.integers(int((~held).sum()), size=BATCH)) for draw in draws]
+        trained += [clean[places[~held][chosen]] for chosen in drawn]
+        decide += [*clean[places[held]]] * 2  # before and after
+    assert len(seen) == len(trained) == (TASKS - 1) * UPDATES
+    assert all(map(torch.equal, seen, trained))
+    assert len(judged) == len(decide) > 0
+    assert all(map(torch.equal, judged, decide))
 
 
 def test_a_checkpoint_and_a_folded_copy_have_what_was_learned(strategy: CMC, revised: CMCNetwork) -> None:

@@ -49,6 +49,19 @@ def test_the_scores_of_wsn_begin_as_the_weights_of_a_default_convolution() -> No
 
 
 @torch.no_grad()
+def test_the_free_weights_of_wsn_go_on_from_what_the_task_before_left_in_them() -> None:
+    layer = WinningConv2d(nn.Conv2d(4, 8, 3), share=0.4)
+    layer.begin()
+    layer.values += 1
+    left = layer.values.detach().clone()
+    layer.end()
+    free = ~layer.used.flatten()
+    layer.begin()
+    assert 0 < len(layer.values) == int(free.sum()) < layer.m
+    assert torch.equal(layer.values, left[free])
+
+
+@torch.no_grad()
 def test_the_random_matrix_of_dan_keeps_the_variance_of_the_first_tasks_kernels() -> None:
     conv = nn.Conv2d(4, 100, 3)
     conv.weight.copy_(torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(0)))
@@ -68,6 +81,26 @@ def test_a_bias_of_cmc_that_has_none_to_start_from_begins_as_that_of_a_default_c
         assert_uniform(drawn[-1], (2 * 9) ** -0.5)
         layer.end()
     assert not torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("sharing", ["none", "copy", "fixed", "adaptive"])
+@torch.no_grad()
+def test_a_task_of_cmc_begins_with_the_bias_and_the_vectors_of_those_before_unless_it_shares_nothing(
+    sharing: Any,
+) -> None:
+    """And with the start that is asked for, but for the first task and for a copy, whose ``T`` is 1."""
+    layer = CMCConv2d(nn.Conv2d(4, 6, 3), t=8)
+    for task in range(3):
+        layer.begin(0.1, sharing=sharing, start=0.25)
+        asked = task > 0 and sharing != "copy"
+        assert set(layer.vector.tolist()) == {0.25 if asked else 1.0}
+        if task:
+            assert torch.equal(layer.task_bias, layer.get_buffer(f"bias_{task - 1}")) == (sharing != "none")
+        if task and sharing == "adaptive":
+            assert torch.equal(layer.reuse, torch.stack([layer.get_buffer(f"vector_{i}") for i in range(task)]))
+        for parameter in layer.parameters():
+            parameter.add_(torch.rand(parameter.shape))
+        layer.end()
 
 
 def adapted(kind: Any, seed: int = 0) -> Any:
