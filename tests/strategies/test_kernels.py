@@ -1,5 +1,6 @@
 """Strategies with a kernel for each task: each one's equation and start, what it stores, and that old ones stay."""
 
+import copy
 import itertools
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -121,6 +122,34 @@ def test_a_later_task_starts_as_the_network_of_the_first(name: str) -> None:
     torch.testing.assert_close(network(IMAGES, 1), first)
 
 
+def test_biases_and_what_is_outside_of_convolutions_start_from_the_task_before_whichever_is_selected() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 3, padding=1))
+    network = learned(made("mini", {}, plain), 2)
+
+    def outside() -> list[Tensor]:
+        biases = [layer.bias.detach().clone() for layer in layers(network)]
+        return [*biases, *(value.detach().clone() for value in network.backbone[1].state_dict().values())]
+
+    found = []
+    for task in range(2):
+        network.select(task)
+        found.append(outside())
+    assert not any(map(torch.equal, *found))
+    network.select(0)
+    network.begin(2)
+    assert same(outside(), found[1])
+
+
+@pytest.mark.parametrize("name", ["lora", "dan", "piggyback", "wsn", "mini"])
+def test_a_task_is_kept_as_it_was_trained(name: str) -> None:
+    network = learned(made(name, {"start": 0.03} if name == "piggyback" else {}), 1)
+    next(learn(network, 1))
+    with torch.no_grad():
+        trained = network.eval()(IMAGES, 1)
+        network.end()
+        torch.testing.assert_close(network(IMAGES, 1), trained)
+
+
 def layers(network: KernelNetwork) -> list[Any]:
     found = [layer for layer in network.backbone.modules() if isinstance(layer, KernelConv2d)]
     assert found
@@ -155,9 +184,11 @@ def test_dan_by_least_squares_is_nearest_to_the_finetuned_kernels() -> None:
     torch.manual_seed(0)
     model = strategy.adapt(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)), 2)
     free: list[Tensor] = []
+    after: list[int] = []
 
     def combine(layer: Any, original: Any = layers(model)[0].combine.__func__) -> None:
         free.append(layer.free.detach().clone())
+        after.append(template.clock.train_exp_iterations + 1)  # the clock counts after all plugins
         original(layer)
         found, base = layer.mix.detach(), layer.base_0.flatten(1)
         least = torch.linalg.lstsq(base.T.double(), free[-1].flatten(1).T.double()).solution.T
@@ -172,7 +203,7 @@ def test_dan_by_least_squares_is_nearest_to_the_finetuned_kernels() -> None:
             template.learn(experience)
     finally:
         kind.combine = kept
-    assert len(free) == 2, "each layer once, in the second task alone"
+    assert after == [2, 2], "each layer once, in the second task alone, after its share of five updates"
     assert all(layer.part("mix", 1).shape == (len(layer.base_0),) * 2 for layer in layers(model))
 
 
@@ -265,20 +296,23 @@ def test_wsn_with_all_weights_learns_nothing_more_after_the_first_task_but_biase
 def test_minis_pull_by_hand() -> None:
     strategy = MINI(MINI.Settings(weight=3.0))
     torch.manual_seed(0)
-    model = strategy.adapt(nn.Conv2d(3, 3, 3, padding=1), 3)
+    model = strategy.adapt(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)), 3)
     template = learner(strategy, model)
-    for experience in stream(*(pairs(seed, torch.float32) for seed in range(2))):
+    for task, experience in enumerate(stream(*(pairs(seed, torch.float32) for seed in range(2))), start=1):
         template.learn(experience)
-    layer = model.layers[0]
-    model.begin(2)
-    mean = (layer.own_0 + layer.own_1) / 2
-    assert torch.equal(layer.own, mean), "it starts there"
-    layer.own.data += torch.randn(layer.own.shape)
-    pulled = SimpleNamespace(model=model, loss=torch.zeros(()), experience=SimpleNamespace(current_experience=2))
-    strategy.before_backward(pulled)
-    own = layer.own.detach().flatten()
-    expected = 3.0 * sum((float(a) - float(b)) ** 2 for a, b in zip(own, mean.flatten(), strict=True))
-    assert pulled.loss.item() == pytest.approx(expected, rel=1e-4)
+        network = copy.deepcopy(model)
+        network.begin(task)
+        expected = 0.0
+        for layer in network.layers:
+            mean = (layer.own_0 + layer.own_1) / 2 if task == 2 else layer.own_0
+            assert torch.equal(layer.own, mean), "it starts there"
+            layer.own.data += torch.randn(layer.own.shape)
+            own = layer.own.detach().flatten()
+            expected += 3.0 * sum((float(a) - float(b)) ** 2 for a, b in zip(own, mean.flatten(), strict=True))
+        place = SimpleNamespace(current_experience=task)
+        pulled = SimpleNamespace(model=network, loss=torch.zeros(()), experience=place)
+        strategy.before_backward(pulled)
+        assert pulled.loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(
