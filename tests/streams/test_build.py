@@ -8,15 +8,18 @@ import pytest
 import torch
 
 from benchmark.config import Data, checked
+from benchmark.core.addresses import generator
 from benchmark.data.patches import test_pair as inputs_of
 from benchmark.streams import sources
 from benchmark.streams.build import Benchmark, MixedPatches, build
 from benchmark.streams.definition import load
 
+DATA = Data(dead_leaves=0, validation_size=48, test_size=64)
+
 
 @pytest.fixture(scope="module")
 def made() -> Benchmark:
-    stream = load("four_tasks").reordered(["derain", "denoise"])
+    stream = load("four_tasks").reordered(["derain", "deblock"])
     return build(
         checked(
             strategy="finetune",
@@ -24,8 +27,9 @@ def made() -> Benchmark:
             order=stream.order,
             tasks=[task.model_dump() for task in stream.tasks],
             training={"epochs": 2, "updates_per_epoch": 2, "batch_size": 2, "patch_size": 32},
-            data=Data(dead_leaves=0, validation_size=48).model_dump(),
+            data=DATA.model_dump(),
             backbone={},
+            seed=3,
         )
     )
 
@@ -39,17 +43,31 @@ def test_a_patch_is_the_same_whatever_kind_of_integer_asks_for_it(made: Benchmar
                 assert torch.equal(one, other)
 
 
-def test_validation_images_have_degradations_of_their_own(made: Benchmark) -> None:
-    """Also an image that is called as one of the test images is degraded in another way."""
-    data = Data(dead_leaves=0, validation_size=48)
-    source = sources.find(made.tasks, data)[0]
-    _, held_out = sources.training_images(source, data)
+def test_a_training_patch_is_at_the_address_of_its_seed_task_epoch_and_place(made: Benchmark) -> None:
+    """Degraded as in training: of JPEG at qualities from 10 to 70, where tests have 20."""
+    for part, task in zip(made.train, made.tasks, strict=True):
+        assert part.patches.degradation == task.degrade("train")
+        assert len(part) == 8
+        for index in range(8):
+            expected = part.patches.draw(generator("train", 3, task.name, index // 4, index % 4))
+            assert all(map(np.array_equal, (one.numpy() for one in part[index]), expected))
+    assert made.tasks[1].degrade("train") != made.tasks[1].degrade("test")
+
+
+@pytest.mark.parametrize(("side", "size"), [("valid", 48), ("test", 64)])
+def test_validation_and_test_images_have_degradations_of_their_own(made: Benchmark, side: str, size: int) -> None:
+    """Also an image that is called as one of the other side is degraded in another way; both as tests are."""
+    source = sources.find(made.tasks, DATA)[0]
+    images = sources.training_images(source, DATA)[1] if side == "valid" else sources.test_images(source, DATA)
+    assert {image.shape for image in images.clean} == {(size, size, 3)}
+    addresses = [("validation",), ()] if side == "valid" else [(), ("validation",)]
     for label, task in enumerate(made.tasks):
-        for index, name in enumerate(held_out.names):
-            degraded = made.scenario.streams["valid"][label].dataset[index][0].numpy().transpose(1, 2, 0)
+        for index, name in enumerate(images.names):
+            degraded = made.scenario.streams[side][label].dataset[index][0].numpy().transpose(1, 2, 0)
             expected, other = (
-                inputs_of(held_out.clean[index], task.degrade("test"), *address, task.inputs, name)[0]
-                for address in (("validation",), ())
+                inputs_of(images.clean[index], task.degrade("test"), *address, task.inputs, name)[0]
+                for address in addresses
             )
             assert np.array_equal(degraded, expected)
-            assert not np.array_equal(degraded, other)
+            if task.name == "derain":  # JPEG of one quality has nothing random
+                assert not np.array_equal(degraded, other)

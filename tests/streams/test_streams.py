@@ -79,6 +79,7 @@ def test_a_task_that_comes_back_is_tested_on_the_same_inputs_and_trained_on_new_
         )
     )
     assert (made.test[0].degraded(1) == made.test[1].degraded(1)).all()
+    assert (made.valid[0].degraded(0) == made.valid[1].degraded(0)).all()
     assert (made.train[0][0][0] != made.train[1][0][0]).any()
 
 
