@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, Command
@@ -13,6 +14,7 @@ from rich.console import Console
 
 import reports
 from benchmark.commands.output import Reporter
+from benchmark.config import SECTIONS, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs import formats, schemas, seals
 from benchmark.core.runs.directory import Run, find_runs
@@ -192,3 +194,40 @@ def claim(run: Run, given: object, **more: object) -> None:
     """Have a run say that it is of some format, and more."""
     path = run.path / "environment.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": given, **more}))
+
+
+DECIDING: dict[str, dict[str, Any]] = {
+    "training": {
+        **{"epochs": 7, "updates_per_epoch": 7, "batch_size": 3, "patch_size": 40, "learning_rate": 0.5},
+        **{"schedule": "cosine", "halve_every": 3, "device": "cpu", "deterministic": False},
+        **{"precision": "bf16", "patches_on": "device"},
+    },
+    "data": {
+        **{"source": "datasets", "photographs": "all", "dead_leaves": 3, "validation_size": 64, "test_size": 64},
+        **{"tile": 512},
+    },
+    "backbone": {"name": "rdn", "width": 8, "blocks": 2, "image_skip": True},
+    "evaluation": {"identify": True, "mixtures": True, "stability_gap": True},
+}
+"""Of every setting that a result may depend on a value that it does not have by default."""
+IDLE: dict[str, dict[str, Any]] = {
+    "training": {"save_seconds": 9},
+    "data": {"root": "elsewhere", "fallback": "embedded", "cache": "elsewhere", "workers": 2},
+}
+"""The same of those on which none does, beside what they lead to."""
+
+
+def test_the_settings_that_decide_a_result_are_part_of_an_identity_and_no_others_are() -> None:
+    def identity(**fields: Any) -> str:
+        task = {"name": "one", "degradation": "noise", "test": {"std": 20}}
+        parts: dict[str, Any] = {"strategy": "finetune", "stream": "mine", "order": ["one"], "tasks": [task]}
+        return checked(**parts | {"training": {}, "data": {}, "backbone": {}} | fields).identity
+
+    for section, kind in SECTIONS.items():
+        assert {*DECIDING[section], *IDLE.get(section, {})} == set(kind.model_fields)
+    changed = [{section: {name: value}} for section, given in DECIDING.items() for name, value in given.items()]
+    changed += [{"seed": 1}, {"strategy": "cmc"}, {"stream": "other"}, {"settings": {"weight": 1}}, {"plugin": "a#1"}]
+    assert len({identity(), *(identity(**one) for one in changed)}) == 1 + len(changed)
+    same = [{section: {name: value}} for section, given in IDLE.items() for name, value in given.items()]
+    same += [{"preset": "smoke"}, {"imports": ["elsewhere.py"]}]
+    assert {identity(**one) for one in same} == {identity()}

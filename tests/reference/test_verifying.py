@@ -17,7 +17,7 @@ from benchmark.core.runs.seals import SEAL, digest
 from benchmark.core.runs.writing import write_json
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
-from benchmark.reference import records
+from benchmark.reference import packing, records
 from benchmark.reference.packing import _asked as asked
 from benchmark.reference.packing import command as command_of
 from benchmark.reference.packing import pack
@@ -191,6 +191,8 @@ def test_a_command_names_what_is_measured_and_not_usual(tmp_path: Path) -> None:
     configured(tmp_path / "more", "evaluation.identify=true", "training.patch_size=24")
     usual, more = (command_of(Run(tmp_path / name)) for name in ("usual", "more"))
     assert more == f"{usual} --set training.patch_size=24 --set evaluation.identify=true"
+    configured(tmp_path / "own", "cmc.fraction=0.05", "cmc.sharing=none")
+    assert command_of(Run(tmp_path / "own")) == f"{usual} --set cmc.fraction=0.05 --set cmc.sharing=none"
 
 
 def test_a_record_from_before_a_setting_was_there_is_replaced(tmp_path: Path) -> None:
@@ -202,3 +204,20 @@ def test_a_record_from_before_a_setting_was_there_is_replaced(tmp_path: Path) ->
     other = configured(tmp_path / "other", "cmc.backward=64")
     files = [{"config.yaml": yaml.safe_dump(config).encode()} for config in (new, old, other)]
     assert asked(files[0]) == asked(files[1]) != asked(files[2])
+
+
+def test_a_record_takes_the_place_of_those_of_the_same_configuration_and_of_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, other = configured(tmp_path / "new"), configured(tmp_path / "other", "cmc.backward=64")
+    old = new | {"revisions": new["revisions"] | {"strategy": 1}}
+    files = {
+        name: {"config.yaml": yaml.safe_dump(config).encode()}
+        for name, config in (("old", old), ("other", other), ("new", new))
+    }
+    monkeypatch.setattr(packing, "record", lambda run: files[run.name])
+    first = pack([Run(tmp_path / "old"), Run(tmp_path / "other")], tmp_path / "records")
+    assert [one.replaced for one in first] == [[], []]
+    (packed,) = pack([Run(tmp_path / "new")], tmp_path / "records")
+    assert packed.replaced == ["old"]
+    assert records.unpack(tmp_path / "records", "smoke") == {name: files[name] for name in ("new", "other")}
