@@ -101,6 +101,21 @@ def test_the_two_best_values_go_on_to_the_other_seeds() -> None:
     assert [one.value for one in kept if one.setting == "mas.weight"] == [10, 100]
 
 
+def test_a_search_tries_all_with_the_first_seed_and_its_two_best_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the table has of other seeds from before has no part in who goes on."""
+    trials = [Trial("mas", "mas.weight", value) for value in (1.0, 10.0, 100.0)]
+    table = made({(1.0, 4): 24.0, (10.0, 4): 25.0, (100.0, 4): 23.0} | {(1.0, 9): 10.0, (100.0, 9): 40.0})
+    asked = []
+    monkeypatch.setattr(tuning, "grid", lambda strategies: trials)
+    monkeypatch.setattr(tuning, "_try", lambda tried, seeds, *_: asked.append((tried, list(seeds))) or table)
+    for seeds in ([4], [4, 5, 6]):
+        tuning.search(["mas"], seeds, "quick", "four_tasks", tmp_path, tmp_path / "table.csv")
+    assert asked[:2] == [(trials, [4])] * 2
+    assert asked[2:] == [([trials[1], trials[0]], [5, 6])]
+
+
 def test_the_choice_is_made_on_the_seeds_that_both_finalists_have() -> None:
     lucky, steady, poor = 1.0, 10.0, 100.0
     table = made(
@@ -136,6 +151,8 @@ def test_a_best_value_at_an_end_is_told(best: float, open_end: bool) -> None:
 def test_an_end_that_cannot_be_passed_is_no_open_end() -> None:
     table = made({(0.1, 0): 24.0, (0.2, 0): 25.0, (0.25, 0): 26.0}).assign(strategy="cmc", setting="cmc.fraction")
     assert not tuning.choices(table)[0].open_end, "a quarter of the memory is all that four tasks can have each"
+    table = made({(200, 0): 26.0, (800, 0): 25.0}).assign(strategy="replay", setting="replay.patches")
+    assert not tuning.choices(table)[0].open_end, "a smaller memory is another budget"
 
 
 def test_what_was_tried_is_what_the_grid_says() -> None:

@@ -1,13 +1,16 @@
 """Which runs may be compared, what they are called, and what their table says of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from made_results import made
 from made_runs import ORDER, config, made_run
 
 import reports
-from reports.groups import collect
+from reports.groups import Entry, collect, setting, tasks
 from reports.items import style
 from reports.labels import labels
 from reports.page.settings import settings
@@ -32,6 +35,31 @@ def test_what_makes_runs_incomparable(tmp_path: Path, changes: dict) -> None:
     made_run(tmp_path)
     made_run(tmp_path, **changes)
     assert len(collect([tmp_path]).groups) == 2
+
+
+def test_what_defines_a_task_decides_what_is_compared_and_what_it_is_called_does_not() -> None:
+    def told(**changes: Any) -> list[Any]:
+        task = {"name": "a", "degradation": "noise", "train": {"std": 25}, "test": {"std": 25}, "again": ""}
+        result = made()
+        return tasks(replace(result, config={**result.config, "tasks": [{**task, **changes}] * len(ORDER)}))
+
+    changes = [{"degradation": "blur"}, {"train": {"std": 5}}, {"test": {"std": 5}}, {"again": "b"}, {"name": "b"}]
+    assert len({json.dumps(told(**one)) for one in [{}, *changes]}) == 1 + len(changes)
+    assert told() == told(title="Noise") == told(dataset={"train": "div2k"})
+
+
+def test_the_size_of_tiles_makes_no_runs_incomparable() -> None:
+    found = []
+    for tile in (512, 2048):
+        result = made()
+        found.append(setting(replace(result, config={**result.config, "data": {"tile": tile, "test_size": 64}})))
+    assert found[0] == found[1]
+
+
+def test_what_changed_is_counted_over_all_seeds_or_not_at_all() -> None:
+    known, other, unknown = made(changed=(1, 12)), made(seed=1, changed=(2, 12)), made(seed=2)
+    assert Entry("cmc", [known, other]).changed == (3, 24)
+    assert Entry("cmc", [known, other, unknown]).changed is None
 
 
 def test_workers_do_not_make_runs_incomparable(tmp_path: Path) -> None:

@@ -1,16 +1,25 @@
 """Who beats whom: shares, gaps and what is told apart, by hand on made runs."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_results import made, replace_seed
 from made_runs import ORDER, made_run
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from scipy.stats import false_discovery_control, ttest_1samp
 
 from reports.figures import wins
 from reports.figures.leading import MOST_LINES
-from reports.groups import Group, collect
+from reports.groups import Group, collect, entries
+from reports.items.drawing import Drawing
+from reports.items.item import Item
 from reports.paper.evidence import gather
 from reports.paper.figures import ranking
+from strategies.built_in import BUILT_IN
 
 CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 
@@ -21,6 +30,18 @@ def group(folder: Path, shifts: dict[str, tuple[float, ...]]) -> Group:
         for seed, shift in enumerate(values):
             made_run(folder, name, shift=shift, seed=seed, settings=CMC if name == "cmc" else {})
     (found,) = collect([folder]).groups
+    return found
+
+
+def compared(shifts: dict[str, tuple[float, ...]]) -> Item:
+    """The item of results without directories, with so many dB more in one seed after the other."""
+    results = [
+        replace(replace_seed(made(name), seed, shift), traits=BUILT_IN[name].traits)
+        for name, values in shifts.items()
+        for seed, shift in enumerate(values)
+    ]
+    found = wins.made(entries(results), "wins", "mine", "caption", "preset quick", wins.TITLE)
+    assert found is not None
     return found
 
 
@@ -35,12 +56,50 @@ def test_shares_gaps_and_what_is_told_apart(tmp_path: Path) -> None:
     assert (near["seeds"], near["pairs"], near["wins"]) == (3, 3 * len(ORDER), 1.0)
     assert (near["gap"], near["gap ±"]) == (pytest.approx(0.2), pytest.approx(4.302653 * 0.1 / np.sqrt(3)))
     assert (near["told apart"], far["told apart"]) == ("no", "yes")
-    assert near["p"] <= near["p corrected"]
+    tested = [ttest_1samp(gaps, 0).pvalue for gaps in ((0.1, 0.2, 0.3), (2.0, 2.1, 2.0), (1.9, 1.9, 1.7))]
+    assert rows["p"].tolist() == pytest.approx(tested)
+    assert rows["p corrected"].tolist() == pytest.approx(false_discovery_control(tested))
     cells = {row[0].text: row[1:] for row in found.table.rows}  # type: ignore[union-attr]
     assert [cell.text for cell in cells["lwf"]] == ["–", "100 %, +0.20", "100 %, +2.03"]
     assert [cell.text for cell in cells["si"]] == ["0 %, −2.03", "0 %, −1.83", "–"]
     assert [cell.best for cell in cells["lwf"]] == [False, False, True]
     assert cells["lwf"][1].spread == "0.25"
+
+
+def test_the_figure_has_wins_and_gap_of_a_row_over_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CMC is told the task, so that a line is below and beside it; MAS is 2 dB behind LwF, which is told apart."""
+    figure, draw_as_ever = Figure(), wins.drawing
+
+    def drawing(caption: str, description: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Drawing:
+        draw(figure)
+        return draw_as_ever(caption, description, size, draw)
+
+    monkeypatch.setattr(wins, "drawing", drawing)
+    found = compared({"lwf": (1.0, 1.1, 1.0), "mas": (-1.0, -0.9, -1.0), "cmc": (0.8, 1.4, 0.6)})
+    assert found.drawing is not None
+    axis = figure.axes[0]
+    written: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for text in axis.texts:
+        column, row = (int(place) for place in text.get_position())
+        written.setdefault((row, column), []).append((text.get_text(), str(text.get_fontweight())))
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cmc", "lwf", "mas"]
+    assert written.keys() == {(row, column) for row in range(3) for column in range(3) if row != column}
+    assert written[1, 2] == [("100 %", "bold"), ("+2.00", "bold")]
+    assert written[2, 1] == [("0 %", "bold"), ("−2.00", "bold")]
+    assert written[0, 1] == [("33 %", "normal"), ("−0.10", "normal")]
+    (mesh,) = [one for one in axis.collections if isinstance(one, QuadMesh)]
+    colours = np.ma.filled(mesh.get_array(), np.nan).reshape(3, 3)
+    assert [colours[1, 2], colours[2, 1], colours[0, 1]] == pytest.approx([1.0, -1.0, -0.1])
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in axis.lines]
+    assert lines == [([0, 3], [1, 1]), ([1, 1], [0, 3])]
+    assert "2 of 3 are" in found.drawing.caption
+
+
+def test_of_two_the_better_one_stands_first_also_where_it_is_told_less() -> None:
+    found = compared({"cmc": (0.0,), "together": (1.0,)})
+    assert found.data is not None
+    assert found.data[["one", "other", "wins"]].to_numpy().tolist() == [["together", "cmc", 1.0]]
+    assert found.data["gap"].tolist() == [pytest.approx(1.0)]
 
 
 def test_what_is_equal_counts_half(tmp_path: Path) -> None:
