@@ -95,6 +95,19 @@ def test_every_combination_is_a_run(write: Write) -> None:
     assert {config.settings["fraction"] for config in configs if config.strategy == "cmc"} == {0.1, 0.05}
 
 
+def test_what_a_file_says_of_a_preset_wins_over_what_it_says_of_every_run(write: Write) -> None:
+    text = "strategies: [mas]\nset: {training.epochs: 2}\npresets:\n  smoke: {training.epochs: 3}\n"
+    epochs = [expand(load(write(text)), Choices(preset))[0].training.epochs for preset in ("smoke", "quick")]
+    assert epochs == [3, 2]
+
+
+def test_runs_of_other_experiments_belong_to_one_and_each_is_there_once(write: Write) -> None:
+    """Figure 6 is drawn from the runs of Table 3, which are of four orders."""
+    configs = expand(load(write("of: [figure6, table3]\nstrategies: [mas]\n")), Choices("smoke"))
+    assert [config.strategy for config in configs] == ["cmc"] * 4 + ["mas"]
+    assert len({config.identity for config in configs}) == 5
+
+
 def test_the_person_who_asks_decides(write: Write) -> None:
     experiment = load(write("strategies: [cmc, mas]\nset: {training.epochs: 2}\nseeds: [0, 1]\n"))
     configs = expand(experiment, Choices("smoke", seeds=(7,), assignments=("training.epochs=5", "cmc.fraction=0.05")))
