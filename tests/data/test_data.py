@@ -367,3 +367,12 @@ class TestPairSource:
         pairs = [source.draw(generator("pair", key)) for key in range(30)]
         assert {int(np.rint(255 * clean.max())) for _, clean in pairs} == {10, 60, 110}
         assert all(np.allclose(255 * (degraded - clean), 1, atol=1e-4) for degraded, clean in pairs)
+
+
+@pytest.mark.parametrize(
+    ("side", "rows", "columns"), [(4, (3, 6), (4, 7)), (11, (0, 9), (1, 11)), (99, (0, 9), (0, 12))]
+)
+def test_the_middle_is_as_far_from_either_edge(side, rows, columns):
+    image = np.stack(np.meshgrid(np.arange(10), np.arange(13), indexing="ij"), axis=2)
+    middle = centre(image, side)
+    assert (tuple(middle[0, 0]), tuple(middle[-1, -1])) == tuple(zip(rows, columns, strict=True))

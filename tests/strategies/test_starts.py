@@ -131,3 +131,31 @@ def test_every_branch_of_lira_begins_with_weights_of_its_own_which_the_seed_deci
     assert torch.equal(first, again[0])
     assert torch.equal(second, again[1])
     assert not torch.equal(first, other[0])
+
+
+def test_what_is_drawn_at_the_start_of_a_task_depends_on_seed_layer_and_task() -> None:
+    def drawn(kind: Any, part: str, name: str, seed: int) -> list[bytes]:
+        layer, found = kind(nn.Conv2d(4, 6, 3), name=name, seed=seed), []
+        for _ in range(3):
+            layer.begin(*([0.1] if kind is CMCConv2d else []))
+            found.append(getattr(layer, part).detach().numpy().tobytes() if hasattr(layer, part) else b"")
+            layer.end()
+        return [one for one in found if one]
+
+    for kind, part, often in ((CMCConv2d, "index", 3), (LoRAConv2d, "down", 2), (WinningConv2d, "scores", 3)):
+        first = drawn(kind, part, "one", 0)
+        assert first == drawn(kind, part, "one", 0)
+        assert len({*first, *drawn(kind, part, "other", 0), *drawn(kind, part, "one", 1)}) == 3 * often
+
+
+def test_laterals_of_progressive_networks_are_drawn_for_each_seed_and_task() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        network = adapted(PNN, seed)
+        torch.manual_seed(len(drawn))
+        network.rebuild(range(3))
+        columns = [network.backbone[str(task)].modules() for task in (1, 2)]
+        laterals = [next(one for one in column if isinstance(one, Lateral)) for column in columns]
+        drawn.append([lateral.project.bias.detach().numpy().tobytes() for lateral in laterals])
+    assert drawn[0] == drawn[1]
+    assert len({*drawn[0], *drawn[2]}) == 4

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ def test_the_last_tenth_of_the_training_images_is_held_out(root: Path) -> None:
     train, held = sources.training_images(noise, disk(root, validation_size=64))
     assert (len(train), len(held)) == (11, 1)
     assert held.clean[0].shape == (64, 64, 3)
+    tested = sources.test_images(rain, disk(root, test_size=50))
+    assert [image.shape for image in (*tested.clean, *(tested.degraded or ()))] == [(50, 50, 3)] * 4
 
 
 def test_all_photographs_are_measured_and_the_same_are_trained_on() -> None:
@@ -323,6 +326,17 @@ def test_the_same_patches_from_memory_and_from_the_cache(root: Path, monkeypatch
     assert (root / cache.FOLDER).is_dir()
     for one, other in zip(from_memory, patches(), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_pairs_take_twice_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [
+        SimpleNamespace(split="train", size=lambda: (10, 20)),
+        SimpleNamespace(split="test", size=lambda: (99, 99)),
+    ]
+    for bytes_, fits in ((600, [True, False]), (1200, [True, True]), (599, [False, False])):
+        monkeypatch.setattr(sources, "IN_MEMORY", bytes_)
+        datasets: list[Any] = [SimpleNamespace(items=items, paired=paired) for paired in (False, True)]
+        assert [sources._fits_memory(one) for one in datasets] == fits
 
 
 def test_the_root_is_needed() -> None:
