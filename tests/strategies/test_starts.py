@@ -1,5 +1,6 @@
 """Where the parts of a task begin: how wide random numbers are spread, and what starts at a known value."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -108,6 +109,15 @@ def adapted(kind: Any, seed: int = 0) -> Any:
     return kind(kind.Settings(), seed).adapt(ResNet(width=4, blocks=1), 3)
 
 
+def rebuilt(kind: Any) -> Iterator[Any]:
+    """Networks of three tasks as loading makes them, for the seeds 0, 0 and 1, each in another state of torch's."""
+    for place, seed in enumerate((0, 0, 1)):
+        network = adapted(kind, seed)
+        torch.manual_seed(place)
+        network.rebuild(range(3))
+        yield network.backbone
+
+
 def test_laterals_of_progressive_networks_take_earlier_columns_as_they_are_and_add_nothing_at_first() -> None:
     network = adapted(PNN)
     network.rebuild(range(2))
@@ -120,12 +130,7 @@ def test_laterals_of_progressive_networks_take_earlier_columns_as_they_are_and_a
 
 
 def test_every_branch_of_lira_begins_with_weights_of_its_own_which_the_seed_decides() -> None:
-    drawn = []
-    for seed in (0, 0, 1):
-        network = adapted(LIRA, seed)
-        torch.manual_seed(len(drawn))
-        network.rebuild(range(3))
-        drawn.append([branch.expert.head.weight.detach() for branch in network.backbone.branches])
+    drawn = [[branch.expert.head.weight.detach() for branch in made.branches] for made in rebuilt(LIRA)]
     (first, second), again, other = drawn
     assert not torch.equal(first, second)
     assert torch.equal(first, again[0])
@@ -150,11 +155,8 @@ def test_what_is_drawn_at_the_start_of_a_task_depends_on_seed_layer_and_task() -
 
 def test_laterals_of_progressive_networks_are_drawn_for_each_seed_and_task() -> None:
     drawn = []
-    for seed in (0, 0, 1):
-        network = adapted(PNN, seed)
-        torch.manual_seed(len(drawn))
-        network.rebuild(range(3))
-        columns = [network.backbone[str(task)].modules() for task in (1, 2)]
+    for made in rebuilt(PNN):
+        columns = [made[str(task)].modules() for task in (1, 2)]
         laterals = [next(one for one in column if isinstance(one, Lateral)) for column in columns]
         drawn.append([lateral.project.bias.detach().numpy().tobytes() for lateral in laterals])
     assert drawn[0] == drawn[1]
