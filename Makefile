@@ -14,9 +14,9 @@ demo: install
 	$(BIN)/python -m benchmark report runs/demo --out runs/demo/report
 
 # One process more than cores, as some tests wait for what they start, but four at most; each has one thread. The tests of
-# a file stay together, since they share what they prepare.
+# a file stay together, since they share what they prepare, and come in the order of tests/conftest.py.
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 4))')
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST)

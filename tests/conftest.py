@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,10 +42,15 @@ def wait_until(there: Callable[[], object], process: subprocess.Popen[str] | for
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs one of them; other tests that take long say so themselves."""
+    """Mark as slow what needs one of them; other tests that take long say so themselves.
+
+    Files with most of these come first, so that at the end, when one process waits for another, only short ones are left.
+    """
     for item in items:
         if TAKES_LONG & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
