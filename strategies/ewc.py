@@ -4,7 +4,7 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings, Strategy, Traits
-from strategies.penalties import Tensors, moved, patch_gradients, quadratic, weights
+from strategies.penalties import Tensors, moved, patch_gradients, quadratic, squared, weights
 from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
@@ -51,7 +51,7 @@ class EWC(Strategy):
         total: Tensors = {}
         for gradients in patch_gradients(trainer, samples, trainer.loss_function):
             for name, gradient in gradients.items():
-                total[name] = total.get(name, 0) + gradient.square()
+                total[name] = total.get(name, 0) + squared(gradient)
         self.fisher.append({name: value / samples for name, value in total.items()})
         self.anchors.append(weights(trainer.model))
 

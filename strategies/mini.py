@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from strategies.base import Settings, Strategy, Traits
 from strategies.kernels import KernelConv2d, KernelNetwork, kernel_network
+from strategies.penalties import squared
 from strategies.trainer import Trainer
 
 
@@ -44,7 +45,7 @@ class MINI(Strategy):
         """Add the pull to the loss."""
         if trainer.experience.current_experience > 0:
             assert isinstance(trainer.model, KernelNetwork)
-            pulls = [(layer.own - layer.mean_before).square().sum() for layer in trainer.model.layers]
+            pulls = [squared(layer.own - layer.mean_before).sum() for layer in trainer.model.layers]
             trainer.loss += self.settings.weight * torch.stack(pulls).sum()
 
 

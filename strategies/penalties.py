@@ -41,6 +41,11 @@ def weights(model: nn.Module) -> Tensors:
     return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
 
 
+def squared(values: Tensor) -> Tensor:
+    """The square of each value; of a complex number that of its magnitude."""
+    return (values.conj() * values).real if values.is_complex() else values.square()
+
+
 def quadratic(model: nn.Module, earlier: Iterable[tuple[Tensors, Tensors]]) -> Tensor:
     """``Σ_i Σ_k Ω_ik (θ_k − θ*_ik)²``, a scalar: how far the weights θ of a model are from earlier ones that mattered.
 
@@ -49,7 +54,7 @@ def quadratic(model: nn.Module, earlier: Iterable[tuple[Tensors, Tensors]]) -> T
         earlier: pairs of the importances Ω_i and the values θ*_i of its weights.
     """
     terms = (
-        (importance[name] * (weight - anchor[name]).square()).sum()
+        (importance[name] * squared(weight - anchor[name])).sum()
         for importance, anchor in earlier
         for name, weight in model.named_parameters()  # not the order of a checkpoint, which would round otherwise
         if name in importance

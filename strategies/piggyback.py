@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from strategies.base import Settings, Strategy, Traits
 from strategies.kernels import KernelConv2d, kernel_network
 from strategies.masks import from_bits, straight_through, to_bits
+from strategies.surgery import refuse_complex
 
 
 class PiggybackSettings(Settings):
@@ -47,6 +48,9 @@ class MaskedConv2d(KernelConv2d):
     Args:
         conv, name, seed: see :class:`strategies.kernels.KernelConv2d`.
         start: of the real-valued masks.
+
+    Raises:
+        UserError: its weight is of complex numbers.
     """
 
     strategy = "piggyback"
@@ -54,6 +58,7 @@ class MaskedConv2d(KernelConv2d):
 
     def __init__(self, conv: nn.Conv2d, name: str = "convolution", seed: int = 0, start: float = 1.0) -> None:
         super().__init__(conv, name, seed)
+        refuse_complex(name, conv, self.strategy)
         self.start = start
 
     def parts(self, task: int) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits
 from strategies.columns import ColumnConv2d, Columns
 from strategies.separate import SeparateNetworks, redrawn
-from strategies.surgery import convolutions, geometry, replace_convolutions, tensors_in_use
+from strategies.surgery import convolutions, geometry, refuse_complex, replace_convolutions, tensors_in_use
 
 
 class PNNSettings(Settings):
@@ -57,13 +57,17 @@ class PNN(Strategy):
         """A network that gets a column with every task.
 
         Raises:
-            UserError: the backbone has fewer than two convolutions, or they cannot be exchanged without a loss.
+            UserError: the backbone has fewer than two convolutions, they cannot be exchanged without a loss, or one
+                that is to have a lateral has complex numbers.
         """
-        if len(convolutions(backbone, taken=())) < 2:
+        found = convolutions(backbone, taken=())
+        if len(found) < 2:
             raise UserError(
                 f"pnn has laterals at every nn.Conv2d but the first, and {type(backbone).__name__} has fewer than two "
                 "that are trained. Use a network with more, or the strategy independent."
             )
+        for name, conv in [*found.items()][1:]:
+            refuse_complex(name, conv, self.name)
         return ProgressiveNetwork(backbone, self.settings.adapter, self.seed)
 
 

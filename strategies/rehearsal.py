@@ -157,4 +157,6 @@ def gradient_on(batch: list[Tensor], trainer: Trainer) -> Tensor:
 
 
 def _gradients(model: nn.Module) -> list[Tensor]:
-    return [value.grad for value in model.parameters() if value.grad is not None]
+    """The gradients as they lie in memory; of complex numbers the real and imaginary parts."""
+    found = [value.grad for value in model.parameters() if value.grad is not None]
+    return [torch.view_as_real(one) if one.is_complex() else one for one in found]

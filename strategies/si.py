@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor
 
 from strategies.base import Settings
-from strategies.penalties import Anchored, Tensors, quadratic, weights
+from strategies.penalties import Anchored, Tensors, quadratic, squared, weights
 from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
 
@@ -43,7 +43,7 @@ class SI(Anchored):
     def before_training_exp(self, trainer: Trainer) -> None:
         """Anchor the weights where they are and begin a path."""
         super().before_training_exp(trainer)
-        self.path = {name: torch.zeros_like(value) for name, value in self.anchor.items()}
+        self.path = {name: torch.zeros_like(value.real) for name, value in self.anchor.items()}
         self.importance = self.importance or dict(self.path)
 
     def after_backward(self, trainer: Trainer) -> None:
@@ -62,12 +62,12 @@ class SI(Anchored):
         """Add the step to the path integral."""
         step_end = weights(trainer.model)
         for name, gradient in self.gradient.items():
-            self.path[name] = self.path[name] - gradient * (step_end[name] - self.step_start[name])
+            self.path[name] = self.path[name] - (gradient.conj() * (step_end[name] - self.step_start[name])).real
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """Turn the path into importance."""
         for name, end in weights(trainer.model).items():
-            distance = (end - self.anchor[name]).square()
+            distance = squared(end - self.anchor[name])
             grown = self.importance[name] + self.path[name] / (distance + self.settings.damping)
             self.importance[name] = grown.clamp(min=0)
 

@@ -284,6 +284,19 @@ def refuse_frozen_bias(name: str, conv: nn.Conv2d, called: str) -> None:
         )
 
 
+def refuse_complex(name: str, conv: nn.Conv2d, called: str) -> None:
+    """Refuse a convolution of complex numbers, where a strategy compares or rectifies what it computes with.
+
+    Raises:
+        UserError: it is one.
+    """
+    if conv.weight.is_complex():
+        raise UserError(
+            f"Layer '{name}' has a weight of complex numbers ({conv.weight.dtype}), and {called} takes real ones. "
+            "Use a convolution of the real and imaginary parts as channels, or a strategy such as packnet or finetune."
+        )
+
+
 def exchange(layer: nn.Module, made: nn.Module, but: frozenset[str] = frozenset()) -> None:
     """Make a layer, which stays the object it is, what ``made`` is; what hangs on it is kept.
 

@@ -12,7 +12,7 @@ from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
 from strategies.cpg.layer import GrowingConv2d
 from strategies.cpg.widening import places
-from strategies.surgery import convolutions, refuse_frozen_bias, replace_convolutions
+from strategies.surgery import convolutions, refuse_complex, refuse_frozen_bias, replace_convolutions
 from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 
 
@@ -27,7 +27,8 @@ class GrowingNetwork(TaskNetwork):
         ``widths`` int64, of the network as each task has learned it.
 
     Raises:
-        UserError: there is no convolution, one has a frozen bias alone, or trained parameters lie elsewhere.
+        UserError: there is no convolution, one has a frozen bias alone or complex numbers, or trained parameters lie
+            elsewhere.
     """
 
     widths: Tensor
@@ -37,6 +38,7 @@ class GrowingNetwork(TaskNetwork):
         kind = type(backbone).__name__
         for name, conv in convolutions(backbone).items():
             refuse_frozen_bias(name, conv, "cpg")
+            refuse_complex(name, conv, "cpg")
         self.backbone = replace_convolutions(backbone, lambda conv, _: GrowingConv2d(conv))
         self.layers = self.following(GrowingConv2d)
         elsewhere = [name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad]
