@@ -82,10 +82,11 @@ class CPG(Strategy):
         """
         if tasks > MAX_TASKS:
             raise UserError(f"{tasks} tasks: cpg keeps the owners of weights of at most {MAX_TASKS} tasks.")
+        self.make = partial(redrawn, copied(backbone), self.seed)
+        network = GrowingNetwork(backbone, self.settings.start)
         if self.settings.grow:
             check_that_it_widens(backbone)
-        self.make = partial(redrawn, copied(backbone), self.seed)
-        return GrowingNetwork(backbone, self.settings.start)
+        return network
 
     def before_training_exp(self, trainer: Trainer) -> None:
         """Begin with a network of the task alone, which sets the goal."""

@@ -52,7 +52,8 @@ def places(backbone: Backbone, narrow: int, wide: int) -> dict[str, tuple[int, i
         wide: a greater one.
 
     Raises:
-        UserError: they do not fit, as marks do not pass through the network, or it has groups of channels.
+        UserError: they do not fit, as marks do not pass through the network, it has groups of channels, or it computes
+            with tensors outside of trained convolutions.
     """
     network = built(backbone, wide)
     small, large = convolutions(built(backbone, narrow)), convolutions(network)
@@ -66,8 +67,19 @@ def places(backbone: Backbone, narrow: int, wide: int) -> dict[str, tuple[int, i
 
     for name, conv in large.items():
         conv.forward = partial(mark, name)  # type: ignore[method-assign]
-    with torch.no_grad():
-        network(torch.ones(1, 3, 8, 8))
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    others = [name for name, _ in tensors if name.rpartition(".")[0] not in large]
+    try:
+        with torch.no_grad():
+            network.eval()(torch.ones(1, 3, 8, 8))
+    except RuntimeError as error:
+        if not others:
+            raise
+        raise UserError(
+            f"{type(backbone).__name__} cannot be widened: beside convolutions that are trained it has "
+            f"{', '.join(others)}, of which it cannot be told what a wider network has. Use cpg.grow=0, or a network "
+            "without."
+        ) from error
     for name, conv in small.items():
         if name not in found or len(found[name][-1].ins) != conv.in_channels or conv.groups != 1:
             raise UserError(
