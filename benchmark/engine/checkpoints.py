@@ -88,13 +88,25 @@ NOTHING = Found(0, None, None, {})
 """A run begins at the beginning."""
 
 
+def strategy_state(strategy: Strategy) -> dict[str, Tensor]:
+    """What a strategy gives for the state after a task.
+
+    Raises:
+        UserError: it is something else than named tensors.
+    """
+    return named_tensors(strategy.state(), f"{strategy.name}.state()")
+
+
 def checkpoint_tensors(
-    model: torch.nn.Module, strategy: Strategy, identifier: Identifier | None = None
+    model: torch.nn.Module,
+    strategy: Strategy,
+    identifier: Identifier | None = None,
+    state: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """All that is needed to go on after a task: the states of the network, the strategy and, if there is one, the task
-    identifier, under distinct prefixes."""
+    identifier, under distinct prefixes; ``state`` is the strategy's, if it was asked for already."""
     tensors = to_state("model", model.state_dict())
-    tensors |= to_state("strategy", named_tensors(strategy.state(), f"{strategy.name}.state()"))
+    tensors |= to_state("strategy", strategy_state(strategy) if state is None else state)
     if identifier is not None:
         tensors |= to_state("identifier", identifier.state())
     return tensors
@@ -106,9 +118,10 @@ def save_checkpoint(
     strategy: Strategy,
     note: Mapping[str, Any] | None = None,
     identifier: Identifier | None = None,
+    state: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write the state after a task, whole or not at all."""
-    write(path, State(checkpoint_tensors(model, strategy, identifier), dict(note or {})))
+    """Write the state after a task, whole or not at all; for the arguments see :func:`checkpoint_tensors`."""
+    write(path, State(checkpoint_tensors(model, strategy, identifier, state), dict(note or {})))
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, strategy: Strategy) -> None:

@@ -192,12 +192,14 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
                 for label in set(experience.task_labels).difference(identifier.known):
                     identifier.learn(label, benchmark.train[label].degraded("identify", PATCHES))
             recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
-            recorder.measure_cost(template, strategy, after)
+            state = checkpoints.strategy_state(strategy)
+            recorder.measure_cost(template, strategy, state, after)
             seconds.append(round(time.monotonic() - began, 3))
             peaks[str(after)] = ledger.peak_memory(template.device)
             record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
             note_after = {"after": after, **recorder.note()}
-            checkpoints.save_checkpoint(record.checkpoint(after), template.model, strategy, note_after, identifier)
+            path_after = record.checkpoint(after)
+            checkpoints.save_checkpoint(path_after, template.model, strategy, note_after, identifier, state)
             checkpoints.forget_within(record)
             finished = after
         known = len(seconds) == len(rounds)

@@ -26,7 +26,6 @@ from benchmark.streams.definition import parts
 from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
 from strategies.mixtures import ways
-from strategies.state import named_tensors
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
@@ -153,10 +152,9 @@ class Recorder(SupervisedPlugin):
         self.outputs.append({"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured})
         return measured, None if learned is None else digest != learned
 
-    def measure_cost(self, template: Any, strategy: Strategy, after: int) -> None:
-        """Note what the strategy stores and computes after ``after`` tasks."""
+    def measure_cost(self, template: Any, strategy: Strategy, state: dict[str, Tensor], after: int) -> None:
+        """Note what the strategy, whose state is given, stores and computes after ``after`` tasks."""
         prototypes = self.identifier.state() if self.identifier is not None else {}
-        state = named_tensors(strategy.state(), f"{strategy.name}.state()")
         stored = ledger.storage(template.model.state_dict() | prototypes, state)
         kept = ledger.needed_again(strategy, after, len(self.benchmark.tasks))
         quantities = [

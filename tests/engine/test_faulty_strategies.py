@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmark.core.errors import UserError
-from benchmark.engine import job, setup
+from benchmark.engine import checkpoints, job, setup
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
@@ -50,6 +50,18 @@ def test_rounds_that_are_none_of_the_streams_are_refused_before_training(run: An
         run(kind)
     assert words in str(error.value)
     assert "Strategy 'faulty': rounds(2) gave" in str(error.value)
+
+
+def test_a_strategy_is_asked_for_its_state_once_a_task(run: Any) -> None:
+    asked = []
+
+    def state(self: Strategy) -> dict[str, torch.Tensor]:
+        asked.append(self)
+        return {"count": torch.tensor(len(asked))}
+
+    found = run(type("Faulty", (Faulty,), {"state": state}))
+    assert len(asked) == 2
+    assert int(checkpoints.read(found.checkpoint(2)).part("strategy")["count"]) == 2
 
 
 def test_a_strategy_that_returns_no_network_is_told(run: Any) -> None:
