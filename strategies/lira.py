@@ -100,7 +100,17 @@ class Branch(nn.Module):
             nn.init.zeros_(start)
 
     def forward(self, x: Tensor, before: Tensor) -> Tensor:
-        """Join what the expert makes of images (N, 3, H, W) to what the network of before made of them."""
+        """Join what the expert makes of images (N, 3, H, W) to what the network of before made of them.
+
+        Where these are of another type than the branch, as with a base of parameters of several, it computes in its
+        own, and gives that of the network of before; within autocast only where float64 is one of both.
+        """
+        own_type, given = next(self.parameters()).dtype, before.dtype
+        if torch.float64 in (own_type, given) or not torch.is_autocast_enabled(x.device.type):
+            return self._joined(x.to(own_type), before.to(own_type)).to(given)
+        return self._joined(x, before)
+
+    def _joined(self, x: Tensor, before: Tensor) -> Tensor:
         own = self.expert(x)
         share = torch.sigmoid(self.gate(torch.cat([x, before, own], 1)))
         return before + share * (own - before)

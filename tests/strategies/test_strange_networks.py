@@ -177,13 +177,36 @@ class TwoTypes(Block):
         return self.leave(torch.relu(self.enter(x)).double())
 
 
-@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"lira"}))
+@every_strategy
 def test_layers_of_two_types_keep_them(strategy: str) -> None:
     network = adapted(strategy, TwoTypes())
     for task in range(2):
         for _ in learn(network, task):
             pass
     assert network(images(0), 1).dtype == torch.float64
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_lira_joins_images_of_another_type_than_its_branches_are(autocast: bool) -> None:
+    class Exact(Block):
+        """Takes and gives float32, and begins in float64."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.enter.double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.leave(torch.relu(self.enter(x.double())).float())
+
+    network = adapted("lira", Exact())
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for task in range(2):
+            for _ in learn(network, task):
+                pass
+    with torch.no_grad():
+        first, second = (network(images(0), task) for task in range(2))
+    assert first.dtype == second.dtype == torch.float32
+    assert not torch.equal(first, second)
 
 
 def test_lira_shows_its_branches_the_image_as_it_was() -> None:
