@@ -8,7 +8,7 @@ settings of a strategy pass through as plain values and are checked by the strat
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.printing import gib
-from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, deciding
+from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, SOME, deciding, has_effect
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -194,6 +194,7 @@ def gather(
     assignments: Sequence[str | Assignment],
     strategies: Sequence[str],
     chosen: Sequence[str],
+    kind: Callable[[str], type[BaseModel]],
 ) -> Values:
     """Merge preset, configuration file and single assignments; what comes later wins.
 
@@ -207,6 +208,7 @@ def gather(
         assignments: settings of their own, or texts such as ``training.epochs=3``.
         strategies: names of all strategies, each of which may be a section.
         chosen: the strategies of this command; setting another one's field is an error.
+        kind: gives the settings of a strategy by its name; asked only where their defaults matter.
 
     Raises:
         UserError: a preset, file, section or assignment is wrong, or two of them contradict each other.
@@ -228,7 +230,9 @@ def gather(
         if one.section in strategies and one.section not in chosen:
             raise UserError(f"{one.said}: strategy '{one.section}' is not part of this command ({', '.join(chosen)}).")
     _settle_source(merged.setdefault("data", {}), said)
-    _refuse_idle(merged, preset, said, {one.said for one in singles if not one.said.startswith("--")})
+    asked = {setting.partition(".")[0] for setting in said.keys() & NEEDED.keys()}
+    kinds = SECTIONS | {name: kind(name) for name in asked.intersection(chosen)}
+    _refuse_idle(merged, kinds, preset, said, {one.said for one in singles if not one.said.startswith("--")})
     return merged
 
 
@@ -262,29 +266,38 @@ def _settle_source(data: dict[str, Any], said: Mapping[str, str]) -> None:
         )
 
 
-def _refuse_idle(values: Values, preset: str, said: Mapping[str, str], strangers: set[str]) -> None:
+def _refuse_idle(
+    values: Values,
+    kinds: Mapping[str, type[BaseModel]],
+    preset: str,
+    said: Mapping[str, str],
+    strangers: set[str],
+) -> None:
     """Refuse what was given and can have no effect beside other settings; what is as the preset has it was not given.
 
     Args:
         values: all settings, merged.
+        kinds: the types of groups of settings; others are not looked at.
         preset: the preset's name.
         said: what gave each of them, in words.
         strangers: of these words those of experiments, which may vary what others need.
     """
     for setting, (needed, wanted) in NEEDED.items():
         section, _, field = setting.partition(".")
+        if section not in kinds:
+            continue
         try:
-            given, usual = (SECTIONS[section](**one.get(section, {})) for one in (values, _preset(preset)))
+            given, usual = (kinds[section](**one.get(section, {})) for one in (values, _preset(preset)))
         except ValidationError:
             continue  # told by :func:`checked`
         decided = {name: getattr(given, name.partition(".")[2]) for name in needed}
-        if getattr(given, field) == getattr(usual, field) or wanted in decided.values():
+        if getattr(given, field) == getattr(usual, field) or has_effect(setting, decided):
             continue
         if strangers.isdisjoint(said.get(name, "") for name in (setting, *needed)):
             told = [f"{name} = {it}" + (f" ({said[name]})" if name in said else "") for name, it in decided.items()]
             raise UserError(
-                f"{said[setting]} has no effect beside {' and '.join(told)}: {setting} needs {' or '.join(needed)} = "
-                f"{wanted}. Leave it out, or change that."
+                f"{said[setting]} has no effect beside {' and '.join(told)}: {setting} needs {' or '.join(needed)} "
+                f"{wanted if wanted == SOME else f'= {wanted}'}. Leave it out, or change that."
             )
 
 

@@ -47,7 +47,9 @@ def plan(
         defined = defined.reordered(split_names(order, "--order"))
     if data is not None:
         assignments = [*assignments, Assignment("data", "source", data, f"--data {data}")]
-    values = config.gather(preset, config_file, assignments, list(available), chosen)
+    values = config.gather(
+        preset, config_file, assignments, list(available), chosen, lambda name: registry.load(name).Settings
+    )
     shared: dict[str, Any] = {section: values.get(section, {}) for section in config.SECTIONS}
     network = backbones.entries().get(str(shared["backbone"].get("name", "")))
     configs = []

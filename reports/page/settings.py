@@ -8,7 +8,7 @@ from typing import Any
 
 import benchmark
 from benchmark.core.images import EMBEDDED
-from benchmark.core.runs.formats import NEEDED
+from benchmark.core.runs.formats import has_effect
 from benchmark.core.shell import joined
 from reports.groups import Group
 from reports.labels import flatten
@@ -97,9 +97,7 @@ def command(results: Sequence[Result]) -> str:
     lines = ["python -m benchmark run " + " ".join(f"{name} {joined([str(value)])}" for name, value in words)]
     given = _assigned(results[0])
     for name, value in given.items():
-        needed, wanted = NEEDED.get(name, ((), ""))
-        idle = bool(needed) and wanted not in [given.get(one) for one in needed]
-        if idle or (name in UNSET and (value is None or given.get("data.source") == EMBEDDED)):
+        if not has_effect(name, given) or (name in UNSET and (value is None or given.get("data.source") == EMBEDDED)):
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         lines.append(f"    --set {joined([f'{name}={text}'])}")

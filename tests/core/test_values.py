@@ -216,6 +216,40 @@ def test_settings_that_cannot_both_hold(assignments: list[str], data: str | None
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
+@pytest.mark.parametrize(
+    ("strategy", "given", "beside"),
+    [
+        ("dan", "dan.finetune=0.5", "dan.start = identity: dan.finetune needs dan.start = least_squares"),
+        ("mas", "mas.samples=50", "mas.weight = 0.0 (--set mas.weight=0): mas.samples needs mas.weight above 0"),
+        ("ewc", "ewc.samples=50", "ewc.weight = 0.0"),
+        ("pigwm", "pigwm.samples=50", "pigwm.weight = 0.0"),
+        ("si", "si.damping=0.5", "si.weight = 0.0"),
+        ("kr", "kr.feature_weight=0.5", "kr.weight = 0.0"),
+        ("kr", "kr.autoencoder_updates=50", "kr.feature_weight = 0.0"),
+    ],
+)
+def test_a_strategys_setting_that_has_no_effect_is_refused(
+    strategy: str, given: str, beside: str, write: Write
+) -> None:
+    def planned_with(*assignments: str, file: Path | None = None) -> None:
+        plan(strategy, "four_tasks", "smoke", "0", None, None, file, [*assignments])
+
+    needed = beside.partition(" = ")[0]
+    idle = [] if strategy == "dan" else [f"{needed}=0"]
+    with pytest.raises(UserError) as caught:
+        planned_with(*idle, given)
+    assert f"--set {given} has no effect beside {beside}" in str(caught.value)
+    planned_with("dan.start=least_squares" if strategy == "dan" else f"{needed}=1", given)
+    section, _, field = given.partition(".")
+    with pytest.raises(UserError, match=r"given\.yaml' has no effect"):
+        planned_with(*idle, file=write(f"{section}: {{{field.replace('=', ': ')}}}"))
+    plan("cmc", "four_tasks", "smoke", "0", None, None, write(f"{section}: {{{field.replace('=', ': ')}}}"), [])
+
+
+def test_a_strategys_setting_that_is_as_ever_is_accepted() -> None:
+    plan("dan", "four_tasks", "smoke", "0", None, None, None, ["dan.finetune=0.25"])
+
+
 def test_what_a_file_gives_and_has_no_effect_is_refused(write: Write) -> None:
     with pytest.raises(UserError, match=r"given\.yaml' has no effect .* data\.dead_leaves needs"):
         planned(file=write("data: {root: x, dead_leaves: 7}"))

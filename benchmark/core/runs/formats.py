@@ -37,12 +37,23 @@ NO_PART = frozenset(
 )
 """Settings that are no part of a run's identity: they change no result, or what they lead to stands in ``sources``."""
 
+SOME = "above 0"
+"""In NEEDED: any number above 0."""
+
 NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
     "training.halve_every": (("training.schedule",), "halving"),
     "data.dead_leaves": (("data.source", "data.fallback"), EMBEDDED),
     "data.photographs": (("data.source", "data.fallback"), EMBEDDED),
+    "dan.finetune": (("dan.start",), "least_squares"),
+    "mas.samples": (("mas.weight",), SOME),
+    "ewc.samples": (("ewc.weight",), SOME),
+    "pigwm.samples": (("pigwm.weight",), SOME),
+    "si.damping": (("si.weight",), SOME),
+    "kr.feature_weight": (("kr.weight",), SOME),
+    "kr.autoencoder_updates": (("kr.feature_weight",), SOME),
 }
-"""Settings that have an effect only where one of some others of their section is a certain word."""
+"""Settings that have an effect on results only where one of some others of their section is a certain word, or is a
+number above 0."""
 
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},
@@ -52,6 +63,20 @@ LATER: dict[str, dict[str, Any]] = {
 }
 """Strategy or section → setting that came later, within a format → its value in the runs from before it, which have the
 same identity as runs of today that have this value."""
+
+
+def has_effect(setting: str, values: Mapping[str, Any]) -> bool:
+    """Whether a setting can have an effect on results beside others.
+
+    Args:
+        setting: its name, as ``section.field``.
+        values: of the others, by such names.
+    """
+    needed, wanted = NEEDED.get(setting, ((), ""))
+    found = [values.get(name) for name in needed]
+    if wanted == SOME:
+        return any(isinstance(one, int | float) and one > 0 for one in found)
+    return not needed or wanted in found
 
 
 def deciding(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:

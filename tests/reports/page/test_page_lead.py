@@ -274,6 +274,10 @@ def test_the_command_of_a_run_names_no_setting_that_would_be_refused(tmp_path: P
     on_disk, embedded = pasted(tmp_path / "a"), pasted(tmp_path / "b")
     assert not {"training.halve_every=7", "data.dead_leaves=7"} & set(on_disk)
     assert {"training.halve_every=7", "data.dead_leaves=7"} <= set(embedded)
+    made_run(tmp_path / "c", "mas", settings={"weight": 0.0, "samples": 7})
+    made_run(tmp_path / "d", "mas", settings={"weight": 1.0, "samples": 7})
+    assert "mas.samples=7" not in pasted(tmp_path / "c")
+    assert "mas.samples=7" in pasted(tmp_path / "d")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such shell there")
