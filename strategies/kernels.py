@@ -19,6 +19,7 @@ from torch.nn.utils import skip_init
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
+from strategies.places import hang, is_given, put, tensor_at, tensors_outside
 from strategies.surgery import (
     BARE,
     TaskConv2d,
@@ -31,9 +32,6 @@ from strategies.surgery import (
     replace_convolutions,
 )
 from strategies.tasks import check_begin, check_end
-
-Place = tuple[nn.Module, str]
-"""Where a tensor hangs: a module, and the tensor's name in it."""
 
 
 class KernelConv2d(TaskConv2d):
@@ -218,7 +216,8 @@ class KernelNetwork(TaskNetwork):
     A frozen task runs in evaluation mode even if the network is in training mode, and gives equal outputs in both.
 
     Its state is the same whichever task is selected: at the usual places are the tensors of the newest task. After
-    loading, the newest task is selected.
+    loading, the newest task is selected. Kernels of frozen tasks are made anew by loading alone: what
+    ``torch.func.functional_call`` is given in place of their parts does not change them.
 
     Args:
         backbone: a network from :func:`converted`.
@@ -258,10 +257,10 @@ class KernelNetwork(TaskNetwork):
         if self.known:
             self.select(task - 1)
         else:
-            self.trained = [_tensor(places).requires_grad for places in self.places]
+            self.trained = [tensor_at(places).requires_grad for places in self.places]
         self.begin_layers()
         for places, trained in zip(self.places, self.trained, strict=True):
-            _put(places, _tensor(places).detach().clone(), trained)
+            put(places, tensor_at(places).detach().clone(), trained)
         self.cursor.selected = task  # whose tensors these are
         super().begin(task)
 
@@ -277,7 +276,7 @@ class KernelNetwork(TaskNetwork):
         for layer in self.layers:
             layer.end()
         for i, places in enumerate(self.places):
-            self.register_buffer(f"other_{learning}_{i}", _tensor(places).detach().clone())
+            self.register_buffer(f"other_{learning}_{i}", tensor_at(places).detach().clone())
         super().end()
         self.select(learning)
 
@@ -293,20 +292,26 @@ class KernelNetwork(TaskNetwork):
         """Choose the task that the backbone is for.
 
         Raises:
-            UserError: the task was never learned.
+            UserError: the task was never learned, or parameters were given for one call that would not be used.
         """
         before, learning = self.cursor.selected, self.cursor.learning
+        if task == learning != before and any(map(is_given, self.places)):
+            raise UserError(
+                f"Parameters of task {learning}, which is in training, were given from outside "
+                f"(torch.func.functional_call) while task {before} is selected, and would not be used. Call "
+                f"select({learning}) before."
+            )
         super().select(task)
         if task == before == learning:
             return
         for i, places in enumerate(self.places):
             if before == learning:
-                _hang(self, f"resting_{i}", _tensor(places))
+                hang(self, f"resting_{i}", tensor_at(places))
             if task != learning:
-                _put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
+                put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
             else:
                 for module, name in places:
-                    _hang(module, name, getattr(self, f"resting_{i}"))
+                    hang(module, name, getattr(self, f"resting_{i}"))
                 delattr(self, f"resting_{i}")
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
@@ -361,38 +366,5 @@ def fold(network: KernelNetwork, task: int) -> nn.Module:
                     plain.bias.copy_(bias)
             exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1)))) - BARE)
     for places, trained in zip(outside, network.trained, strict=True):
-        _tensor(places).requires_grad_(trained)
+        tensor_at(places).requires_grad_(trained)
     return backbone.eval()
-
-
-def tensors_outside(backbone: nn.Module, kind: type[nn.Module]) -> list[list[Place]]:
-    """Where parameters and buffers lie that are outside of layers of a kind, in a fixed order; a shared one once."""
-    places: dict[Tensor, list[Place]] = {}
-    for module in backbone.modules():
-        if not isinstance(module, kind):
-            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                if tensor is not None:
-                    places.setdefault(tensor, []).append((module, name))
-    return list(places.values())
-
-
-def _tensor(places: list[Place]) -> Tensor:
-    module, name = places[0]
-    return getattr(module, name)
-
-
-def _put(places: list[Place], tensor: Tensor, trained: bool) -> None:
-    """Hang a new tensor at its places, as a parameter where one was."""
-    module, name = places[0]
-    if name in module._parameters:
-        tensor = nn.Parameter(tensor, requires_grad=trained)
-    for module, name in places:
-        _hang(module, name, tensor)
-
-
-def _hang(module: nn.Module, name: str, tensor: Tensor) -> None:
-    """Register a tensor in a module as what it is: a parameter, or else a buffer."""
-    if isinstance(tensor, nn.Parameter) or name in module._buffers:
-        setattr(module, name, tensor)
-    else:
-        module.register_buffer(name, tensor)

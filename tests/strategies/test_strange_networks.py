@@ -166,6 +166,54 @@ def test_tensors_without_a_shape_are_refused(strategy: str) -> None:
         adapted(strategy, nn.Sequential(nn.LazyConv2d(4, 3, padding=1), nn.Conv2d(4, 3, 1))).begin(0)
 
 
+class Normalised(Block):
+    """A block with parameters outside of its convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(torch.relu(self.norm(self.enter(x))))
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"cpg"}))
+def test_every_task_takes_parameters_that_are_given_for_one_call(strategy: str) -> None:
+    network = adapted(strategy, Normalised())
+    for _ in learn(network, 0):
+        pass
+    network.begin(1)
+    before = outputs(network, 2)
+    given = {name: 1.5 * value.detach() for name, value in network.named_parameters() if value.requires_grad}
+    called = [torch.func.functional_call(network, given, (images(99), task)) for task in range(2)]
+    assert torch.equal(called[0], before[0])
+    assert same(outputs(network, 2), before)
+    assert all(isinstance(value, nn.Parameter) for value in network.parameters())
+    with torch.no_grad():
+        for name, value in given.items():
+            network.get_parameter(name).copy_(value)
+    torch.testing.assert_close(outputs(network, 2)[1], called[1])
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "lora", "mini"])
+def test_parameters_that_are_given_while_another_task_is_selected_are_refused(strategy: str) -> None:
+    network = adapted(strategy, Normalised())
+    for _ in learn(network, 0):
+        pass
+    network.begin(1)
+    before = outputs(network, 2)
+    given = {name: 1.5 * value.detach() for name, value in network.named_parameters()}
+    network.select(0)
+    with pytest.raises(UserError, match=r"while task 0 is selected, and would not be used. Call select\(1\)"):
+        torch.func.functional_call(network, given, (images(99), 1))
+    assert torch.equal(torch.func.functional_call(network, given, (images(99), 0)), before[0])
+    assert same(outputs(network, 2), before)
+    network.select(1)
+    called = torch.func.functional_call(network, given, (images(99), 1))
+    assert not torch.allclose(called, before[1])
+    assert same(outputs(network, 2), before)
+
+
 class TwoTypes(Block):
     """A block whose second convolution is more exact than its first."""
 
