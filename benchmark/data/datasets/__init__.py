@@ -13,7 +13,7 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.yaml_files import command
 from benchmark.data.datasets import pairs, rain100l
 from benchmark.data.datasets.dataset import Dataset, Item
-from benchmark.data.datasets.tree import LISTED, OTHERS, Folder, Split, is_validation, scan
+from benchmark.data.datasets.tree import ASTRAY, LISTED, OTHERS, Folder, Split, is_validation, scan
 from benchmark.data.names import composed, folded
 from benchmark.data.opening import quoted
 
@@ -36,7 +36,7 @@ class Survey:
 
     def unseen(self) -> list[str]:
         """What could not be listed, or only elsewhere, or has another ending, so that images may seem to be missing."""
-        remarks = [*self.problems, *(note for note in self.notes if note.endswith(LISTED))]
+        remarks = [*self.problems, *(note for note in self.notes if note.endswith((LISTED, ASTRAY)))]
         told = remarks[:_TOLD]
         if more := len(remarks) - len(told):
             told.append(f"… and {more:,} more. See: {command('data', 'check', self.root)}")

@@ -90,6 +90,8 @@ OTHERS = "Files that are neither images"
 """How the note begins that tells of files with other endings."""
 LISTED = "which is listed already."
 """How the note ends that tells of a folder to which several ways lead."""
+ASTRAY = "so what it leads to is left out."
+"""How the note ends that tells of a link that cannot be followed and whose name is no picture's."""
 
 
 @dataclass
@@ -147,12 +149,12 @@ class _Scanner:
             self.own[kind_of_ours] += 1
             return Folder(path, parts)
         for entry in listed:
+            ending = entry.suffix.lower()
             try:
                 kind = entry.stat()
             except OSError as error:
-                self.remarks.strays[entry] = f"{quoted(entry)} cannot be opened: {error.strerror}."
+                self._lost(entry, ending, str(error.strerror))
                 continue
-            ending = entry.suffix.lower()
             if stat.S_ISDIR(kind.st_mode):
                 child = self._child(entry, kind, parts)
                 folders += [child] if child else []
@@ -167,6 +169,15 @@ class _Scanner:
             else:
                 images.append(entry)
         return Folder(path, parts, tuple(images), tuple(arrays), tuple(folders))
+
+    def _lost(self, entry: Path, ending: str, reason: str) -> None:
+        """Tell what cannot be opened; a link that would be no picture is no fault of the pictures beside it."""
+        link = os.path.islink(entry)  # noqa: PTH114 (pathlib's fails in a folder that may not be entered)
+        if link and ending not in (*ENDINGS, ".mat"):
+            self.remarks.notes.append(f"{quoted(entry)} is a link and cannot be followed ({reason}), {ASTRAY}")
+        else:
+            mend = " It is a link; mend or remove it." if link else ""
+            self.remarks.strays[entry] = f"{quoted(entry)} cannot be opened: {reason}.{mend}"
 
     def _child(self, path: Path, status: os.stat_result, parts: tuple[str, ...]) -> Folder | None:
         earlier = self.visited.get((status.st_dev, status.st_ino))
