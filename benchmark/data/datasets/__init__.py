@@ -47,11 +47,13 @@ class Survey:
 
         Capitals do not matter, nor how letters such as é are composed. Rain100H is found by the same module as Rain100L
         and is another dataset: it has to be named. A folder that a link leads to has its own name, and where that is
-        nobody's the link's, too.
+        nobody's the link's, too; two that are linked as the sides of one folder are one dataset of that folder's name.
         """
         wanted = folded(name)
         named = [dataset for dataset in self.datasets if folded(dataset.name) == wanted]
         linked = [dataset for dataset in self.datasets if folded(_name_of_link(dataset)) == wanted]
+        if len(linked) > 1:
+            linked = _join([replace(dataset, name=_name_of_link(dataset)) for dataset in linked])
         of_family = [one for one in self.datasets if one.family == wanted and one.name != rain100l.HEAVY]
         return named or linked or of_family
 
