@@ -24,7 +24,7 @@ def check(
     """Check that a strategy is what it declares: it learns, repeats, resumes, keeps no data, counts its costs truly."""
     from rich.text import Text
 
-    from benchmark.core.printing import literal
+    from benchmark.core.shell import literal
     from benchmark.planning import plan
     from strategies import registry
 
@@ -55,9 +55,9 @@ def runs_check(
     """Look at every run below FOLDER: is it whole, unfinished or damaged, and what can be done? Nothing is changed."""
     from rich.text import Text
 
-    from benchmark.core.printing import literal
     from benchmark.core.runs.directory import find_runs
     from benchmark.core.runs.wholeness import examine
+    from benchmark.core.shell import literal
 
     found = [examine(run) for run in find_runs([folder])]
     for one in found:

@@ -227,7 +227,7 @@ def _show(compared: "dict[str, Comparison]") -> None:
     """What was compared, a line for each record, and in words what was found."""
     from rich.text import Text
 
-    from benchmark.core.printing import literal
+    from benchmark.core.shell import literal
     from benchmark.reference.comparing import EQUAL, FAILED, NEAR, TOLERANCE
 
     colours = {EQUAL: "green", NEAR: "yellow", FAILED: "red"}

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import broken_pipe, mute
-from benchmark.core.shell import steers
+from benchmark.core.shell import literal
 
 NARROWEST = 20
 """Columns that are printed into at the least; some terminals, and COLUMNS=0, tell of none."""
@@ -83,16 +83,15 @@ def page(text: str) -> None:
         sys.stdout.flush()
 
 
-def literal(text: str) -> str:
-    """A text in which what steers a terminal is written out, but for the ends of lines and tabs."""
-    return "".join(letter if letter in "\n\t" or not steers(letter) else repr(letter)[1:-1] for letter in text)
-
-
 class Description(TextColumn):
     """The name of what a progress bar is about, as it is."""
 
     def __init__(self, style: str = "progress.description") -> None:
         super().__init__("{task.description}", style=style, markup=False)
+
+    def render(self, task: Task) -> Text:
+        """The name; what would steer the terminal is written out."""
+        return Text(literal(task.description), style=self.style)
 
 
 def progress(console: Console | None, **options: Any) -> Progress:

@@ -10,13 +10,22 @@ _STEERING = {"Cc", "Cs", "Zl", "Zp"}
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 """Unicode's classes of the characters that embed, override or isolate a direction of writing."""
 
+_MARKS = "\u200e\u200f\u061c"
+"""Letters without a shape that turn the figures, brackets and commas beside them."""
+
 
 def steers(letter: str) -> bool:
     """Whether a terminal obeys a character, or cannot show it.
 
     Those that turn the direction of what follows are among them; letters that run from right to left need none.
     """
-    return unicodedata.category(letter) in _STEERING or unicodedata.bidirectional(letter) in _TURNING
+    turns = letter in _MARKS or unicodedata.bidirectional(letter) in _TURNING
+    return turns or unicodedata.category(letter) in _STEERING
+
+
+def literal(text: str) -> str:
+    """A text in which what steers a terminal is written out, but for the ends of lines and tabs."""
+    return "".join(letter if letter in "\n\t" or not steers(letter) else repr(letter)[1:-1] for letter in text)
 
 
 def joined(words: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from benchmark.core.metrics import psnr
 from benchmark.core.runs.directory import Run, after_kind
+from benchmark.core.shell import literal
 from reports.figures.leading import MOST_LINES, leading
 from reports.groups import Group
 from reports.pictures import Pixels, Scene, error_map, kept_images, look, open_picture
@@ -64,8 +65,7 @@ class Strip:
     """One test image of one task at the end of the stream.
 
     Args:
-        task: the task's name.
-        image: the image's name.
+        task, image: their names, what would turn a line written out.
         size: width and height in pixels.
         crop: left, top, width and height of the enlarged part, in pixels.
         pictures: degraded, every entry that has one, clean.
@@ -100,8 +100,7 @@ class Film:
     """One test image of one task after each task, from when its own was learned to the end of the stream.
 
     Args:
-        task: the task's name.
-        image: the image's name.
+        task, image: their names, what would turn a line written out.
         size: width and height in pixels.
         moments: when some strategy has a picture, in order: the number of tasks learned, and the name of the last.
         reels: from a strategy's label to its pictures, in order.
@@ -147,7 +146,7 @@ def album(scenes: Sequence[Scene], budget: int) -> Album:
         if not filling.take(len(strip.pictures)):
             filling.album.left_out = Counter(scene.key for scene in ordered[number:])
             return filling.album
-        filling.album.strips.setdefault(scene.key, {}).setdefault(scene.task, []).append(strip)
+        filling.album.strips.setdefault(scene.key, {}).setdefault(strip.task, []).append(strip)
     followed = [scene for scene in ordered if any(len(kinds) > 1 for kinds in scene.moments.values())]
     for number, scene in enumerate(followed):
         film = _film(scene, filling)
@@ -156,7 +155,7 @@ def album(scenes: Sequence[Scene], budget: int) -> Album:
         if not filling.take(sum(map(len, film.reels.values()))):
             filling.album.left_out = Counter(scene.key for scene in followed[number:])
             break
-        filling.album.films.setdefault(scene.key, {}).setdefault(scene.task, []).append(film)
+        filling.album.films.setdefault(scene.key, {}).setdefault(film.task, []).append(film)
     return filling.album
 
 
@@ -242,8 +241,8 @@ def _strip(scene: Scene, filling: _Filling) -> Strip | None:
     ]
     height, width = clean.shape[:2]
     return Strip(
-        scene.task,
-        scene.image,
+        literal(scene.task),
+        literal(scene.image),
         (width, height),
         (left, top, side, side),
         [*pictures, Picture("clean", math.inf, filling.keep(clean), "")],
@@ -266,8 +265,8 @@ def _film(scene: Scene, filling: _Filling) -> Film | None:
         return None
     shown = {frame.after for reel in reels.values() for frame in reel}
     height, width = clean.shape[:2]
-    named = {after: scene.order[after - 1] for after in sorted(shown)}
-    return Film(scene.task, scene.image, (width, height), named, reels)
+    named = {after: literal(scene.order[after - 1]) for after in sorted(shown)}
+    return Film(literal(scene.task), literal(scene.image), (width, height), named, reels)
 
 
 def _open(run: Run, scene: Scene, kind: str) -> Pixels | None:

@@ -4,8 +4,10 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from benchmark.commands.output import Reporter
+from benchmark.core.printing import progress
 from benchmark.engine import events
 from benchmark.engine.events import Event, Share
 
@@ -77,3 +79,13 @@ def test_a_terminal_that_cannot_go_back_has_plain_lines(monkeypatch: pytest.Monk
     monkeypatch.setenv("TERM", "dumb")
     log = shown(two_of_three(), terminal=False)
     assert shown(two_of_three(), terminal=True).split() == log.split(), "it is 80 columns wide"
+
+
+def test_a_progress_bar_shows_what_steers_a_terminal_in_a_name() -> None:
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
+    bars: Progress = progress(console)
+    bars.add_task("mine\x1b[2J\u202e\u200f[b]", total=1.0)
+    console.print(bars.get_renderable())
+    told = console.file.getvalue()
+    assert r"mine\x1b[2J\u202e\u200f[b]" in told
+    assert not any(letters in told for letters in ("\x1b[2J", "\u202e", "\u200f"))

@@ -145,7 +145,9 @@ def test_a_printed_command_can_be_pasted(path: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names, and no such shell there")
-@pytest.mark.parametrize("path", ["a\nb", "a\udcff'\\\x1b[31m", "\u202eb c", "läufe 東京", "\t\U000e0001", '\\$x\a"`'])
+@pytest.mark.parametrize(
+    "path", ["a\nb", "a\udcff'\\\x1b[31m", "\u202eb\u200e c\u200f", "läufe 東京", "\t\U000e0001", '\\$x\a"`']
+)
 def test_a_printed_command_can_be_pasted_whatever_a_name_holds(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_printed_command_can_be_pasted_whatever_a_name_holds(
     monkeypatch.chdir(tmp_path)
     for written in (yaml_files.command("report", Path(path)), endings.command(["report", path])):
         assert not any(map(steers, written))
+        assert not set(written) & set("\u200e\u200f\u202e")
         told = subprocess.run(["bash", "-c", f"printf '%s\\0' {written}"], capture_output=True, check=True).stdout
         assert told.split(b"\0")[:-1] == [b"python", b"-m", b"benchmark", b"report", os.fsencode(path)]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from benchmark.core.shell import joined
+from benchmark.core.shell import joined, literal
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGPIPE": 141}
 """What ends a command, and its exit code then: 128 and the signal's number."""
@@ -154,7 +154,7 @@ def tell(stop: BaseException) -> int:
         lines = [f"Interrupted by {stop if isinstance(stop, Stopped) else 'Ctrl-C'}.", *notes]
         lines.append(f"{'Go on' if notes else 'Start again'} with: {command(sys.argv[1:])}")
         with contextlib.suppress(OSError, ValueError):
-            print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
+            print("\n" + literal("\n".join(lines)), file=sys.stderr, flush=True)
     return code
 
 

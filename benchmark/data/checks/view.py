@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.core.printing import literal
+from benchmark.core.shell import literal
 from benchmark.data.checks.check import Input, Report
 
 _SHOWN = 30

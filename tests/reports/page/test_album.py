@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import made_runs
 import numpy as np
 import pytest
 from made_runs import ORDER, made_run
 from PIL import Image
 
+import reports
 from reports import pictures
 from reports.groups import Group, collect
 from reports.page import album
@@ -125,3 +127,15 @@ def test_a_picture_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
     for name in ("large", "damaged", "disguised", "absent"):
         assert pictures.open_picture(tmp_path / f"{name}.png") is None
     assert pictures.open_picture(tmp_path / "fitting.png") is not None
+
+
+def test_names_turn_no_line_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turning = "\u202e\u2066\u2069\u200e\u200f"
+    monkeypatch.setattr(made_runs, "IMAGES", [f"one{turning}", "two"])
+    order = [f"first{turning}", "second"]
+    made_run(tmp_path / "runs", "cmc", order=order)
+    made_run(tmp_path / "runs", "finetune", keeps=False, order=order)
+    page = reports.build([tmp_path / "runs"], tmp_path / "page").index.read_text(encoding="utf-8")
+    assert not set(turning) & set(page)
+    for name in ("first", "one"):
+        assert name + ascii(turning)[1:-1] in page
