@@ -93,10 +93,8 @@ class Reporter:
                     self._say(f"{run}: run {self.names.index(run) + 1} of {len(self.names)}")
             case events.RunRestarted(format=given):
                 self._say(f"{run}: was begun in format {given} by an earlier version; it begins again")
-            case events.RunResumed(finished=finished, tasks=tasks, updates=updates, differs=differs, lost=lost):
-                other = f"; not as it began, which may change results ({differs})" if differs else ""
-                gone = f"; {lost}, and how long they took is not known any more" if lost else ""
-                self._say(f"{run}: goes on after {finished} of {tasks} tasks, {updates:,} updates in all{other}{gone}")
+            case events.RunResumed():
+                self._say(f"{run}: {_resumed(event)}")
             case events.RunDamaged(files=files):
                 told = "; ".join(f"{name}: {problem}" for name, problem in files.items())
                 self._say(f"{run}: goes back to before what is damaged ({told})")
@@ -175,6 +173,18 @@ class Reporter:
         if self.live is not None and self.total is not None:
             detail = f"{self.ended} of {len(self.names)} runs"
             self.live.update(self.total, completed=self.forecast.part, detail=detail, eta=self.remaining())
+
+
+def _resumed(event: events.RunResumed) -> str:
+    """From where a run goes on, and what is not as it was."""
+    parts = [f"goes on after {event.finished} of {event.tasks} tasks, {event.updates:,} updates in all"]
+    if event.differs:
+        parts.append(f"not as it began, which may change results ({event.differs})")
+    if event.lost:
+        parts.append(f"{event.lost}, and how long they took is not known any more")
+    if event.pictures:
+        parts.append(f"{event.pictures} pictures of its outputs are missing, which a report will not show")
+    return "; ".join(parts)
 
 
 def _words(seconds: float | None) -> str:

@@ -74,7 +74,8 @@ class RunResumed(Event):
     """The run goes on after ``finished`` of its ``tasks``; ``updates``, also of the next task, need not be repeated.
 
     ``differs`` says in words in what the machine, its settings or the versions are others than before;
-    ``lost`` what of the run is gone, and the time of what was done with it.
+    ``lost`` what of the run is gone, and the time of what was done with it; ``pictures`` how many of its outputs'
+    pictures are.
     """
 
     finished: int
@@ -82,6 +83,7 @@ class RunResumed(Event):
     updates: int
     differs: str = ""
     lost: str = ""
+    pictures: int = 0
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,8 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         resolved = config.model_dump(mode="json")
         on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
         if last is not None:
-            recorder.restore(last.note)
-            on_event(events.RunResumed(record.name, finished, tasks, updates, differs, lost))
+            gone = recorder.restore(last.note)
+            on_event(events.RunResumed(record.name, finished, tasks, updates, differs, lost, gone))
         else:
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))

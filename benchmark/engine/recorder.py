@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from avalanche.core import SupervisedPlugin
-from PIL import Image
 from torch import Tensor
 
 from benchmark.core import metrics
-from benchmark.core.images import centre, to_uint8
+from benchmark.core.images import to_uint8
 from benchmark.core.runs import schemas, writing
 from benchmark.core.runs.directory import Run, after_kind
-from benchmark.engine import ledger
+from benchmark.engine import ledger, pictures
 from benchmark.engine.endings import Diverged
 from benchmark.engine.events import EpochEnded, Listener, TaskMeasured, Updated
 from benchmark.engine.state import tensor_digests
@@ -29,13 +28,6 @@ from strategies.mixtures import ways
 
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
-
-PICTURE = 256
-"""Side in pixels of the centre crop that is kept of a test image."""
-PICTURES = 8
-"""Test images of a task of which pictures are kept; all are measured."""
-FOLLOWED = 2
-"""Test images of a task of which a picture is kept after every later task."""
 
 
 class Recorder(SupervisedPlugin):
@@ -81,13 +73,23 @@ class Recorder(SupervisedPlugin):
             "measured": self.measured,
         }
 
-    def restore(self, note: Mapping[str, Any]) -> None:
-        """Take up what :meth:`note` gave, and write the tables anew, unless a task is only measured in part."""
+    def restore(self, note: Mapping[str, Any]) -> int:
+        """Take up what :meth:`note` gave, and write the tables anew, unless a task is only measured in part.
+
+        Pictures of the test images themselves that are gone are drawn again. Returns how many of outputs are gone.
+        """
         for file in schemas.TABLES:
             self._rows(file)[:] = note["rows"][file]
         self.losses, self.trained, self.measured = list(note["losses"]), note["trained"], note["measured"]
         if not self.measured:
             self._write()
+        gone = pictures.missing(self.run, self.benchmark, self.outputs)
+        outputs = sum(kind not in pictures.INPUTS for kind in gone)
+        if len(gone) > outputs:
+            for place, images in enumerate(self.benchmark.test, 1):
+                for index in range(min(len(images), pictures.PICTURES)):
+                    self._keep_inputs(place, index, images.degraded(index), images.clean(index))
+        return outputs
 
     def measure_inputs(self) -> None:
         """Measure and keep the degraded test images themselves, to which every output is compared."""
@@ -96,8 +98,7 @@ class Recorder(SupervisedPlugin):
             for index in range(len(images)):
                 degraded, clean = images.degraded(index), images.clean(index)
                 values.append(metrics.recorded(degraded, clean))
-                self._keep_picture(place, index, "clean", clean)
-                self._keep_picture(place, index, "degraded", to_uint8(degraded))
+                self._keep_inputs(place, index, degraded, clean)
             self._add_means(0, place, "input", values)
         self._write()
 
@@ -147,7 +148,7 @@ class Recorder(SupervisedPlugin):
             self._keep_picture(place, index, "learned", to_uint8(image))
         if after == len(self.benchmark.tasks):
             self._keep_picture(place, index, "final", to_uint8(image))
-        elif learned is not None and index < FOLLOWED:
+        elif learned is not None and index < pictures.FOLLOWED:
             self._keep_picture(place, index, after_kind(after), to_uint8(image))
         self.outputs.append({"after": after, "place": place, "task": task, "image": name, "sha256": digest, **measured})
         return measured, None if learned is None else digest != learned
@@ -365,15 +366,12 @@ class Recorder(SupervisedPlugin):
                     for name, digest in found.items()
                 ]
 
+    def _keep_inputs(self, place: int, index: int, degraded: np.ndarray, clean: np.ndarray) -> None:
+        self._keep_picture(place, index, "clean", clean)
+        self._keep_picture(place, index, "degraded", to_uint8(degraded))
+
     def _keep_picture(self, place: int, index: int, kind: str, pixels: np.ndarray) -> None:
-        if index >= PICTURES:
-            return
-        name = self.benchmark.test[place - 1].names[index]
-        path = self.run.image(self.benchmark.tasks[place - 1].name, name, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = writing.temporary_name(path)
-        Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
-        temporary.replace(path)
+        pictures.keep(self.run, self.benchmark, place, index, kind, pixels)
 
     def _rows(self, file: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = getattr(self, file.removesuffix(".csv"))

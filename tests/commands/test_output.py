@@ -89,3 +89,9 @@ def test_a_progress_bar_shows_what_steers_a_terminal_in_a_name() -> None:
     told = console.file.getvalue()
     assert r"mine\x1b[2J\u202e\u200f[b]" in told
     assert not any(letters in told for letters in ("\x1b[2J", "\u202e", "\u200f"))
+
+
+def test_missing_pictures_are_told_where_a_run_goes_on() -> None:
+    resumed = events.RunResumed("first", 1, 2, 1600, pictures=3)
+    told = shown([(0, resumed)], terminal=False)
+    assert "goes on after 1 of 2 tasks, 1,600 updates in all; 3 pictures of its outputs are missing" in told

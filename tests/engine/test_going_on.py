@@ -334,3 +334,20 @@ def test_of_copies_of_a_run_the_one_that_has_come_farthest_goes_on(begun: Path, 
     assert locate(out)[identity] == second, "a damaged one ends no command that has another"
     shutil.copytree(whole, out / "a" / f"done-{identity}")
     assert locate(out)[identity] == out / "a" / f"done-{identity}"
+
+
+@pytest.mark.slow
+def test_pictures_that_are_gone_from_an_unfinished_run_are_drawn_again_or_told(tmp_path: Path) -> None:
+    config = tiny()
+    whole = results(job.run(config, tmp_path / "whole").path)
+    run = stopped(config, tmp_path / "run", 2, events.TaskBegun)
+    for kind in ("clean", "degraded", "learned"):
+        for picture in run.glob(f"images/denoise--*--{kind}.png"):
+            picture.unlink()
+    told: list[events.Event] = []
+    job.run(config, run, told.append)
+    (resumed,) = (event for event in told if isinstance(event, events.RunResumed))
+    gone = {name for name in whole if name.startswith("images/denoise--") and name.endswith("--learned.png")}
+    assert resumed.pictures == len(gone) > 0
+    assert whole.keys() - results(run).keys() == gone
+    assert {name: whole[name] for name in results(run)} == results(run)
