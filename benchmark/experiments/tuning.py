@@ -45,6 +45,14 @@ COLUMNS = Schema(
 )
 """Columns of the table of what was tried, before those of the tasks."""
 
+ORIGIN = (
+    Column("preset", TEXT, "the preset that was tuned for; empty where it was not noted", later=True),
+    Column("stream", TEXT, "the stream that was tuned on; empty where it was not noted", later=True),
+)
+"""Columns by which a table is not extended by scores that are not to be compared with its own."""
+
+_OWN = (*COLUMNS.names, *(column.name for column in ORIGIN))
+
 MEND = "Restore the table, or write to another one with --table."
 """What to do about a table that cannot be read."""
 
@@ -170,7 +178,7 @@ def search(
         UserError: a name is unknown, another file stands at the table's place, or a run fails; the table
             has the others then.
     """
-    check_table(table)
+    check_table(table, preset, stream)
     first, *others = seeds
     trials = grid(strategies)
     tried = _try(trials, [first], preset, stream, out, table, on_event, workers)
@@ -195,19 +203,28 @@ def usual_table(preset: str, stream: str) -> Path:
     Raises:
         UserError: there is no such stream.
     """
-    tasks = [task.model_dump(mode="json", exclude={"title"}) for task in load(stream).tasks]
-    content = hashlib.sha256(json.dumps(tasks, sort_keys=True).encode())
-    name = stream if stream in shipped() else f"{Path(stream).stem}-{content.hexdigest()[:8]}"
-    return Path(f"tuning-{preset}-{name}.csv")
+    return Path(f"tuning-{preset}-{_told(stream)}.csv")
 
 
-def check_table(path: Path) -> None:
+def check_table(path: Path, preset: str, stream: str) -> None:
     """Make sure that the table may be extended, before anything is trained for it.
 
     Raises:
-        UserError: another file stands at the path.
+        UserError: another file stands at the path, or a table of another preset, stream or tasks.
     """
     refuse_other(path, COLUMNS.names, "--table")
+    if not path.exists() or not (names := headings(path)):
+        return
+    tried, here = _schema(names).read(path, MEND), (preset, _told(stream))
+    found = [one for one in zip(tried["preset"], tried["stream"], strict=True) if all(one)]
+    others = [" on ".join(one) for one in dict.fromkeys(found) if one != here]
+    known = [*_OWN, *(_column(task.name) for task in load(stream).tasks)]
+    others += [f"task {name}" for name in names if name not in known]
+    if others:
+        raise UserError(
+            f"'{path}' has scores of {', '.join(others)}, and those of {' on '.join(here)} are not compared with them. "
+            "Choose another file with --table."
+        )
 
 
 def score(run: Run) -> dict[str, float]:
@@ -224,7 +241,7 @@ def score(run: Run) -> dict[str, float]:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The table of what was tried: COLUMNS, then one column for each task; nan where a task was not learned.
+    """The table of what was tried: COLUMNS, ORIGIN, then one column for each task; nan where a task was not learned.
 
     Raises:
         UserError: it cannot be read.
@@ -233,8 +250,13 @@ def read(path: Path) -> pd.DataFrame:
     return schema.frame(schema.read(path, MEND))
 
 
-def write(path: Path, tried: Sequence[tuple[Trial, Run]]) -> pd.DataFrame:
+def write(path: Path, tried: Sequence[tuple[Trial, Run]], stream: str = "") -> pd.DataFrame:
     """Write one row for each run, best first within a setting and seed; a row of the same trial and seed is replaced.
+
+    Args:
+        path: of the table.
+        tried: what was tried, with its run.
+        stream: what the rows name as theirs.
 
     Returns:
         The whole table, as :func:`read` gives it.
@@ -254,6 +276,8 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]]) -> pd.DataFrame:
             "value": trial.value,
             "seed": run.config["seed"],
             "score": round(sum(scores.values()) / len(scores), 3),
+            "preset": run.config["preset"],
+            "stream": stream,
         }
         row |= {_column(task): round(psnr, 3) for task, psnr in scores.items()}
         rows[tuple(row[name] for name in COLUMNS.key)] = row
@@ -313,9 +337,18 @@ def _try(
     results = execute([config for _, config in planned], out, on_event, workers)
     failed = {failure.run for failure in results.failures}
     done = [(trial, run) for (trial, _), run in zip(planned, results.runs, strict=True) if run not in failed]
-    tried = write(table, done)
+    tried = write(table, done, _told(stream))
     results.check()
     return tried
+
+
+def _told(stream: str) -> str:
+    """A stream's name in tables; that of a file tells its tasks, too."""
+    if stream in shipped():
+        return stream
+    tasks = [task.model_dump(mode="json", exclude={"title"}) for task in load(stream).tasks]
+    content = hashlib.sha256(json.dumps(tasks, sort_keys=True).encode())
+    return f"{Path(stream).stem}-{content.hexdigest()[:8]}"
 
 
 def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) -> bool:
@@ -325,12 +358,12 @@ def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) 
 
 
 def _schema(names: Sequence[str]) -> Schema:
-    """COLUMNS, and every further name as a task."""
-    tasks = [name for name in dict.fromkeys(names) if name not in COLUMNS.names]
+    """COLUMNS, ORIGIN, and every further name as a task."""
+    tasks = [name for name in dict.fromkeys(names) if name not in _OWN]
     scores = (Column(task, NUMBER, "dB on the task's validation images after the last task", True) for task in tasks)
-    return Schema((*COLUMNS.columns, *scores), COLUMNS.key)
+    return Schema((*COLUMNS.columns, *ORIGIN, *scores), COLUMNS.key)
 
 
 def _column(task: str) -> str:
-    """The column of a task, which may be called like one of COLUMNS."""
-    return f"task {task}" if task in COLUMNS.names else task
+    """The column of a task, which may be called like one of the others."""
+    return f"task {task}" if task in _OWN else task

@@ -81,6 +81,27 @@ def test_another_kind_of_table_is_not_extended(smoke_runs: Path, tmp_path: Path)
     assert path.read_text() == "name,score\nme,1\n"
 
 
+def test_a_table_of_another_preset_or_stream_is_refused_before_anything_is_trained(
+    smoke_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table.csv"
+    tuning.write(path, [(Trial("mas", "mas.weight", 1.0), find_runs([smoke_runs])[0])], "four_tasks")
+    monkeypatch.setattr(tuning, "_try", lambda *_: pytest.fail("something is trained"))
+    kept = path.read_bytes()
+    tuning.check_table(path, "smoke", "four_tasks")
+    (tmp_path / "mine.yaml").write_text("tasks: [{name: denoise, degradation: noise}]")
+    for preset, stream, told in (
+        ("quick", "four_tasks", "scores of smoke on four_tasks, and those of quick on four_tasks"),
+        ("smoke", str(tmp_path / "mine.yaml"), "scores of smoke on four_tasks, task derain, task deblock"),
+    ):
+        with pytest.raises(UserError, match=told):
+            tuning.search(["mas"], [0], preset, stream, tmp_path, path)
+    assert path.read_bytes() == kept
+    path.write_text("strategy,setting,value,seed,score,snow\nmas,mas.weight,1.0,0,20.0,20.0\n")
+    with pytest.raises(UserError, match="task snow"):
+        tuning.check_table(path, "smoke", "four_tasks")
+
+
 def test_streams_of_one_name_and_other_tasks_have_tables_of_their_own(tmp_path: Path) -> None:
     tables = []
     for place, text in enumerate(("{name: a, degradation: noise}", "{name: a, degradation: rain}")):
