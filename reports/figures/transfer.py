@@ -1,5 +1,6 @@
 """What a task took from the tasks before it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from reports.items.drawing import WIDTH, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import GRID, INK, change_colours, looks
 from reports.seeds import paired
-from reports.text import fixed
+from reports.text import fixed, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,15 +25,17 @@ ALONE = "independent"
 def item(group: Group) -> Item | None:
     """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
 
-    None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries of the
-    same backbone and training that learned one task after another, over the seeds that both have; of more than
-    MOST_PANELS, the leading ones.
+    None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries that
+    learned one task after another, each over the first such network of its backbone and training, over the seeds that
+    both have; of more than MOST_PANELS, the leading ones.
     """
-    alone = next((entry for entry in group.entries if entry.results[0].strategy == ALONE), None)
-    if alone is None:
-        return None
-    others = [entry for entry in group.entries if entry is not alone and _network(entry) == _network(alone)]
-    gaps = {entry.label: paired(entry, alone, "psnr") for entry in others}
+    alone: list[Entry] = []
+    for entry in group.entries:
+        if entry.results[0].strategy == ALONE and _match(entry, alone) is None:
+            alone.append(entry)
+    pairs = [(entry, _match(entry, alone)) for entry in group.entries if entry not in alone]
+    others = [entry for entry, match in pairs if match is not None]
+    gaps = {entry.label: paired(entry, match, "psnr") for entry, match in pairs if match is not None}
     found = {label: np.diag(values.mean(axis=0)) for label, values in gaps.items() if len(values)}
     alike = [entry for entry in others if entry.label in found and np.isfinite(found[entry.label]).all()]
     if not alike:
@@ -42,6 +45,8 @@ def item(group: Group) -> Item | None:
     colours = looks(group.labels)
     limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
     names = shorts(entry.label for entry in shown)
+    used = [entry.label for entry in alone if any(_match(row, alone) is entry for row in shown)]
+    each = ", each over that of its own backbone and training" if len(used) > 1 else ""
 
     def draw(figure: "Figure") -> None:
         import seaborn as sns
@@ -68,8 +73,8 @@ def item(group: Group) -> Item | None:
 
     caption = (
         "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
-        f"({alone.label}), over the seeds of both: what a task took from earlier tasks, or what its share of the "
-        "network costs it. Violet is better than alone, orange worse."
+        f"({listed(used)}{each}), over the seeds of both: what a task took from earlier tasks, or what its share of "
+        "the network costs it. Violet is better than alone, orange worse."
     )
     if len(shown) < len(alike):
         caption += f" Shown are {len(shown)} of {len(alike)}, {CHOICE}."
@@ -82,6 +87,11 @@ def item(group: Group) -> Item | None:
         draw,
     )
     return Item("transfer", group.key, "What a task took from earlier ones", drawing=figure)
+
+
+def _match(entry: Entry, alone: Sequence[Entry]) -> Entry | None:
+    """Which networks of their own are like those of an entry, if any."""
+    return next((one for one in alone if _network(one) == _network(entry)), None)
 
 
 def _network(entry: Entry) -> tuple[Any, Any]:

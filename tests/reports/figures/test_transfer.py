@@ -29,6 +29,19 @@ def test_a_gain_is_that_over_a_network_of_its_own_as_the_task_was_learned(tmp_pa
     assert found.drawing.svg.count(">+0.50<") == len(ORDER)
 
 
+def test_each_is_compared_with_the_network_of_its_own_that_is_like_it(tmp_path: Path) -> None:
+    made_run(tmp_path, "independent")
+    made_run(tmp_path, "independent", shift=2.0, backbone=WIDER)
+    made_run(tmp_path, "cmc", shift=0.5)
+    made_run(tmp_path, "cmc", shift=2.75, backbone=WIDER)
+    found = item(tmp_path)
+    assert found is not None
+    assert found.drawing is not None
+    told = dict(part.split(": mean ") for part in found.drawing.description.split("; "))
+    assert told == {"cmc (width=16)": "+0.50 dB", "cmc (width=32)": "+0.75 dB"}
+    assert "(independent (width=16) and independent (width=32), each over" in found.drawing.caption
+
+
 def test_without_networks_of_their_own_that_are_alike_there_is_no_figure(tmp_path: Path) -> None:
     made_run(tmp_path, "cmc", shift=0.5)
     assert item(tmp_path) is None
