@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from benchmark.commands import check, data, listing, profile, reference, report, reproduce, run, tune
 from benchmark.core import printing
 from benchmark.core.errors import UserError
+from benchmark.core.files import temporary_place
 from benchmark.core.process.endings import Stopped
 
 
@@ -114,6 +115,14 @@ def main() -> None:
 
     Of several processes that torchrun has started, one does; the others train along.
     """
+    try:
+        _call()
+    except UserError as error:
+        printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(error.exit_code)
+
+
+def _call() -> None:
     several = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     try:
         if several:
@@ -122,6 +131,6 @@ def main() -> None:
             share_command(app)
         else:
             app()
-    except UserError as error:
-        printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
-        sys.exit(error.exit_code)
+    except FileNotFoundError:
+        temporary_place()  # without which torch cannot be imported; where there is none, that is told
+        raise

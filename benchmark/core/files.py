@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tempfile
 from io import BufferedReader
 from pathlib import Path
 
@@ -83,3 +84,17 @@ def refuse_leaving(path: Path, root: Path) -> None:
         inside = False
     if not inside:
         raise UserError(f"{str(path)!r} leads out of {str(root)!r}. Put the file itself in its place, or take it away.")
+
+
+def temporary_place() -> str:
+    """The folder in which the system has its temporary files.
+
+    Raises:
+        UserError: there is none that can be written to.
+    """
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise UserError(
+            "There is no folder for temporary files that can be written to. Set TMPDIR to one, with room in it."
+        ) from error

@@ -149,3 +149,17 @@ def test_settings_of_matplotlib_that_cannot_be_decoded_are_told(place: str, tmp_
         assert "Traceback" not in told
         assert str(folder / "matplotlibrc") in told
         assert "is not UTF-8" in told
+
+
+NO_PLACE = "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/nowhere/at/all']\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("reference", "list"), ("check", "--strategy", "finetune"), ("profile", "data", "--repeats", "1")],
+    ids=lambda words: words[0],
+)
+def test_no_folder_for_temporary_files_is_told(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_PLACE)
+    done = run(tmp_path, *words, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert (done.returncode, b"Traceback" in done.stderr, b"TMPDIR" in done.stderr) == (2, False, True), done.stderr
