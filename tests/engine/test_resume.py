@@ -6,7 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,22 @@ def test_the_same_command_mends_a_finished_run(name: str, finished: Path, tmp_pa
     assert any(isinstance(event, events.RunDamaged) and name in event.files for event in told)
     assert {file: file.read_bytes() for file in before} == before
     assert examine(Run(path)).state == "whole"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/task-2.safetensors"])
+@pytest.mark.parametrize("laid", [Path.mkdir, lambda path: path.symlink_to(__file__)], ids=["folder", "link"])
+def test_what_is_advised_where_a_file_cannot_be_read_mends_the_run(
+    name: str, laid: Callable[[Path], None], finished: Path, tmp_path: Path
+) -> None:
+    path = copied(finished, tmp_path)
+    whole = (path / name).read_bytes()
+    (path / name).unlink()
+    laid(path / name)
+    assert examine(Run(path)).details[-1].startswith(f"Make {name} readable, or take away what is there; the same")
+    shutil.move(path / name, tmp_path / "taken away")
+    job.run(Run(path).config, path)
+    assert (examine(Run(path)).state, (path / name).read_bytes()) == ("whole", whole)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.writing import write_json
 
 SEAL = "checksums.json"
-STATUS, MISSING = "status.json", "is missing"
+STATUS, MISSING, UNREADABLE = "status.json", "is missing", "cannot be read"
 UNFINISHED = ("running", "failed", "diverged", "interrupted")
 """States of a run to which no seal belongs."""
 
@@ -73,11 +73,11 @@ def damage(path: Path) -> dict[str, str]:
             if changed:
                 found[name] = "has changed"
         except UserError as error:
-            found[name] = f"cannot be read ({error})"
+            found[name] = f"{UNREADABLE} ({error})"
         except FileNotFoundError:
             found[name] = MISSING
         except OSError as error:
-            found[name] = f"cannot be read ({error.strerror or error})"
+            found[name] = f"{UNREADABLE} ({error.strerror or error})"
     return found
 
 

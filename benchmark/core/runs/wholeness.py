@@ -1,5 +1,6 @@
 """Whether a run directory is whole, for people who look after many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.core.errors import UserError
@@ -32,9 +33,7 @@ def examine(run: Run) -> Examined:
         if "environment.json" in damaged:
             _ = run.format  # which raises, if a newer version wrote it
         if damaged:
-            lost = seals.kept_nowhere_else(damaged)
-            mend = "Restore the files, or repeat the run with --force." if lost else "The same command mends it."
-            return Examined(name, "damaged", [*(f"{file} {problem}" for file, problem in damaged.items()), mend])
+            return Examined(name, "damaged", [*(f"{file} {what}" for file, what in damaged.items()), _mend(damaged)])
         status = run.status
         for table in TABLES:
             run.rows(table)
@@ -47,3 +46,14 @@ def examine(run: Run) -> Examined:
         return Examined(name, "unfinished", [f"{status['state']}; {done} are kept", *why])
     except UserError as error:
         return Examined(name, "damaged", [str(error)])
+
+
+def _mend(damaged: Mapping[str, str]) -> str:
+    """What can be done about the damaged files of a finished run."""
+    if seals.kept_nowhere_else(damaged):
+        return "Restore the files, or repeat the run with --force."
+    if unreadable := [file for file, problem in damaged.items() if problem.startswith(seals.UNREADABLE)]:
+        return (
+            f"Make {', '.join(unreadable)} readable, or take away what is there; the same command mends the run then."
+        )
+    return "The same command mends it."
