@@ -19,9 +19,13 @@ from benchmark.core.process.endings import Stopped
 
 class _Helpful:
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print help, as everything is printed."""
+        """Print help, as everything is printed; where Python drops docstrings, which are its texts, that is told."""
         with printing.written():
             super().format_help(ctx, formatter)  # type: ignore[misc]
+        if sys.flags.optimize > 1:
+            printing.Plain().print(
+                "Texts are missing here: Python drops them with -OO or PYTHONOPTIMIZE=2. Ask for help without."
+            )
 
 
 class _Commands(_Helpful, TyperGroup):

@@ -163,3 +163,10 @@ def test_no_folder_for_temporary_files_is_told(words: tuple[str, ...], tmp_path:
     (tmp_path / "sitecustomize.py").write_text(NO_PLACE)
     done = run(tmp_path, *words, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert (done.returncode, b"Traceback" in done.stderr, b"TMPDIR" in done.stderr) == (2, False, True), done.stderr
+
+
+@pytest.mark.parametrize("words", [("--help",), ("data", "--help"), ("report", "--help")], ids=" ".join)
+def test_help_without_its_texts_says_why(words: tuple[str, ...], tmp_path: Path) -> None:
+    for optimized in (False, True):
+        done = run(tmp_path, *words, PYTHONOPTIMIZE="2" if optimized else "")
+        assert (done.returncode, b"PYTHONOPTIMIZE=2" in done.stdout) == (0, optimized)
