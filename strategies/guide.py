@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
+from benchmark.core.errors import UserError
 from benchmark.core.validation import described
 from strategies import registry
 from strategies.base import Strategy
@@ -27,7 +28,13 @@ independent computation.
 
 
 def guide(names: Sequence[str]) -> str:
-    """The page, in Markdown."""
+    """The page, in Markdown.
+
+    Raises:
+        UserError: Python was told to drop the docstrings that it is written from.
+    """
+    if sys.flags.optimize > 1:
+        raise UserError("The guide is written from docstrings, and Python drops them with -OO or PYTHONOPTIMIZE=2.")
     columns = ["strategy", *WORDS.values(), "cost"]
     kinds = {name: registry.load(name) for name in names}
     rows = [

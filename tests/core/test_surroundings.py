@@ -170,3 +170,8 @@ def test_help_without_its_texts_says_why(words: tuple[str, ...], tmp_path: Path)
     for optimized in (False, True):
         done = run(tmp_path, *words, PYTHONOPTIMIZE="2" if optimized else "")
         assert (done.returncode, b"PYTHONOPTIMIZE=2" in done.stdout) == (0, optimized)
+
+
+def test_a_guide_without_its_texts_is_not_written(tmp_path: Path) -> None:
+    done = run(tmp_path, "list", "strategies", "--guide", PYTHONOPTIMIZE="2")
+    assert (done.returncode, done.stdout, b"docstrings" in done.stderr) == (2, b"", True)
