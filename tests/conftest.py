@@ -44,7 +44,7 @@ def wait_until(there: Callable[[], object], process: subprocess.Popen[str] | for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what needs one of them; other tests that take long say so themselves.
 
-    Files with most of these come first, so that at the end, when one process waits for another, only short ones are left.
+    Files with most of these come first, so that only short ones are left when one process waits for another at the end.
     """
     for item in items:
         if TAKES_LONG & set(getattr(item, "fixturenames", ())):

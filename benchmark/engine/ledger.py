@@ -53,9 +53,9 @@ def storage(model: dict[str, Tensor], strategy: dict[str, Tensor]) -> Storage:
     """What the state of a network and that of its strategy take."""
     exemplars = [tensor for key, tensor in strategy.items() if key.startswith(EXEMPLARS)]
     others = [*model.values(), *(tensor for key, tensor in strategy.items() if not key.startswith(EXEMPLARS))]
-    masks = [tensor for tensor in others if not tensor.is_floating_point()]
+    masks = [tensor for tensor in others if not (tensor.is_floating_point() or tensor.is_complex())]
     return Storage(
-        parameters=sum(tensor.numel() for tensor in others if tensor.is_floating_point()),
+        parameters=sum(tensor.numel() for tensor in others) - sum(tensor.numel() for tensor in masks),
         bytes=_bytes([*others, *exemplars]),
         mask_bytes=_bytes(masks),
         exemplar_bytes=_bytes(exemplars),

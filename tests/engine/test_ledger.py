@@ -13,7 +13,7 @@ from benchmark.core.process import memory
 from benchmark.engine import ledger
 from benchmark.engine.ledger import needed_again, plain_parameters, trainable_parameters
 from strategies import registry
-from strategies.base import Settings, Strategy, TaskNetwork
+from strategies.base import EXEMPLARS, Settings, Strategy, TaskNetwork
 from strategies.built_in import BUILT_IN
 
 CPU = torch.device("cpu")
@@ -54,6 +54,13 @@ class Halves(Strategy):
 def test_what_is_trained_on_again_has_to_be_kept(kind: type[Strategy], learned: int, needed: set[int]) -> None:
     """With a task more than was learned, halves would train on tasks 2, 3 and 4 together."""
     assert needed_again(kind(Settings()), learned, 4) == needed
+
+
+def test_what_is_stored_is_told_by_kind_and_complex_numbers_are_no_masks() -> None:
+    model = {"weight": torch.zeros(6), "spectrum": torch.zeros(5, dtype=torch.complex64)}
+    model["owner"] = torch.zeros(3, dtype=torch.int8)
+    strategy = {"used": torch.zeros(2, dtype=torch.bool), f"{EXEMPLARS}0": torch.zeros(4, dtype=torch.uint8)}
+    assert ledger.storage(model, strategy) == ledger.Storage(11, 6 * 4 + 5 * 8 + 3 + 2 + 4, 3 + 2, 4)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
