@@ -38,7 +38,11 @@ class Square:
         """The square out of an image of the size of its own, height × width × 3."""
         square = image[self.top : self.top + self.side, self.left : self.left + self.side]
         turned = np.rot90(square, self.turns)
-        return turned.transpose(1, 0, 2) if self.flipped else turned
+        turned = turned.transpose(1, 0, 2) if self.flipped else turned
+        pixels = np.empty(turned.shape, turned.dtype)
+        for channel in range(turned.shape[2]):  # as one copy the innermost loop would be three values long
+            pixels[:, :, channel] = turned[:, :, channel]
+        return pixels
 
     def steps(self) -> np.ndarray:
         """Row and column in the image of the square's first pixel, of the next one below and of the next one right.
@@ -193,9 +197,9 @@ class DegradedPatches:
         """See :class:`Patches`."""
         plan = self.plan(rng)
         clean = to_float(plan.square.cut(self.clean[plan.square.image]))
-        degraded = self.degradation.apply(clean, plan.numbers)
         window = np.s_[plan.top : plan.top + self.size, plan.left : plan.left + self.size]
-        return _channels_first(degraded[window]), _channels_first(clean[window])
+        degraded = self.degradation.apply_within(clean, plan.numbers, window)
+        return _channels_first(degraded), _channels_first(clean[window])
 
     def plan(self, rng: np.random.Generator) -> Plan:
         """See :class:`Patches`."""

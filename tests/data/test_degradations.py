@@ -43,6 +43,15 @@ class TestEvery:
         assert np.array_equal(first, again)
         assert not np.array_equal(first, second)
 
+    @pytest.mark.parametrize("rows", [slice(20, 37), slice(0, 9), slice(33, 61)])
+    @pytest.mark.parametrize("columns", [slice(9, 40), slice(0, 83), slice(82, 83)])
+    def test_within_a_window_it_is_the_same_to_the_bit(self, degradation, china, rows, columns):
+        image, window = china[:61, :83], (rows, columns)
+        for key in range(5):
+            numbers = degradation.numbers(61, 83, generator("window", key))
+            part = degradation.apply_within(image, numbers, window)
+            assert np.array_equal(part, degradation.apply(image, numbers)[window])
+
     def test_survives_a_round_trip_through_its_parameters(self, degradation):
         assert make(degradation.name, degradation.model_dump()) == degradation
 

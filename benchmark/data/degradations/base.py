@@ -16,6 +16,9 @@ the whole photograph would give: one block of JPEG's 4:2:0 chroma grid, and twic
 Real = float | tuple[float, float]
 Whole = int | tuple[int, int]
 
+Window = tuple[slice, slice]
+"""Rows and columns of a part of an image, both ends given."""
+
 
 def between(low: float, high: float, whole: bool = False) -> BeforeValidator:
     """Accepts a number from ``low`` to ``high``, or a range ``[low, high]`` of such numbers."""
@@ -73,6 +76,13 @@ class Degradation(BaseModel, ABC):
     @abstractmethod
     def apply(self, image: np.ndarray, numbers: Any) -> np.ndarray:
         """What is left to compute, with nothing random in it; image and result as in :meth:`__call__`."""
+
+    def apply_within(self, image: np.ndarray, numbers: Any, window: Window) -> np.ndarray:
+        """What :meth:`apply` gives in a window of the image, to the bit, without the work for the rest if that can be.
+
+        Who overrides :meth:`apply` of a degradation that has this overrides this too.
+        """
+        return self.apply(image, numbers)[window]
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {}

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from benchmark.core.images import to_float, to_uint8
-from benchmark.data.degradations.base import CONTEXT, Degradation, Real, between, draw, register
+from benchmark.data.degradations.base import CONTEXT, Degradation, Real, Window, between, draw, register
 
 
 @register
@@ -47,3 +47,10 @@ class GaussianBlur(Degradation):
         kernel = self.kernel(numbers)
         blurred = correlate1d(correlate1d(image, kernel, axis=0, mode="mirror"), kernel, axis=1, mode="mirror")
         return to_float(to_uint8(blurred)) if self.clip else blurred
+
+    def apply_within(self, image: np.ndarray, numbers: float, window: Window) -> np.ndarray:
+        """Blur the window and what the kernel reaches of its surroundings."""
+        starts = [max(0, side.start - self.size // 2) for side in window]
+        around = tuple(slice(start, side.stop + self.size // 2) for start, side in zip(starts, window, strict=True))
+        inner = tuple(slice(side.start - start, side.stop - start) for start, side in zip(starts, window, strict=True))
+        return self.apply(image[around], numbers)[inner]

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.core.images import to_float, to_uint8
-from benchmark.data.degradations.base import Degradation, Real, between, draw, register
+from benchmark.data.degradations.base import Degradation, Real, Window, between, draw, register
 
 
 @register
@@ -28,3 +28,7 @@ class GaussianNoise(Degradation):
         """Add noise; unless ``clip`` is set, the result leaves [0, 1]."""
         noisy = image + numbers
         return to_float(to_uint8(noisy)) if self.clip else noisy
+
+    def apply_within(self, image: np.ndarray, numbers: np.ndarray, window: Window) -> np.ndarray:
+        """Noise there alone."""
+        return self.apply(image[window], numbers[window])
