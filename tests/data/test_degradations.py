@@ -56,6 +56,21 @@ class TestEvery:
         assert make(degradation.name, degradation.model_dump()) == degradation
 
 
+def test_a_degradation_made_of_another_is_within_a_window_what_it_is_as_a_whole(china):
+    class Stronger(Rain):
+        def apply(self, image, numbers):
+            return super().apply(super().apply(image, numbers), numbers)
+
+    class Plain(Rain):
+        pass
+
+    image, window = china[:61, :83], np.s_[20:37, 9:40]
+    for made in (Stronger(), Plain()):
+        numbers = made.numbers(61, 83, generator("window"))
+        assert np.array_equal(made.apply_within(image, numbers, window), made.apply(image, numbers)[window])
+    assert Plain.apply_within is Rain.apply_within
+
+
 class TestNoise:
     @pytest.mark.parametrize("std", [5, 25, 50])
     def test_has_the_std_asked_for_and_no_mean(self, std):

@@ -78,11 +78,14 @@ class Degradation(BaseModel, ABC):
         """What is left to compute, with nothing random in it; image and result as in :meth:`__call__`."""
 
     def apply_within(self, image: np.ndarray, numbers: Any, window: Window) -> np.ndarray:
-        """What :meth:`apply` gives in a window of the image, to the bit, without the work for the rest if that can be.
-
-        Who overrides :meth:`apply` of a degradation that has this overrides this too.
-        """
+        """What :meth:`apply` gives in a window of the image, to the bit; work for the rest is spared if it can be."""
         return self.apply(image, numbers)[window]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Where a subclass has an :meth:`apply` of its own, what another one does within a window is not its own."""
+        super().__init_subclass__(**options)
+        if "apply" in vars(cls) and "apply_within" not in vars(cls):
+            cls.apply_within = Degradation.apply_within  # type: ignore[method-assign]
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {}
