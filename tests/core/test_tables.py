@@ -257,10 +257,10 @@ def test_the_table_of_tuning_keeps_what_was_tried(tmp_path: Path) -> None:
     path = tmp_path / "tuning.csv"
     tuning.write(path, [(Trial("mas", "mas.weight", 2.5e-7), first), (Trial("mas", "mas.weight", 7), first)])
     before = path.read_text().splitlines()
-    tuning.write(path, [(Trial("NA", "007", 1e300), second)])
+    tuning.write(path, [(Trial("NA", "007", 1e300), second)], "four_tasks")
     lines = path.read_text().splitlines()
-    assert lines[0] == "strategy,setting,value,seed,score,task seed,denoise,derain"
-    assert lines[1] == "NA,007,1e+300,0,30.5,31.0,30.0,"
+    assert lines[0] == "strategy,setting,value,seed,score,preset,stream,task seed,denoise,derain"
+    assert lines[1] == "NA,007,1e+300,0,30.5,quick,four_tasks,31.0,30.0,"
     assert [line.split(",")[:5] for line in lines[2:]] == [line.split(",")[:5] for line in before[1:]]
     assert [line.split(",")[2] for line in lines[2:]] == ["2.5e-07", "7"]
     path.write_text(path.read_text().replace("30.5", "high"))

@@ -149,16 +149,17 @@ def test_a_table_of_another_kind_is_kept(tmp_path: Path) -> None:
 
     other = tmp_path / "other.csv"
     other.write_text("date,price\n1,2\n")
-    for ask in (lambda: tuning.check_table(other), lambda: layer.profile(other, 2, 8, 1)):
+    here = ("quick", "four_tasks")
+    for ask in (lambda: tuning.check_table(other, *here), lambda: layer.profile(other, 2, 8, 1)):
         with pytest.raises(UserError, match="another file"):
             ask()
     with pytest.raises(UserError, match="cannot be read"):
-        tuning.check_table(tmp_path)
+        tuning.check_table(tmp_path, *here)
     other.write_text("")
-    tuning.check_table(other)
-    tuning.check_table(tmp_path / "new.csv")
+    tuning.check_table(other, *here)
+    tuning.check_table(tmp_path / "new.csv", *here)
     own = Path(tuning.__file__).with_name("tuning-quick.csv")
-    tuning.check_table(own)
+    tuning.check_table(own, *here)
 
 
 def test_a_folder_with_the_name_of_a_run_is_kept(tmp_path: Path) -> None:
