@@ -14,7 +14,7 @@ from benchmark.commands import check, data, listing, profile, reference, report,
 from benchmark.core import printing
 from benchmark.core.errors import UserError
 from benchmark.core.files import temporary_place
-from benchmark.core.process.endings import Stopped
+from benchmark.core.process.endings import Stopped, mute
 
 
 class _Helpful:
@@ -124,6 +124,12 @@ def main() -> None:
     except UserError as error:
         printing.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(error.exit_code)
+    except OSError as error:
+        code = getattr(error.__context__, "exit_code", None)
+        if code is None:
+            raise
+        mute(stderr=True)  # an error in options that cannot be written
+        sys.exit(code)
 
 
 def _call() -> None:

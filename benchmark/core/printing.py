@@ -14,7 +14,7 @@ from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from benchmark.core.errors import UserError
-from benchmark.core.process.endings import broken_pipe, mute
+from benchmark.core.process.endings import Stopped, broken_pipe, mute
 from benchmark.core.shell import literal
 
 NARROWEST = 20
@@ -101,8 +101,11 @@ def progress(console: Console | None, **options: Any) -> Progress:
 
 
 def error(message: str) -> None:
-    """Tell an error of the user's on standard error."""
-    Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(message)))
+    """Tell an error of the user's on standard error; where that cannot be written, the exit code alone tells it."""
+    try:
+        Plain(stderr=True).print(Text.assemble(("Error:", "bold red"), " ", literal(message)))
+    except (UserError, Stopped):
+        mute(stderr=True)
 
 
 def gib(size: int) -> str:

@@ -258,6 +258,20 @@ def test_output_onto_a_full_disk_is_told() -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["show", "nothing"], ["show", "--nothing"], ["list", "presets"]])
+def test_an_error_that_cannot_be_told_has_its_exit_code(words: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=full,
+        )
+    assert done.returncode == 2
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["run", "-h"], ["list", "strategies", "--guide"]])

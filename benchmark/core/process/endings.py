@@ -130,10 +130,10 @@ def check() -> None:
         raise _received[0]
 
 
-def mute() -> None:
-    """Let whatever is still written to standard output go nowhere."""
+def mute(stderr: bool = False) -> None:
+    """Let whatever is still written to standard output, or to standard error, go nowhere."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if stderr else sys.stdout).fileno())
 
 
 def broken_pipe() -> Stopped:
@@ -153,8 +153,10 @@ def tell(stop: BaseException) -> int:
     if notes or code != CODES["SIGPIPE"]:  # head has what it wanted
         lines = [f"Interrupted by {stop if isinstance(stop, Stopped) else 'Ctrl-C'}.", *notes]
         lines.append(f"{'Go on' if notes else 'Start again'} with: {command(sys.argv[1:])}")
-        with contextlib.suppress(OSError, ValueError):
+        try:
             print("\n" + literal("\n".join(lines)), file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            mute(stderr=True)  # else Python tries again at its end, and exits with another code
     return code
 
 
