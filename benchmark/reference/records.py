@@ -17,7 +17,6 @@ are taken from it, each into its place, and there is a bound to how many and how
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,7 +131,9 @@ def unpack(folder: Path, preset: str) -> dict[str, dict[str, bytes]]:
                 if name[1] in found.setdefault(name[0], {}):
                     raise ValueError(f"{entry.filename!r} stands in it twice")
                 found[name[0]][name[1]] = content
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged archive leads zipfile, and what unpacks for it, to
         raise UserError(f"The records in '{path}' cannot be read: {error}. {MEND}") from error
     return dict(sorted(found.items()))
 

@@ -64,6 +64,16 @@ def entries(*pairs: tuple[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
+def packed_otherwise(method: int) -> bytes:
+    """An archive whose only entry is damaged, and packed in another way than ours."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("run/config.yaml", bytes(range(250)))
+    content = bytearray(stream.getvalue())
+    content[60:110] = bytes(50)
+    return bytes(content)
+
+
 def encrypted() -> bytes:
     """An archive whose only entry says that it is encrypted."""
     content = bytearray(entries(("run/config.yaml", b"x")))
@@ -90,8 +100,10 @@ def encrypted() -> bytes:
         lambda: entries(("run/config.yaml", b"x"), ("run/config.yaml", b"y")),
         lambda: entries(("run/config.yaml", bytes(records.LARGEST_FILE + 1))),
         encrypted,
+        lambda: packed_otherwise(zipfile.ZIP_LZMA),
+        lambda: packed_otherwise(zipfile.ZIP_BZIP2),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_an_archive_that_is_none_of_ours_is_refused_and_leaves_nothing(
