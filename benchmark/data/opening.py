@@ -50,9 +50,10 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 Grey = Literal["convert", "refuse"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 _KINDS: dict[bytes, type[ImageFile.ImageFile]] = {
     _PNG: PngImageFile,
-    b"\xff\xd8\xff": JpegImageFile,
+    _JPEG: JpegImageFile,
     b"BM": BmpImageFile,
 }
 _GREY_MODES = {"1", "L", "LA", "I", "I;16"}
@@ -71,6 +72,12 @@ _SIDEWAYS = {5, 6, 7, 8}
 _READ = 2**20
 """Bytes that are read at once where checksums are compared."""
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_SEGMENTS = {*range(0xC0, 0xD0), *range(0xDB, 0xF0), 0xFE}
+"""Markers of the segments that may stand in a JPEG file before its pixels; each is followed by its length."""
+_COMMENTS = {*range(0xE0, 0xF0), 0xFE}
+"""Markers of the segments of a JPEG file that belong to applications, or are comments."""
+_TELLING = {0xE0: (b"JFIF\0", 14), 0xE1: (b"", 0), 0xEE: (b"Adobe", 12)}
+"""Those of them that tell colours or orientation: how they begin, and the bytes below which decoders pass them over."""
 _PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
     *(struct.error, zlib.error),
@@ -218,22 +225,52 @@ class _Parts(io.RawIOBase):
 
 
 def _pixels_alone(file: BinaryIO) -> BinaryIO:
-    """A PNG file without the chunks that have no part in its pixels; any other file as it is.
+    """A PNG or JPEG file without the parts that have no share in its pixels; any other file as it is.
 
-    Pillow decompresses texts and colour profiles and refuses large ones, though nobody asked for them.
+    Pillow decompresses texts and colour profiles and refuses large or damaged ones, though nobody asked for them.
     """
-    if file.read(8) != _PNG:
+    start = file.read(8)
+    if start == _PNG:
+        found, parts = _chunks(file), [(0, 8)]
+    elif start.startswith(_JPEG):
+        found, parts = _segments(file), [(0, 2)]
+    else:
         file.seek(0)
         return file
-    parts = [(0, 8)]
-    for kind, place, behind in _chunks(file):
-        if kind in _PIXEL_CHUNKS or not kind.isalpha():
-            start = parts.pop()[0] if parts[-1][1] == place else place
-            parts.append((start, behind))
+    for needed, place, behind in found:
+        if needed:
+            begins = parts.pop()[0] if parts[-1][1] == place else place
+            parts.append((begins, behind))
     return io.BufferedReader(_Parts(file, parts))
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def _segments(file: BinaryIO) -> Iterator[tuple[bool, int, int]]:
+    """The segments of a JPEG file before its pixels, and all that follows as one.
+
+    Of each whether it is needed to decode them or to turn them upright, and the bytes between which it lies.
+    """
+    end = file.seek(0, os.SEEK_END)
+    place = 2
+    while place < end:
+        file.seek(place)
+        head = file.read(4 + 12)
+        behind = place + 2 + int.from_bytes(head[2:4], "big")
+        if head[:1] != b"\xff" or head[1] not in _SEGMENTS or not place + 4 <= behind <= end:
+            yield True, place, end
+            return
+        begins, least = _TELLING.get(head[1], (b"", end))
+        telling = head[4:].startswith(begins) and behind - place - 4 >= least
+        yield head[1] not in _COMMENTS or telling, place, behind
+        place = behind
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bool, int, int]]:
+    """The chunks of a PNG file up to its end: whether each is needed for its pixels, and where it lies."""
+    for kind, place, behind in _all_chunks(file):
+        yield kind in _PIXEL_CHUNKS or not kind.isalpha(), place, behind
+
+
+def _all_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """The chunks of a PNG file up to its end: kind, and the bytes between which each lies in the file."""
     end = file.seek(0, os.SEEK_END)
     place, kind = 8, b""
@@ -252,7 +289,7 @@ def _refuse_changed(path: Path) -> None:
     What is cut off is left to Pillow.
     """
     with _regular(path) as file:
-        for kind, place, behind in _chunks(file):
+        for kind, place, behind in _all_chunks(file):
             file.seek(place)
             length = int.from_bytes(file.read(4), "big")
             if kind != b"IDAT" or behind < place + 12 + length:

@@ -262,6 +262,31 @@ class TestMetadata:
             assert np.array_equal(open_rgb(tmp_path / f"{name}.jpg"), open_rgb(tmp_path / "plain.jpg")), name
             assert size(tmp_path / f"{name}.jpg") == (24, 16)
 
+    @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+    @pytest.mark.parametrize("first", [True, False])
+    @pytest.mark.parametrize(
+        ("marker", "content"),
+        [
+            (0xE0, b"JFIF\0"),
+            (0xE0, b"JFXX\0\x10"),
+            (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta"),
+            (0xE2, b"ICC_PROFILE\0"),
+            (0xE2, b"ICC_PROFILE\0\x03\x02" + bytes(70)),
+            (0xED, b"Photoshop 3.0\x008BIM\x04"),
+            (0xEE, b"Adobe\0"),
+            (0xEF, b""),
+            (0xFE, b"\xff" * 65_533),
+        ],
+    )
+    def test_damaged_parts_of_a_jpeg(self, tmp_path, pixels, marker, content, first, mode):
+        Image.fromarray(pixels).convert(mode).save(tmp_path / "a.jpg", quality=95)
+        whole = (tmp_path / "a.jpg").read_bytes()
+        behind = 2 if first else 4 + int.from_bytes(whole[4:6], "big")
+        part = struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+        (tmp_path / "b.jpg").write_bytes(whole[:behind] + part + whole[behind:])
+        assert np.array_equal(open_rgb(tmp_path / "b.jpg"), open_rgb(tmp_path / "a.jpg"))
+        assert size(tmp_path / "b.jpg") == (24, 16)
+
     @pytest.mark.parametrize("kind", ["PNG", "MPO"])
     def test_the_first_of_several_pictures_counts(self, tmp_path, pixels, kind):
         path = tmp_path / ("a.png" if kind == "PNG" else "a.jpg")
