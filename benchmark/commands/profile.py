@@ -143,7 +143,7 @@ def profile_start(
 def _measure(out: Path, measure: "Callable[[], list[Row]]") -> None:
     """Measure, print the rows, and write them and their figure."""
     from benchmark.core.runs import profile_table
-    from benchmark.core.runs.writing import refuse_other, write_text
+    from benchmark.core.runs.writing import refuse_other, told, write_text
     from benchmark.profiling import timing
     from reports.figures import profiles
 
@@ -153,11 +153,12 @@ def _measure(out: Path, measure: "Callable[[], list[Row]]") -> None:
     refuse_other(out, profile_table.COLUMNS.names, "--out")
     _refuse_other_figure(figure)
     rows = measure()
+    timing.render(rows, console)
     profile_table.write(rows, out)
     drawing = profiles.item(rows).drawing
     assert drawing is not None
-    write_text(figure, f"{drawing.svg.rstrip()}\n{DRAWN}\n")
-    timing.render(rows, console)
+    with told(figure, "--out"):
+        write_text(figure, f"{drawing.svg.rstrip()}\n{DRAWN}\n")
     console.print(f"Written: {out.resolve()}, {figure.resolve()}")
 
 

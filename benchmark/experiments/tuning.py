@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.runs.directory import Run
-from benchmark.core.runs.writing import refuse_other, write_table
+from benchmark.core.runs.writing import refuse_other, told, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
 from benchmark.core.validation import Closed, explain
 from benchmark.core.yaml_files import YamlFile
@@ -262,7 +262,7 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]], stream: str = "") -> p
         The whole table, as :func:`read` gives it.
 
     Raises:
-        UserError: a run is not finished, or the table that is there cannot be read.
+        UserError: a run is not finished, the table that is there cannot be read, or the new one not be written.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if path.exists() and (names := headings(path)):
@@ -283,7 +283,8 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]], stream: str = "") -> p
         rows[tuple(row[name] for name in COLUMNS.key)] = row
     ranked = sorted(rows.values(), key=lambda row: (row["strategy"], row["setting"], row["seed"], -row["score"]))
     schema = _schema([name for row in ranked for name in row])
-    write_table(path, ranked, schema)
+    with told(path, "--table"):
+        write_table(path, ranked, schema)
     return schema.frame_of(ranked)
 
 

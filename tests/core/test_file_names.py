@@ -15,7 +15,7 @@ from benchmark.core.errors import UserError
 from benchmark.core.names import file_name
 from benchmark.core.runs.directory import IMAGE_KINDS, Run
 from benchmark.core.runs.schemas import OUTPUTS
-from benchmark.core.runs.writing import write_table
+from benchmark.core.runs.writing import is_temporary, temporary_name, write_table, write_text
 from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.build import build
@@ -157,3 +157,12 @@ def test_a_stream_may_be_called_paper(tmp_path: Path) -> None:
     page = reports.build([tmp_path / "runs"], tmp_path / "page").index.read_text(encoding="utf-8")
     anchors = re.findall(r'\sid="([^"]+)"', page)
     assert len(anchors) == len(set(anchors))
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".csv", "é" * 125 + ".yaml", "a" * 255, "." + "b" * 254])
+def test_a_file_may_have_the_longest_name_that_there_is(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    temporary = temporary_name(tmp_path / name)
+    temporary.touch()
+    assert is_temporary(temporary) == name.endswith((".csv", ".yaml"))

@@ -22,10 +22,12 @@ from benchmark.commands.tune import tune
 from benchmark.config import Data
 from benchmark.core import own, yaml_files
 from benchmark.core.errors import UserError
+from benchmark.core.runs import profile_table, writing
 from benchmark.core.runs.directory import find_runs
 from benchmark.core.shell import joined, steers
 from benchmark.data import datasets
 from benchmark.engine.executors.places import Processes
+from benchmark.experiments import tuning
 from benchmark.planning import plan
 from benchmark.streams import definition
 from strategies import registry
@@ -288,3 +290,16 @@ def test_a_present_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pyte
         Processes(1, [None, None])
     with pytest.raises(UserError, match=r"--table 'tuning-smoke-four_tasks.csv': the present folder"):
         tune(None, "smoke", "four_tasks", "0", tmp_path / "runs")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder in which not even root can write")
+def test_a_table_that_could_not_be_written_is_refused_before_the_work_for_it(tmp_path: Path) -> None:
+    for table in (Path("/proc/table.csv"), Path("/proc/self/none/table.csv")):
+        with pytest.raises(UserError, match=f"Cannot write '{table}': .* Choose another file with --out"):
+            writing.refuse_other(table, ["a"], "--out")
+        with pytest.raises(UserError, match=r"Cannot write .* Choose another file with --out"):
+            profile_table.write([], table)
+        with pytest.raises(UserError, match=r"Cannot write .* Choose another file with --table"):
+            tuning.write(table, [])
+    writing.refuse_other(tmp_path / "none" / "table.csv", ["a"], "--out")
+    assert not list(tmp_path.iterdir())

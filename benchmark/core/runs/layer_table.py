@@ -5,7 +5,7 @@ from math import nan
 from pathlib import Path
 
 from benchmark.core.runs.profile_table import measured
-from benchmark.core.runs.writing import write_table
+from benchmark.core.runs.writing import told, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema
 
 COLUMNS = Schema(
@@ -67,8 +67,13 @@ class Row:
 
 
 def write(rows: list[Row], path: Path) -> None:
-    """Write the rows as CSV, whole or not at all."""
-    write_table(path, [asdict(row) for row in rows], COLUMNS)
+    """Write the rows as CSV, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with told(path, "--out"):
+        write_table(path, [asdict(row) for row in rows], COLUMNS)
 
 
 def read(path: Path) -> list[Row]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UserError
-from benchmark.core.runs.writing import write_table
+from benchmark.core.runs.writing import told, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, rows_of
 from benchmark.core.yaml_files import command
 
@@ -54,8 +54,13 @@ class Row:
 
 
 def write(rows: list[Row], path: Path) -> None:
-    """Write the rows as CSV, whole or not at all."""
-    write_table(path, [asdict(row) for row in rows], COLUMNS)
+    """Write the rows as CSV, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with told(path, "--out"):
+        write_table(path, [asdict(row) for row in rows], COLUMNS)
 
 
 def read(path: Path) -> list[Row]:

@@ -4,8 +4,8 @@ import csv
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,23 @@ from benchmark.core.tables import Schema, headings
 _TEMPORARY = re.compile(r"\..+\.(yaml|json|txt|csv|png|safetensors)\.\d+", re.DOTALL)
 
 
+LONGEST = 255
+"""Bytes of a file's name, on most file systems."""
+
+
 def temporary_name(path: Path) -> Path:
-    """Where a file is written until it is whole: hidden beside it, under a name of this process."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    """Where a file is written until it is whole: hidden beside it, under a name of this process.
+
+    A name without room for what is added is cut before its ending.
+    """
+    behind = f".{os.getpid()}"
+    room = LONGEST - len(behind) - 1
+    name = path.name
+    if len(os.fsencode(name)) > room:
+        ending = path.suffix if len(os.fsencode(path.suffix)) < room // 2 else ""
+        kept = os.fsencode(path.stem)[: room - len(os.fsencode(ending))]
+        name = kept.decode("utf-8", errors="ignore") + ending
+    return path.with_name(f".{name}{behind}")
 
 
 def is_temporary(path: Path) -> bool:
@@ -53,6 +67,25 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], schema: Schema) -
     write_text(path, schema.text(rows))
 
 
+@contextmanager
+def told(path: Path, option: str) -> Iterator[None]:
+    """Whoever writes a file inside of the block is told if that cannot be done.
+
+    Args:
+        path: the file.
+        option: the command's option that chooses it, for the error.
+
+    Raises:
+        UserError: it cannot be written, as onto a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write '{path}': {error.strerror or error}. Choose another file with {option}."
+        ) from error
+
+
 def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
     """Make sure that a table may be written to a path, before the work for it is done.
 
@@ -62,8 +95,9 @@ def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
         option: the command's option that chooses the path, for the error.
 
     Raises:
-        UserError: something else stands there, or it cannot be read.
+        UserError: something else stands there, it cannot be read, or nothing can be written beside it.
     """
+    _refuse_unwritable(path, option)
     try:
         names = headings(path)
     except FileNotFoundError:
@@ -77,3 +111,12 @@ def refuse_other(path: Path, columns: Sequence[str], option: str) -> None:
             f"'{path}' is another file: its first line does not name {', '.join(columns)}. "
             f"Move it away, or choose another file with {option}."
         )
+
+
+def _refuse_unwritable(path: Path, option: str) -> None:
+    """Write an empty file where the first folder of a path is that there is, and take it away again."""
+    folder = next(above for above in path.absolute().parents if above.is_dir())
+    trial = temporary_name(folder / path.name)
+    with told(path, option):
+        trial.touch()
+        trial.unlink()
