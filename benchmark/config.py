@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from benchmark.core.errors import UserError, unknown
+from benchmark.core.errors import UserError, shortened, unknown
 from benchmark.core.images import EMBEDDED
+from benchmark.core.names import is_text
 from benchmark.core.printing import gib
 from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, SOME, deciding, has_effect
 from benchmark.core.validation import explain
@@ -305,8 +306,10 @@ def checked(**fields: Any) -> RunConfig:
     """A run's configuration from plain values.
 
     Raises:
-        UserError: a field is unknown or out of range, or training would take far too much memory.
+        UserError: a field is unknown or out of range, a text could not be read back from a run's record, or training
+            would take far too much memory.
     """
+    _refuse_bytes(fields)
     try:
         config = RunConfig.model_validate(fields)
     except ValidationError as error:
@@ -321,6 +324,21 @@ def checked(**fields: Any) -> RunConfig:
             f"{network.width}. At most {gib(MOST_FEATURES)} are accepted; lower one of them."
         )
     return config
+
+
+def _refuse_bytes(value: Any, name: str = "") -> None:
+    """Refuse a text that is not valid UTF-8, as a name of a file may be; a record that holds one cannot be read."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            _refuse_bytes(below, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for below in value:
+            _refuse_bytes(below, name)
+    elif isinstance(value, str) and not is_text(value):
+        raise UserError(
+            f"{name} = {shortened(repr(value))} is not valid UTF-8 and cannot be recorded. Rename the file or folder "
+            "that is called so."
+        )
 
 
 @cache

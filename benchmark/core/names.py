@@ -34,3 +34,12 @@ def file_name(name: str) -> str:
 def _spelled(name: str) -> str:
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:LONGEST] or "unnamed"
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is valid Unicode, so that it can be written into a record; on Linux it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,6 +8,8 @@ to a file. Paths are left as they are, since the disk tells the two apart.
 import unicodedata
 from pathlib import Path
 
+from benchmark.core import names
+
 
 def composed(name: str) -> str:
     """A name with its letters composed: Unicode's normal form C."""
@@ -30,9 +32,5 @@ def in_order(path: Path) -> tuple[str, str]:
 
 
 def is_text(path: Path) -> bool:
-    """Whether a path is valid Unicode, so that it can be written into a record; on Linux a name may be any bytes."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether a path is valid Unicode, so that it can be written into a record."""
+    return names.is_text(str(path))

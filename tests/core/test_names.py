@@ -1,6 +1,7 @@
 """Names are text: however their letters are composed, they are the same name; bytes that are no text are told."""
 
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -11,10 +12,27 @@ from benchmark.config import Data
 from benchmark.core.errors import UserError
 from benchmark.data.checks.check import check
 from benchmark.data.datasets import Dataset, find
+from benchmark.planning import plan
 from benchmark.streams import sources
 from benchmark.streams.definition import Task
+from strategies import registry
 
 COMPOSED, APART = "Zürich ở ñ", unicodedata.normalize("NFD", "Zürich ở ñ")
+
+PLUGIN = '''
+from strategies.base import Settings, Strategy
+
+
+class Own(Strategy):
+    """A plugin."""
+
+    name = "own"
+
+    class Settings(Settings):
+        """Its settings."""
+
+        text: str = "a"
+'''
 
 
 def only(root: Path) -> Dataset:
@@ -123,3 +141,23 @@ def test_a_folder_of_bytes_that_are_no_text(tmp_path: Path) -> None:
     assert "not valid UTF-8" in check(tmp_path).problems[0]
     with pytest.raises(UserError, match="not valid UTF-8"):
         find(strange)
+
+
+@pytest.mark.parametrize("place", ["stream", "plugin", "cache", "setting"])
+def test_nothing_is_trained_that_no_record_could_name(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    (tmp_path / "own.py").write_text(PLUGIN)
+    (tmp_path / "mine.yaml").write_text("tasks: [{name: a, degradation: noise}]\n")
+    try:
+        shutil.copytree(tmp_path, strange)
+        Path(strange, "mine.yaml").rename(f"{strange}.yaml")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    registry.add_plugin(f"{strange}/own.py" if place == "plugin" else str(tmp_path / "own.py"))
+    stream = f"{strange}.yaml" if place == "stream" else str(tmp_path / "mine.yaml")
+    given = {"cache": ["data.root=x", f"data.cache={strange}"], "setting": [f"own.text={strange}"]}.get(place, [])
+    with pytest.raises(UserError, match=r"caf\\udce9.*is not valid UTF-8 and cannot be recorded\. Rename"):
+        plan("own", stream, "smoke", "0", None, None, None, given)
