@@ -175,7 +175,10 @@ def write(path: Path, state: State) -> None:
     path.parent.mkdir(exist_ok=True)
     temporary = temporary_name(path)
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode | 0o600
         save_file(tensors, temporary, metadata={HEADER: head})
+        temporary.chmod(mode)  # as of any other file of the run; safetensors lets nobody else read its own
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())  # states before this one are taken away next, and the power may fail
         temporary.replace(path)

@@ -2,11 +2,13 @@
 
 import json
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 
@@ -14,7 +16,8 @@ from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run
-from benchmark.engine import events, job
+from benchmark.core.runs.writing import write_text
+from benchmark.engine import checkpoints, events, job
 from benchmark.engine.events import Event, Listener
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
@@ -143,3 +146,16 @@ def test_where_a_plugin_lies_is_recorded_and_no_part_of_the_identity(
 def test_plain_values_that_are_no_configuration_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="epochs"):
         job.run({**planned("finetune").model_dump(mode="json"), "training": {"epochs": 0}}, tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no such rights there")
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_whoever_may_read_a_run_may_read_its_checkpoints(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        checkpoints.write(tmp_path / "checkpoints" / "task-1.safetensors", checkpoints.State({"a": torch.ones(2)}, {}))
+        write_text(tmp_path / "config.yaml", "a: 1\n")
+    finally:
+        os.umask(before)
+    rights = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert rights == {0o666 & ~mask}
