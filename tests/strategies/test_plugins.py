@@ -1,6 +1,7 @@
 """Strategies from outside the tree: by file, by entry point, and broken ones."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,12 @@ def test_a_bad_plugin_file_is_a_clear_error(text: str | None, expected: str, tmp
         file.write_text(text)
     with pytest.raises(UserError, match=expected):
         registry.add_plugin(str(file))
+
+
+@pytest.mark.parametrize("given", ["./own", "~/own", "folder/own", "..", "own.PY"])
+def test_what_is_neither_a_file_nor_a_module_is_told(given: str) -> None:
+    with pytest.raises(UserError, match=rf"--plugin {re.escape(given)}: that is no module's name.* end in \.py"):
+        registry.add_plugin(given)
 
 
 def plugin(file: Path, *classes: str, base: str = "Strategy") -> str:

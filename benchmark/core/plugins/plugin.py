@@ -62,6 +62,11 @@ def read(given: str) -> Plugin:
         UserError: there is no such file, or it cannot be imported.
     """
     is_file = given.endswith(".py")
+    if not is_file and (given.startswith((".", "~")) or {"/", os.sep} & set(given) or given.lower().endswith(".py")):
+        raise UserError(
+            f"--plugin {given}: that is no module's name, such as my_package.my_module, and the name of a Python file "
+            "has to end in .py."
+        )
     try:
         path = as_path(given) if is_file else Path()
         missing = is_file and not path.is_file()
