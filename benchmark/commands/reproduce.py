@@ -32,6 +32,7 @@ from benchmark.commands.options import (
     workers,
 )
 from benchmark.commands.output import Reporter, console
+from benchmark.core.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.engine.executors.workers import Workers
@@ -168,6 +169,11 @@ def _do(
     if not dry_run:
         folder.check(page, overwrite)
     seeds = agenda.planned_seeds(experiments, choices)
+    if rounds.most is not None and rounds.most < len(seeds):
+        raise UserError(
+            f"--until-decided runs {rounds.most} seeds at most (--most-seeds), and {len(seeds)} are planned: "
+            f"{_numbers(seeds)}. Allow as many or more with --most-seeds, or plan fewer with --seed."
+        )
     further = agenda.more_seeds(seeds, rounds.most or 0)
     wanted = agenda.gather(experiments, choices, out, console, asked)
     if dry_run:

@@ -181,6 +181,20 @@ def test_a_number_of_seeds_alone_is_refused(tmp_path: Path) -> None:
         reproduce(tmp_path, "table5", most=3, until_decided=False)
 
 
+def test_fewer_seeds_at_most_than_are_planned_are_refused(
+    made: Callable[[Gain], Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = made(at_both_ends(0.2))
+    file = tmp_path / "mine.yaml"
+    file.write_text("strategies: [finetune]\nseeds: [0, 3, 4]\n", encoding="utf-8")
+    places = {"out": tmp_path / "runs", "report": tmp_path / "page"}
+    with pytest.raises(UserError, match=r"2 seeds at most \(--most-seeds\), and 3 are planned: 0, 3 and 4\..*--seed"):
+        commands.sweep([file], until_decided=True, most=2, **places)
+    with pytest.raises(UserError, match=r"10 seeds at most \(--most-seeds\), and 11 are planned"):
+        commands.sweep([file], until_decided=True, seed="0,1,2,3,4,5,6,7,8,9,10", **places)
+    assert not one.rounds
+
+
 def test_the_real_command_at_tiny_scale(command: Command, tmp_path: Path) -> None:
     """Of one task EWC is plain finetuning, so that the two are never told apart; two runs at once."""
     file = tmp_path / "mine.yaml"
