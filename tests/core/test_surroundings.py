@@ -151,6 +151,13 @@ def test_settings_of_matplotlib_that_cannot_be_decoded_are_told(place: str, tmp_
         assert "is not UTF-8" in told
 
 
+@pytest.mark.parametrize("width", ["wide", "0", "-5", "80"])
+def test_a_width_of_the_terminal_that_is_none_does_not_count(width: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "show", "--nothing", TERMINAL_WIDTH=width)
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done.stderr
+    assert b"No such option: --nothing" in done.stderr
+
+
 NO_PLACE = "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/nowhere/at/all']\n"
 
 
