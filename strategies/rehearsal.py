@@ -137,15 +137,18 @@ def placed(images: Tensor, device: torch.device) -> Tensor:
 
 
 def gradient(model: nn.Module) -> Tensor:
-    """The gradients of all parameters that have one, one after another (p,), as a copy."""
-    return torch.cat([part.flatten() for part in _gradients(model)])
+    """The gradients of all trainable parameters, one after another (p,), as a copy; zeros where a pass did not come."""
+    return torch.cat([_real(_found(value)).flatten() for value in _trainable(model)])
 
 
 def set_gradient(model: nn.Module, given: Tensor) -> None:
     """Let parameters have the gradients that :func:`gradient` gives as (p,)."""
-    parts = _gradients(model)
-    for part, value in zip(parts, given.split([part.numel() for part in parts]), strict=True):
-        part.copy_(value.view_as(part))
+    parts = [_found(value) for value in _trainable(model)]
+    sizes = [_real(part).numel() for part in parts]
+    for value, part, numbers in zip(_trainable(model), parts, given.split(sizes), strict=True):
+        _real(part).copy_(numbers.view_as(_real(part)))
+        if value.grad is None and part.any():
+            value.grad = part
 
 
 def gradient_on(batch: list[Tensor], trainer: Trainer) -> Tensor:
@@ -156,7 +159,15 @@ def gradient_on(batch: list[Tensor], trainer: Trainer) -> Tensor:
     return gradient(trainer.model)
 
 
-def _gradients(model: nn.Module) -> list[Tensor]:
-    """The gradients as they lie in memory; of complex numbers the real and imaginary parts."""
-    found = [value.grad for value in model.parameters() if value.grad is not None]
-    return [torch.view_as_real(one) if one.is_complex() else one for one in found]
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [value for value in model.parameters() if value.requires_grad]
+
+
+def _found(value: nn.Parameter) -> Tensor:
+    """The gradient of a parameter, which a pass may have left out, as where layers are skipped at random."""
+    return torch.zeros_like(value, requires_grad=False) if value.grad is None else value.grad
+
+
+def _real(part: Tensor) -> Tensor:
+    """A tensor as it lies in memory; of complex numbers the real and imaginary parts."""
+    return torch.view_as_real(part) if part.is_complex() else part

@@ -23,7 +23,7 @@ from strategies.agem import AGEM
 from strategies.base import Settings, Strategy
 from strategies.der import DER, DERpp
 from strategies.gem import GEM
-from strategies.rehearsal import StoredPatches
+from strategies.rehearsal import StoredPatches, gradient, set_gradient
 from strategies.replay import Replay
 
 KINDS = [Replay, AGEM, GEM, DER, DERpp]
@@ -273,3 +273,29 @@ def test_another_seed_rehearses_other_patches(kind: type[Strategy]) -> None:
         results.append(model.state_dict())
     assert same_bits(results[0], results[1])
     assert not same_bits(results[0], results[2])
+
+
+class Skipping(nn.Module):
+    """Two layers of one size, of which a pass uses one; and one that no pass uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(3))
+        self.turn = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[self.turn](x)
+
+
+def test_gradients_of_passes_that_skip_layers_are_told_apart() -> None:
+    model, found = Skipping(), []
+    for model.turn in range(2):
+        model.zero_grad()
+        model(torch.ones(1, 2)).sum().backward()
+        found.append(gradient(model))
+    assert found[0].tolist() == [1.0] * 4 + [0.0] * 8
+    assert found[1].tolist() == [0.0] * 4 + [1.0] * 4 + [0.0] * 4
+    set_gradient(model, found[1] - 0.5 * found[0])
+    assert model.layers[0].weight.grad.tolist() == [[-0.5, -0.5]] * 2
+    assert model.layers[1].weight.grad.tolist() == [[1.0, 1.0]] * 2
+    assert model.layers[2].weight.grad is None, "what no pass uses is left alone"
