@@ -245,9 +245,9 @@ class TaskNetwork(MultiTaskModule):
         """Choose the task that the backbone is for; a forward pass of this network leaves that as it was.
 
         Raises:
-            UserError: the task was never learned.
+            UserError: the task was never learned, or its label is no whole number.
         """
-        if task not in self.known:
+        if one_label(task) not in self.known:
             raise UserError(f"Task {task} was never learned. Learned so far: {self.known or 'none'}.")
         self.cursor.selected = task
 

@@ -42,8 +42,10 @@ def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True, orde
         ordered: whether labels have to follow each other from 0 on.
 
     Raises:
-        UserError: another task is being learned, this one has begun before, or its label is below 0 or not the next.
+        UserError: another task is being learned, this one has begun before, or its label is no whole number, below 0
+            or not the next.
     """
+    one_label(task)
     if alone and cursor.learning is not None:
         raise UserError(f"{called} learns one task at a time: end task {cursor.learning} before task {task} begins.")
     if task in cursor.known or task < 0:

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -304,3 +305,18 @@ def test_a_small_network_with_deformable_layers_owns_its_offsets() -> None:
     made.begin(0)
     made.begin(1)
     assert set(made.owned(1)) == set(made.backbone["1"].state_dict())
+
+
+@pytest.mark.parametrize("name", ["cmc", "packnet", "independent", "pnn", "lira", "lora", "cpg", "together_task_id"])
+@pytest.mark.parametrize("label", [0.0, 1.0, True, "1", None])
+def test_tasks_that_begin_or_are_selected_have_whole_numbers(name: str, label: Any) -> None:
+    kind = registry.load(name)
+    made = kind(registry.settings(kind, {"grow": 0} if name == "cpg" else {})).adapt(convs(nn.Conv2d(6, 3, 1))[::2], 3)
+    made.rebuild([0])
+    for verb in (made.begin, made.select):
+        with pytest.raises(UserError, match=rf"Task label {label!r}: give one whole number"):
+            verb(label)
+    assert made.known == [0]
+    made.rebuild([1])
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(made(image, torch.tensor(1)), made(image, 1))
