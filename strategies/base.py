@@ -37,6 +37,7 @@ and before its next update the network, the optimizer and ``strategy.load_progre
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -46,6 +47,7 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError, shortened, unknown
 from benchmark.core.validation import Closed
+from strategies.passes import again_within
 from strategies.surgery import TaskConv2d, tensors_in_use
 from strategies.tasks import Cursor, check_begin, check_labels, one_label
 from strategies.trainer import Experience, Trainer
@@ -312,8 +314,16 @@ class TaskNetwork(MultiTaskModule):
         Raises:
             UserError: the task was never learned.
         """
-        with self.showing(task_label), evaluating(self.standing_still(task_label)):
-            return self.backbone(x)
+        with self._passing(task_label):
+            output = self.backbone(x)
+        again_within(output, partial(self._passing, task_label))
+        return output
+
+    @contextmanager
+    def _passing(self, task: int) -> Iterator[None]:
+        """A pass for a task, during which the task is selected and what must not move stands still."""
+        with self.showing(task), evaluating(self.standing_still(task)):
+            yield
 
     @contextmanager
     def showing(self, task: int) -> Iterator[None]:
