@@ -1,10 +1,9 @@
 """Deep generative replay (Shin et al., "Continual Learning with Deep Generative Replay", NIPS 2017)."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
+from strategies.copies import copied, refuse_functions_that_stay
 from strategies.generator import GeneratedRehearsal
 from strategies.trainer import Trainer
 
@@ -27,11 +26,20 @@ class GenerativeReplay(GeneratedRehearsal):
     relative_cost = 3.0
     teacher: nn.Module | None = None
 
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """The backbone itself.
+
+        Raises:
+            UserError: it holds a function that would know parts of it in a copy, too.
+        """
+        refuse_functions_that_stay(backbone)
+        return backbone
+
     def before_training_exp(self, trainer: Trainer) -> None:
         """Freeze a copy of the network and of the generator, if they have learned anything."""
         super().before_training_exp(trainer)
         if self.earlier is not None:
-            self.teacher = copy.deepcopy(trainer.model).requires_grad_(False).eval()
+            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
 
     @torch.no_grad()
     def restored_before(self, trainer: Trainer, patches: Tensor) -> Tensor:

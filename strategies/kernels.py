@@ -19,12 +19,11 @@ from torch.nn.utils import skip_init
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
+from strategies.copies import BARE, copied
 from strategies.places import hang, is_given, put, tensor_at, tensors_outside
 from strategies.surgery import (
-    BARE,
     TaskConv2d,
     convolutions,
-    copied,
     exactly,
     exchange,
     geometry,
@@ -354,7 +353,7 @@ def fold(network: KernelNetwork, task: int) -> nn.Module:
         UserError: the task was never learned.
     """
     with network.showing(task):
-        backbone = copied(network.backbone)
+        backbone = copied(network.backbone, ran=True)
     outside = tensors_outside(backbone, network.kind)
     for layer in list(backbone.modules()):
         if isinstance(layer, network.kind):

@@ -1,7 +1,5 @@
 """Knowledge replay for restoration (Cheng et al., IEEE Transactions on Multimedia 2024)."""
 
-import copy
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,6 +8,7 @@ from torch.nn import functional as F
 from benchmark.core.addresses import generator, torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import evaluating
+from strategies.copies import copied, refuse_functions_that_stay
 from strategies.rehearsal import Rehearsal, RehearsalSettings, StoredPatches, placed
 from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
@@ -63,8 +62,10 @@ class KnowledgeReplay(Rehearsal):
         """The backbone itself, once its features are known.
 
         Raises:
-            UserError: there is not room for every task, or no convolution in the backbone.
+            UserError: there is not room for every task, no convolution in the backbone, or a function that would know
+                parts of it in a copy, too.
         """
+        refuse_functions_that_stay(backbone)
         image = torch.zeros(1, 3, 32, 32).to(next(backbone.parameters(), torch.empty(0)))
         with torch.no_grad(), evaluating(backbone.modules()):
             features = restored(backbone, image)[1]
@@ -78,7 +79,7 @@ class KnowledgeReplay(Rehearsal):
         """Freeze a copy of the network, if it has learned anything."""
         self.autoencoder.to(trainer.device)
         if trainer.experience.current_experience > 0:
-            self.teacher = copy.deepcopy(trainer.model).requires_grad_(False).eval()
+            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
 
     def before_backward(self, trainer: Trainer) -> None:
         """Add what is replayed, if anything is."""

@@ -38,9 +38,10 @@ from benchmark.backbones.resnet import ResNet
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import Traits
+from strategies.copies import refuse_lazy
 from strategies.generator import GeneratedRehearsal, GeneratedRehearsalSettings
 from strategies.separate import GrowingParts
-from strategies.surgery import refuse_lazy, tensors_in_use
+from strategies.surgery import tensors_in_use
 from strategies.tasks import Cursor, check_begin
 from strategies.trainer import Trainer
 

@@ -1,13 +1,12 @@
 """Learning without Forgetting (Li and Hoiem, ECCV 2016), with images as outputs."""
 
-import copy
-
 import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from strategies.base import Settings, Strategy
+from strategies.copies import copied, refuse_functions_that_stay
 from strategies.trainer import Trainer
 
 
@@ -34,10 +33,19 @@ class LwF(Strategy):
     settings: LwFSettings
     teacher: nn.Module | None = None
 
+    def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
+        """The backbone itself.
+
+        Raises:
+            UserError: it holds a function that would know parts of it in a copy, too.
+        """
+        refuse_functions_that_stay(backbone)
+        return backbone
+
     def before_training_exp(self, trainer: Trainer) -> None:
         """Freeze a copy of the network, if it has learned anything."""
         if trainer.experience.current_experience > 0:
-            self.teacher = copy.deepcopy(trainer.model).requires_grad_(False).eval()
+            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
 
     def before_backward(self, trainer: Trainer) -> None:
         """Add the distillation loss."""

@@ -10,7 +10,8 @@ from torch.nn.utils import parametrize
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import TaskNetwork
-from strategies.surgery import copied, tensors_in_use
+from strategies.copies import copied
+from strategies.surgery import tensors_in_use
 from strategies.tasks import Cursor, check_begin
 
 

@@ -5,28 +5,21 @@ whatever leads to it or hangs on it is kept: hooks and their handles, its traini
 that hold it, and its being used in several places.
 """
 
-import copy
 import inspect
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
-from torch.nn.utils.prune import BasePruningMethod
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
 from benchmark.core.errors import UserError
+from strategies.copies import BARE, LAZY, called, flat, has_lazy, refuse_one_memory, rewrites_weights
 from strategies.tasks import Cursor
 
-BARE = frozenset(vars(nn.Module()))
-"""What every module has: its training flag, its hooks, and the tables of its tensors and parts."""
 PLAIN = frozenset(dir(nn.Conv2d(1, 1, 1, device="meta")))
 """What every convolution has: this, its tensors, its options, its methods."""
 TABLES = frozenset({"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"})
@@ -40,20 +33,10 @@ UNWRAP = "Fold it into the weight first (torch.nn.utils.parametrize.remove_param
 remove_weight_norm or prune.remove)."
 
 
-def _rewrites_weights(module: nn.Module) -> bool:
-    hooks = module._forward_pre_hooks.values()
-    return any(isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod) for hook in hooks)
-
-
 def _has_hook(parameter: nn.Parameter) -> bool:
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
-def _has_lazy(module: nn.Module) -> bool:
-    return any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
-
-
-LAZY = "has tensors without a shape yet. Let the network restore one image first."
 REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
     (
         lambda module: isinstance(module, torch.jit.ScriptModule),
@@ -67,9 +50,9 @@ REFUSED: list[tuple[Callable[[nn.Module], bool], str]] = [
         lambda module: "_orig_mod" in module._modules or module._compiled_call_impl is not None,
         "is compiled by torch.compile. Give the network as it was before, and compile afterwards.",
     ),
-    (_has_lazy, LAZY),
+    (has_lazy, LAZY),
     (
-        _rewrites_weights,
+        rewrites_weights,
         f"has a spectral norm, a weight norm or a pruning that writes its weight anew in every pass. {UNWRAP}",
     ),
     (
@@ -162,74 +145,6 @@ def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def copied(network: nn.Module) -> nn.Module:
-    """A deep copy of a network.
-
-    Raises:
-        UserError: it holds something that cannot be copied or a tensor without a shape, or :func:`refuse_one_memory` or
-            :func:`refuse_functions_that_stay` refuses it.
-    """
-    refuse_lazy(network)
-    refuse_one_memory(network)
-    refuse_functions_that_stay(network)
-    try:
-        return copy.deepcopy(network)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"{type(network).__name__} cannot be copied: {error}") from error
-
-
-def refuse_one_memory(network: nn.Module) -> None:
-    """Refuse parameters that are several and lie in one memory, as after ``b.weight.data = a.weight.data``.
-
-    Raises:
-        UserError: there are some; a copy of the network, or one on another device, would have each by itself.
-    """
-    names: dict[int, str] = {}
-    for name, parameter in network.named_parameters():
-        stored = not is_lazy(parameter) and parameter.layout is torch.strided
-        place = parameter.data_ptr() if stored else 0  # 0 also where nothing is stored
-        if place and names.setdefault(place, name) != name:
-            raise UserError(
-                f"'{names[place]}' and '{name}' are two parameters in one memory, which a copy of the network would "
-                "not share. Use one layer, or one parameter, in both places, or give each its own."
-            )
-
-
-def refuse_lazy(network: nn.Module) -> None:
-    """Refuse a network that has tensors without a shape yet.
-
-    Raises:
-        UserError: it does.
-    """
-    for name, module in network.named_modules():
-        if _has_lazy(module):
-            raise UserError(f"{_called(name, module)} {LAZY}")
-
-
-def refuse_functions_that_stay(network: nn.Module) -> None:
-    """Refuse hooks and other functions that know parts of a network, since those of its copy would know the same parts.
-
-    Methods are copied with what they belong to; of a function, what it has closed over is not.
-
-    Raises:
-        UserError: there is one.
-    """
-    parts = {*network.modules(), *network.parameters(), *network.buffers()}
-    for name, module in network.named_modules():
-        for attribute, held in vars(module).items():
-            for function in _flat(held):
-                while isinstance(function, partial):
-                    function = function.func
-                for cell in getattr(function, "__closure__", None) or ():
-                    with suppress(ValueError):  # of a cell that is empty
-                        if isinstance(cell.cell_contents, nn.Module | Tensor) and cell.cell_contents in parts:
-                            raise UserError(
-                                f"{_called(name, module)} holds a function ({attribute}: {function.__qualname__}) that "
-                                "refers to a part of the network, and in a copy would refer to the part it was copied "
-                                "from. Make it a method of the module that it refers to, or remove it."
-                            )
-
-
 def _refuse_held(network: nn.Module, tensors: set[Tensor]) -> None:
     """Refuse tensors that a module also holds where they would not be exchanged, as in a plain list."""
     names = {tensor: name for name, tensor in (*network.named_parameters(), *network.named_buffers())}
@@ -237,21 +152,12 @@ def _refuse_held(network: nn.Module, tensors: set[Tensor]) -> None:
         for attribute, held in vars(module).items():
             if attribute in BARE or (isinstance(module, nn.RNNBase) and attribute == "_flat_weights"):
                 continue
-            for one in _flat(held):
+            for one in flat(held):
                 if isinstance(one, Tensor) and one in tensors:
                     raise UserError(
-                        f"{_called(name, module)} holds '{names[one]}' in its attribute {attribute}, too, which would "
+                        f"{called(name, module)} holds '{names[one]}' in its attribute {attribute}, too, which would "
                         "go on to hold the tensor of before. Read it where it belongs, or use nn.ParameterList."
                     )
-
-
-def _flat(held: Any) -> Iterator[Any]:
-    """What an attribute holds: itself, or what is in plain lists, tuples and dicts."""
-    if isinstance(held, dict | list | tuple):
-        for one in held.values() if isinstance(held, dict) else held:
-            yield from _flat(one)
-    else:
-        yield held
 
 
 def refuse_clash(name: str, conv: nn.Module, made: nn.Module) -> None:
@@ -266,7 +172,7 @@ def refuse_clash(name: str, conv: nn.Module, made: nn.Module) -> None:
     clash = [one for one in vars(conv) if one in needed or re.sub(r"_\d+$", "", one) in numbered]
     if made is not conv and clash:
         raise UserError(
-            f"{_called(name, conv)} has attributes named {', '.join(sorted(clash))}, which {type(made).__name__} needs "
+            f"{called(name, conv)} has attributes named {', '.join(sorted(clash))}, which {type(made).__name__} needs "
             "for itself. Give them other names."
         )
 
@@ -353,7 +259,7 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
     for name, module in network.named_modules():
         for applies, reason in REFUSED:
             if applies(module):
-                raise UserError(f"{_called(name, module)} {reason}")
+                raise UserError(f"{called(name, module)} {reason}")
         for own, parameter in module.named_parameters(recurse=False):
             places[parameter].append(f"{name}.{own}" if name else own)
     refuse_one_memory(network)
@@ -365,7 +271,7 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
         if not any(parameter.requires_grad for parameter in module.parameters() if parameter is not module.bias):
             continue
         for reason in _in_the_way(module):
-            raise UserError(f"{_called(name, module)} {reason}")
+            raise UserError(f"{called(name, module)} {reason}")
         for own in taken:
             sharing = places.get(getattr(module, own), [])
             if len(sharing) > 1:
@@ -390,7 +296,3 @@ def _in_the_way(conv: nn.Conv2d) -> Iterator[str]:
     methods = sorted(name for name in vars(conv) if callable(getattr(nn.Conv2d, name, None)))
     if methods:
         yield f"has a {', '.join(methods)} of its own, which would pass over the new kernel. Use a subclass of Conv2d."
-
-
-def _called(name: str, module: nn.Module) -> str:
-    return f"Layer '{name}' ({type(module).__name__})" if name else f"The network ({type(module).__name__})"

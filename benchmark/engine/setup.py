@@ -29,9 +29,9 @@ from benchmark.streams.sources import prepare as prepare_sources
 from benchmark.streams.sources import training_bytes
 from strategies import registry
 from strategies.base import Strategy
+from strategies.copies import refuse_one_memory
 from strategies.identifier import LEAST_SIDE
 from strategies.state import named_tensors
-from strategies.surgery import refuse_one_memory
 
 TRAINING = 1
 """The revision of the code that every strategy shares: with the strategy's own, it is part of a run's identity.

@@ -12,8 +12,8 @@ from strategies.base import Settings, Strategy, Traits
 from strategies.cmc.backward import CHOOSE, learn_from_later
 from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert
+from strategies.copies import refuse_lazy
 from strategies.rehearsal import StoredPatches
-from strategies.surgery import refuse_lazy
 from strategies.trainer import Trainer
 
 MOST_VALUES = 2**30

@@ -35,11 +35,11 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, Traits, evaluating
+from strategies.copies import copied
 from strategies.cpg.network import GrowingNetwork
 from strategies.cpg.widening import check_that_it_widens
 from strategies.separate import redrawn
 from strategies.state import from_state, load_moments, moments, to_state
-from strategies.surgery import copied
 from strategies.tasks import MAX_TASKS
 from strategies.trainer import Trainer, psnr
 

@@ -1,0 +1,185 @@
+"""Copies of networks, and refusing where a copy would not be one, as a tensor or a function in it goes its own way."""
+
+import copy
+import weakref
+from bisect import bisect
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import _lru_cache_wrapper, partial
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from benchmark.core.errors import UserError
+
+BARE = frozenset(vars(nn.Module()))
+"""What every module has: its training flag, its hooks, and the tables of its tensors and parts."""
+LAZY = "has tensors without a shape yet. Let the network restore one image first."
+STAYING = (FunctionType, _lru_cache_wrapper, weakref.ref)
+"""What a deep copy leaves as it is, whatever it refers to."""
+
+
+def has_lazy(module: nn.Module) -> bool:
+    """Whether a layer has tensors without a shape yet."""
+    return any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
+
+
+def rewrites_weights(module: nn.Module) -> bool:
+    """Whether a layer writes its weight anew in every pass, by a norm or a pruning that is a hook."""
+    hooks = module._forward_pre_hooks.values()
+    return any(isinstance(hook, SpectralNorm | WeightNorm | BasePruningMethod) for hook in hooks)
+
+
+def copied(network: nn.Module, ran: bool = False) -> nn.Module:
+    """A deep copy of a network.
+
+    Args:
+        network: any.
+        ran: whether it may hold what it computed in a pass, such as features; the copy has the values of these alone.
+
+    Raises:
+        UserError: it holds something that cannot be copied or a tensor without a shape, or :func:`refuse_one_memory` or
+            :func:`refuse_functions_that_stay` refuses it.
+    """
+    refuse_lazy(network)
+    refuse_one_memory(network)
+    refuse_functions_that_stay(network)
+    memo: dict[int, Any] = {}
+    if ran:
+        held = (one for module in network.modules() for one in flat(vars(module)) if isinstance(one, Tensor))
+        memo = {id(one): one.detach().clone() for one in held if not one.is_leaf}
+    try:
+        return copy.deepcopy(network, memo)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"{type(network).__name__} cannot be copied: {error}") from error
+
+
+def refuse_one_memory(network: nn.Module) -> None:
+    """Refuse parameters that lie in one memory with another tensor, as after ``b.weight.data = a.weight.data``.
+
+    Raises:
+        UserError: two parameters do; or one that is trained and a buffer or an attribute, as of ``a.weight.detach()``.
+            A copy of the network, or one on another device, would have each by itself.
+    """
+    names: dict[int, str] = {}
+    trained: list[tuple[int, int, str]] = []
+    for name, parameter in network.named_parameters():
+        place = _place(parameter)
+        if place and names.setdefault(place, name) != name:
+            raise UserError(
+                f"'{names[place]}' and '{name}' are two parameters in one memory, which a copy of the network would "
+                "not share. Use one layer, or one parameter, in both places, or give each its own."
+            )
+        if place and parameter.requires_grad:
+            trained.append((place, place + parameter.nbytes, name))
+    trained.sort()
+    for name, tensor in _beside(network):
+        place = _place(tensor)
+        start, end, owner = trained[max(0, bisect(trained, (place, float("inf"))) - 1)] if trained else (0, 0, "")
+        if place and start <= place < end:
+            raise UserError(
+                f"'{name}' lies in the memory of the parameter '{owner}', which a copy of the network would not share: "
+                "it would stay as it is while the parameter is trained. Read the parameter where it belongs, or give "
+                "each its own (clone())."
+            )
+
+
+def _place(tensor: Tensor) -> int:
+    """Where a tensor begins in memory; 0 where nothing is stored."""
+    return tensor.data_ptr() if not is_lazy(tensor) and tensor.layout is torch.strided else 0
+
+
+def _beside(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Buffers, and tensors in attributes, by name; but for what layers compute that write their weights anew."""
+    yield from network.named_buffers()
+    parameters = {*network.parameters()}
+    for name, module in network.named_modules():
+        for attribute, held in vars(module).items():
+            if attribute not in BARE and not rewrites_weights(module):
+                for one in flat(held):
+                    if isinstance(one, Tensor) and one not in parameters:
+                        yield f"{name}.{attribute}" if name else attribute, one
+
+
+def refuse_lazy(network: nn.Module) -> None:
+    """Refuse a network that has tensors without a shape yet.
+
+    Raises:
+        UserError: it does.
+    """
+    for name, module in network.named_modules():
+        if has_lazy(module):
+            raise UserError(f"{called(name, module)} {LAZY}")
+
+
+def refuse_functions_that_stay(network: nn.Module) -> None:
+    """Refuse hooks and other functions that know parts of a network, since those of its copy would know the same parts.
+
+    Methods are copied with what they belong to; of a function, what it knows is not.
+
+    Raises:
+        UserError: there is one.
+    """
+    parts = {*network.modules(), *network.parameters(), *network.buffers()}
+    for name, module in network.named_modules():
+        for attribute, held in vars(module).items():
+            if attribute == "_flat_weight_refs" and isinstance(module, nn.RNNBase):  # which finds them again in a copy
+                continue
+            for function in flat(held):
+                while isinstance(function, partial):
+                    function = function.func
+                if isinstance(function, STAYING) and any(one in parts for one in _known([function], set())):
+                    told = getattr(function, "__qualname__", type(function).__name__)
+                    raise UserError(
+                        f"{called(name, module)} holds a function ({attribute}: {told}) that refers to a part of the "
+                        "network, and in a copy would refer to the part it was copied from. Make it a method of the "
+                        "module that it refers to, or remove it."
+                    )
+
+
+def _known(held: Any, seen: set[int]) -> Iterator[nn.Module | Tensor]:
+    """Modules and tensors that a function knows: those it has closed over, its defaults, and global ones it names.
+
+    Args:
+        held: what to look into, which may be functions, methods, and lists and dicts of them.
+        seen: functions that were looked into.
+    """
+    for one in flat(held):
+        if isinstance(one, nn.Module | Tensor):
+            yield one
+        elif isinstance(one, MethodType):
+            yield from _known([one.__self__, one.__func__], seen)
+        elif isinstance(one, partial):
+            yield from _known([one.func, one.args, one.keywords], seen)
+        elif isinstance(one, weakref.ref):
+            yield from _known([one()], seen)
+        elif isinstance(one, _lru_cache_wrapper):
+            yield from _known([one.__wrapped__], seen)
+        elif isinstance(one, FunctionType) and id(one) not in seen:
+            seen.add(id(one))
+            for cell in one.__closure__ or ():
+                with suppress(ValueError):  # of a cell that is empty
+                    yield from _known([cell.cell_contents], seen)
+            yield from _known([one.__defaults__, one.__kwdefaults__], seen)
+            named = (one.__globals__.get(name) for name in one.__code__.co_names)
+            yield from (known for known in named if isinstance(known, nn.Module | Tensor))
+
+
+def flat(held: Any) -> Iterator[Any]:
+    """What an attribute holds: itself, or what is in plain lists, tuples and dicts."""
+    if isinstance(held, dict | list | tuple):
+        for one in held.values() if isinstance(held, dict) else held:
+            yield from flat(one)
+    else:
+        yield held
+
+
+def called(name: str, module: nn.Module) -> str:
+    """A layer as errors name it."""
+    return f"Layer '{name}' ({type(module).__name__})" if name else f"The network ({type(module).__name__})"
