@@ -14,6 +14,7 @@ from strategies.cmc.layer import CMCConv2d, Sharing
 from strategies.cmc.network import CMCNetwork, convert
 from strategies.copies import refuse_lazy
 from strategies.rehearsal import StoredPatches
+from strategies.tasks import MAX_TASKS
 from strategies.trainer import Trainer
 
 MOST_VALUES = 2**30
@@ -75,9 +76,15 @@ class CMC(Strategy):
             self.traits = replace(self.traits, stores_data=True, protects_exactly=False)
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
-        """Convert every convolution; each keeps its shape."""
+        """Convert every convolution; each keeps its shape.
+
+        Raises:
+            UserError: the tasks do not fit into the memory, or settings do not fit each other or the backbone.
+        """
         chosen = self.settings
         refuse_lazy(backbone)
+        if tasks > MAX_TASKS:
+            raise UserError(f"{tasks} tasks: cmc keeps the owners of entries of at most {MAX_TASKS} tasks.")
         if chosen.fraction * tasks > 1 + 1e-9 and chosen.exhausted == "error":
             raise UserError(
                 f"cmc.fraction = {chosen.fraction:g} for each of {tasks} tasks is {chosen.fraction * tasks:.0%} of the "
@@ -105,7 +112,15 @@ class CMC(Strategy):
             start=chosen.start,
             exhausted=chosen.exhausted,
         )
-        return CMCNetwork(convert(backbone, chosen.t, chosen.t_ends, self.seed), begin)
+        network = CMCNetwork(convert(backbone, chosen.t, chosen.t_ends, self.seed), begin)
+        for layer in network.layers:
+            if layer.need(chosen.fraction) * tasks > layer.free and chosen.exhausted == "error":
+                raise UserError(
+                    f"Layer '{layer.name}' has {layer.free} entries of memory, and each of {tasks} tasks takes one at "
+                    f"least. Use {-(-tasks // layer.m)} rows or more (cmc.t, cmc.t_ends), or set "
+                    "cmc.exhausted=expand."
+                )
+        return network
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """Store patches of the task if earlier tasks are to learn from later ones; after the last, let them."""

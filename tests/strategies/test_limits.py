@@ -53,3 +53,21 @@ def test_cmc_refuses_more_values_of_memory_than_there_may_be(
     monkeypatch.setattr(strategy, "MOST_VALUES", values - 1)
     with pytest.raises(UserError, match=rf"cmc\.t = 6 rows .* are {values:,} values; at most {values - 1:,}"):
         made.adapt(plain, 2)
+
+
+def test_tasks_that_a_small_layer_has_no_entries_for_are_refused_before_the_first() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1, groups=3))
+    CMC(CMC.Settings(fraction=0.05, t=5)).adapt(plain, 15)
+    with pytest.raises(UserError, match=r"Layer '1' has 15 entries .* each of 20 tasks takes one .* Use 7 rows"):
+        CMC(CMC.Settings(fraction=0.05, t=5)).adapt(plain, 20)
+    for more in ({"t": 7}, {"t_ends": 7}, {"exhausted": "expand"}):
+        network = CMC(CMC.Settings(**({"fraction": 0.05, "t": 5} | more))).adapt(plain, 20)
+        network.rebuild(range(20))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("exhausted", ["error", "expand"])
+def test_cmc_refuses_one_task_more_before_the_first(exhausted: str) -> None:
+    made = CMC(CMC.Settings(fraction=0.001, exhausted=exhausted))
+    made.adapt(ResNet(width=4, blocks=1), tasks.MAX_TASKS)
+    with pytest.raises(UserError, match="128 tasks: cmc keeps the owners of entries of at most 127"):
+        made.adapt(ResNet(width=4, blocks=1), tasks.MAX_TASKS + 1)
