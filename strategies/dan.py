@@ -100,7 +100,10 @@ class DANConv2d(KernelConv2d):
     def combine(self) -> None:
         """From the finetuned kernel W_f to the L of least norm that minimises ``‖L W_1 − W_f‖²``."""
         with exactly(self.free.device):
-            mix = self.free.flatten(1) @ torch.linalg.pinv(self.part("base", 0).flatten(1))
+            base = self.part("base", 0).flatten(1)
+            precise = torch.promote_types(base.dtype, torch.float32)  # torch inverts nothing in half precision
+            inverse = torch.linalg.pinv(base.to(precise))
+            mix = (self.free.flatten(1).to(inverse) @ inverse).to(base)
         del self.free
         self.in_training[self.in_training.index("free")] = "mix"
         self.mix = nn.Parameter(mix)

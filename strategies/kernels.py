@@ -112,7 +112,8 @@ class KernelConv2d(TaskConv2d):
     def end(self) -> None:
         """Freeze what the task has learned, and keep its kernel."""
         task = self.begun - 1
-        kept = {name: self.settled(name, getattr(self, name).detach().clone()) for name in self.in_training}
+        with exactly(self.first_kernel.device):
+            kept = {name: self.settled(name, getattr(self, name).detach().clone()) for name in self.in_training}
         for name, part in kept.items():
             delattr(self, name)
             self.register_buffer(f"{name.removeprefix('task_')}_{task}", part)
@@ -224,7 +225,7 @@ class KernelNetwork(TaskNetwork):
         called: what the strategy is called in errors.
 
     Raises:
-        UserError: it has no such layer.
+        UserError: it has no such layer, or one has begun a task already.
     """
 
     def __init__(self, backbone: nn.Module, kind: type[TaskConv2d], called: str) -> None:
@@ -237,6 +238,12 @@ class KernelNetwork(TaskNetwork):
             raise UserError(
                 f"{called} needs layers that have a kernel for each task ({kind.__name__}), and "
                 f"{type(backbone).__name__} has none. Convert it first; for CMC: convert(network, t=5)."
+            )
+        begun = [layer.name for layer in self.layers if layer.learning is not None or hasattr(layer, "kernel_0")]
+        if begun:
+            raise UserError(
+                f"Layer '{begun[0]}' of {type(backbone).__name__} has learned tasks by itself or elsewhere, and "
+                f"{called} would not know of them. Give one that was only just converted, or go on with that network."
             )
         self.places = tensors_outside(backbone, kind)
         self.trained: list[bool] = []
@@ -341,7 +348,17 @@ class KernelNetwork(TaskNetwork):
                     frozen = state_dict.get(f"{prefix}other_{self.known[-1]}_{i}")
                     if frozen is not None and key in state_dict and self.cursor.learning is None:
                         state_dict[key] = frozen.clone()
+                self._take_shapes(i, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _take_shapes(self, i: int, state_dict: dict[str, Any], prefix: str) -> None:
+        """Let what tasks have of a buffer that is no part of a plain state have the shapes with which it was saved."""
+        module, name = self.places[i][0]
+        for task in self.known if name in module._non_persistent_buffers_set else ():
+            own = f"other_{task}_{i}"
+            saved = state_dict.get(prefix + own)
+            if saved is not None and own in self._buffers and saved.shape != self.get_buffer(own).shape:
+                self.register_buffer(own, self.get_buffer(own).new_empty(saved.shape))
 
 
 def fold(network: KernelNetwork, task: int) -> nn.Module:
@@ -363,7 +380,7 @@ def fold(network: KernelNetwork, task: int) -> nn.Module:
                 plain.weight.copy_(kernel)
                 if plain.bias is not None and bias is not None:
                     plain.bias.copy_(bias)
-            exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1)))) - BARE)
+            exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1, device="meta")))) - BARE)
     for places, trained in zip(outside, network.trained, strict=True):
         tensor_at(places).requires_grad_(trained)
     return backbone.eval()

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
-from strategies.surgery import TaskConv2d, convolutions, replace_convolutions
+from strategies.surgery import TaskConv2d, convolutions, exactly, replace_convolutions
 from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 from strategies.trainer import Trainer
 
@@ -129,7 +129,8 @@ class PackedConv2d(TaskConv2d):
 
     def end(self) -> None:
         """Fix the weights that the task kept."""
-        self.kept = self.kernel().detach()
+        with exactly(self.kept.device):
+            self.kept = self.kernel()
         del self.values, self.index
 
     def kernel(self) -> Tensor:
@@ -229,7 +230,8 @@ class PackedNetwork(TaskNetwork):
             for name, parameter in list(module._parameters.items()):
                 if parameter is not None and parameter.numel():
                     delattr(module, name)
-                    module.register_buffer(name, copies.setdefault(parameter, parameter.detach().clone()))
+                    with exactly(parameter.device):
+                        module.register_buffer(name, copies.setdefault(parameter, parameter.clone()))
             if module._buffers and not isinstance(module, PackedConv2d):
                 self.fixed.append(module)
 

@@ -269,3 +269,84 @@ def test_lira_shows_its_branches_the_image_as_it_was() -> None:
     base, image = network.backbone.base, images(0)
     restored = network.backbone.branches[0](image, base(image.clone()))
     assert torch.equal(network.eval()(image.clone(), 1), restored)
+
+
+@every_strategy
+def test_a_task_that_ends_in_inference_mode_is_learned_from_later(strategy: str) -> None:
+    network = adapted(strategy, Block() if strategy == "cpg" else Normalised())
+    kept = []
+    for task in range(3):
+        network.train()
+        network.begin(task)
+        steps = torch.optim.Adam(trainable(network), lr=0.01)
+        network(images(task), task).square().mean().backward()
+        steps.step()
+        with torch.inference_mode():
+            network.end()
+        image = images(9).requires_grad_()
+        output = network(image, 0)
+        output.sum().backward()
+        kept.append(output.detach())
+    assert torch.equal(kept[0], kept[1])
+    assert torch.equal(kept[0], kept[2])
+
+
+def test_dan_combines_filters_in_half_precision() -> None:
+    network, exact = (adapted("dan", Block(), start="least_squares") for _ in range(2))
+    exact.load_state_dict(network.half().state_dict())
+    for one in (network, exact):
+        one.rebuild(range(2))
+    torch.testing.assert_close(network(images(0).half(), 1).float(), exact(images(0), 1), rtol=1e-2, atol=1e-2)
+
+
+class Sized(Block):
+    """A block with a buffer that is no part of a state, and has the size of the last image."""
+
+    grid: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("grid", torch.zeros(1, 1), persistent=False)
+        self.slope = nn.PReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.grid.shape != x.shape[2:]:
+            self.grid = torch.linspace(0, 1, x.shape[2] * x.shape[3]).view(x.shape[2:])
+        return super().forward(self.slope(x + self.grid))
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"cpg"}))
+def test_a_state_loads_where_buffers_that_are_no_part_of_it_have_other_sizes(strategy: str) -> None:
+    network, twin = adapted(strategy, Sized()), adapted(strategy, Sized())
+    for task in range(2):
+        for _ in learn(network, task):
+            pass
+    twin.rebuild(range(2))
+    for _ in range(2):
+        twin.load_state_dict(network.state_dict())
+        assert same(outputs(twin, 2), outputs(network, 2))
+        with torch.no_grad():
+            network(torch.rand(1, 3, 12, 12), 1)
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "lora"])
+def test_layers_that_have_learned_elsewhere_are_refused(strategy: str) -> None:
+    network = adapted(strategy, Block())
+    network.begin(0)
+    for _ in range(2):
+        with pytest.raises(UserError, match="Layer 'enter' of Block has learned tasks by itself or elsewhere"):
+            KernelNetwork(network.backbone, network.kind, strategy)  # type: ignore[arg-type]
+        network.end() if network.cursor.learning is not None else None
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "dan", "lora", "piggyback", "wsn", "mini"])
+def test_the_global_random_state_stays_whatever_a_network_of_tasks_does(strategy: str) -> None:
+    plain = Normalised()
+    kind = registry.load(strategy)
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    network = kind(registry.settings(kind, {})).adapt(plain, 2)
+    network.rebuild(range(2))
+    network.select(0)
+    fold(network, 1)
+    assert torch.equal(torch.get_rng_state(), state)
