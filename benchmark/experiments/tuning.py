@@ -203,7 +203,7 @@ def usual_table(preset: str, stream: str) -> Path:
     Raises:
         UserError: there is no such stream.
     """
-    return Path(f"tuning-{preset}-{_told(stream)}.csv")
+    return Path(f"tuning-{preset}-{_stream_name(stream)}.csv")
 
 
 def check_table(path: Path, preset: str, stream: str) -> None:
@@ -215,7 +215,7 @@ def check_table(path: Path, preset: str, stream: str) -> None:
     refuse_other(path, COLUMNS.names, "--table")
     if not path.exists() or not (names := headings(path)):
         return
-    tried, here = _schema(names).read(path, MEND), (preset, _told(stream))
+    tried, here = _schema(names).read(path, MEND), (preset, _stream_name(stream))
     found = [one for one in zip(tried["preset"], tried["stream"], strict=True) if all(one)]
     others = [" on ".join(one) for one in dict.fromkeys(found) if one != here]
     known = [*_OWN, *(_column(task.name) for task in load(stream).tasks)]
@@ -338,12 +338,12 @@ def _try(
     results = execute([config for _, config in planned], out, on_event, workers)
     failed = {failure.run for failure in results.failures}
     done = [(trial, run) for (trial, _), run in zip(planned, results.runs, strict=True) if run not in failed]
-    tried = write(table, done, _told(stream))
+    tried = write(table, done, _stream_name(stream))
     results.check()
     return tried
 
 
-def _told(stream: str) -> str:
+def _stream_name(stream: str) -> str:
     """A stream's name in tables; that of a file tells its tasks, too."""
     if stream in shipped():
         return stream

@@ -53,9 +53,7 @@ def with_a_look_back(network: TaskNetwork, x: Tensor) -> Tensor:
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("pass_", [alone, beside_another, with_a_look_back])
 @pytest.mark.parametrize("reentrant", [False, True])
-@pytest.mark.parametrize(
-    "strategy", ["cmc", "packnet", "independent", "dan", "lora", "piggyback", "wsn", "mini", "cpg"]
-)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_gradients_are_those_of_a_network_that_computes_nothing_again(
     strategy: str, reentrant: bool, pass_: Callable[[TaskNetwork, Tensor], Tensor]
 ) -> None:

@@ -177,13 +177,18 @@ class Normalised(Block):
         return self.leave(torch.relu(self.norm(self.enter(x))))
 
 
-@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"cpg"}))
-def test_every_task_takes_parameters_that_are_given_for_one_call(strategy: str) -> None:
+def in_its_second_task(strategy: str) -> tuple[TaskNetwork, list[Tensor]]:
+    """A network that has begun its second task, and its outputs for both."""
     network = adapted(strategy, Normalised())
     for _ in learn(network, 0):
         pass
     network.begin(1)
-    before = outputs(network, 2)
+    return network, outputs(network, 2)
+
+
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"cpg"}))
+def test_every_task_takes_parameters_that_are_given_for_one_call(strategy: str) -> None:
+    network, before = in_its_second_task(strategy)
     given = {name: 1.5 * value.detach() for name, value in network.named_parameters() if value.requires_grad}
     called = [torch.func.functional_call(network, given, (images(99), task)) for task in range(2)]
     assert torch.equal(called[0], before[0])
@@ -197,11 +202,7 @@ def test_every_task_takes_parameters_that_are_given_for_one_call(strategy: str) 
 
 @pytest.mark.parametrize("strategy", ["cmc", "lora", "mini"])
 def test_parameters_that_are_given_while_another_task_is_selected_are_refused(strategy: str) -> None:
-    network = adapted(strategy, Normalised())
-    for _ in learn(network, 0):
-        pass
-    network.begin(1)
-    before = outputs(network, 2)
+    network, before = in_its_second_task(strategy)
     given = {name: 1.5 * value.detach() for name, value in network.named_parameters()}
     network.select(0)
     with pytest.raises(UserError, match=r"while task 0 is selected, and would not be used. Call select\(1\)"):
