@@ -5,12 +5,13 @@ epoch of its last training round, and resumed. Plain training learns them, too. 
 out what the strategy declares; three small tasks are evidence, not proof.
 """
 
-import itertools
+import gc
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -216,7 +217,8 @@ class _Watch(SupervisedPlugin):
         self.revisited |= any(label in self.seen for label in experience.task_labels)
         self.seen |= set(experience.task_labels)
         for index in range(0, len(experience.dataset), 3):
-            self.rows |= _fingerprints(experience.dataset[index][1])
+            for image in experience.dataset[index][:2]:
+                self.rows |= _fingerprint(image)
 
 
 def _run(config: RunConfig, out: Path, *plugins: SupervisedPlugin) -> Run:
@@ -238,42 +240,57 @@ def _bytes(run: Run, name: str) -> bytes:
     return (run.path / name).read_bytes()
 
 
-def _fingerprints(clean: torch.Tensor) -> set[bytes]:
-    """The first row of a clean patch as float32 and as 8-bit bytes, if it is varied enough to be told from chance."""
-    row = clean[0, 0].numpy()
-    levels = to_uint8(row)
-    return {row.tobytes(), levels.tobytes()} if len(np.unique(levels)) >= 6 else set()
+def _fingerprint(image: torch.Tensor) -> set[bytes]:
+    """The first row of a patch (3, H, W) at 8 bits, if it is varied enough to be told from chance."""
+    levels = to_uint8(image[0, 0].numpy())
+    return {levels.tobytes()} if len(np.unique(levels)) >= 6 else set()
+
+
+def _pixels(thing: Any) -> bytes:
+    """What may be images, at 8 bits whatever it is kept as, and row by row where channels come last."""
+    if isinstance(thing, bytes | bytearray):
+        return bytes(thing)
+    if isinstance(thing, torch.Tensor):
+        if thing.layout != torch.strided or thing.is_complex() or thing.is_meta:
+            return b""
+        thing = thing.detach().cpu()
+        thing = (thing.float() if thing.is_floating_point() else thing).numpy()
+    if not isinstance(thing, np.ndarray) or thing.dtype.kind not in "fiu":
+        return b""
+    if thing.ndim > 2 and thing.shape[-1] == 3:
+        thing = np.moveaxis(thing, -1, -3)
+    if thing.dtype.kind != "f":
+        return thing.clip(0, 255).astype(np.uint8).tobytes()
+    return to_uint8(np.nan_to_num(thing)).tobytes()
 
 
 def _find_data(template: RestorationTemplate, rows: set[bytes]) -> str:
     for thing in _reachable([template.strategy, template.model, template.strategy.state()]):
         if isinstance(thing, Dataset | CLExperience):
             return f"a {type(thing).__name__}"
-        if isinstance(thing, torch.Tensor):
-            thing = thing.detach().cpu().numpy()
-        if isinstance(thing, np.ndarray) and thing.ndim >= 2:
-            side = thing.shape[-1]
-            lines = np.ascontiguousarray(thing).reshape(-1, side)
-            if any(line.tobytes() in rows for line in lines):
-                return f"training pixels in an array of shape {tuple(thing.shape)}"
+        pixels = _pixels(thing)
+        if any(row in pixels for row in rows):
+            return f"training pixels in {_kind(thing)}"
     return ""
 
 
+def _kind(thing: Any) -> str:
+    return f"an array of shape {tuple(thing.shape)}" if hasattr(thing, "shape") else f"{len(thing)} bytes"
+
+
 def _reachable(roots: list[Any]) -> Iterator[Any]:
-    """Everything that containers and attributes lead to, short of templates and recorders."""
-    seen: set[int] = set()
+    """Everything that attributes, containers and closures lead to, short of templates, recorders and classes."""
+    seen: dict[int, Any] = {}
     open_things = list(roots)
     while open_things:
         thing = open_things.pop()
-        if id(thing) in seen or isinstance(thing, RestorationTemplate | Recorder | type):
+        if id(thing) in seen or isinstance(thing, RestorationTemplate | Recorder | type | ModuleType | FrameType):
             continue
-        seen.add(id(thing))
+        seen[id(thing)] = thing  # so that no other comes to have its number
         yield thing
-        if isinstance(thing, torch.Tensor | np.ndarray | str | bytes | int | float | Dataset | CLExperience):
-            continue
-        if isinstance(thing, dict):
-            open_things += itertools.chain(thing.keys(), thing.values())
-        elif isinstance(thing, list | tuple | set | frozenset):
-            open_things += thing
-        elif hasattr(thing, "__dict__"):
-            open_things += vars(thing).values()
+        if isinstance(thing, FunctionType):
+            open_things += [thing.__closure__, thing.__defaults__, thing.__kwdefaults__, thing.__dict__]
+        elif not isinstance(thing, torch.Tensor | np.ndarray | Dataset | CLExperience):
+            open_things += gc.get_referents(thing)
+        elif isinstance(thing, torch.Tensor):
+            open_things += [vars(thing), thing.grad]

@@ -4,19 +4,25 @@ import os
 import re
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT, Command
+from torch import Tensor
 
 from benchmark import config
-from benchmark.conformance import _adds
+from benchmark.conformance import _adds, _find_data, _fingerprint
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import find_runs
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
+from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments import matrix
 from benchmark.planning import plan
 from strategies import registry
@@ -102,6 +108,37 @@ def test_the_check_finds_a_term_that_is_never_set(tmp_path: Path) -> None:
     assert [finding.holds for finding in found.values()] == [False, True, True]
     assert "it defines before_backward; 0 of " in found["silent"].detail
     assert "is plain training" in found["finetune"].detail
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16, torch.uint8, torch.int64])
+@pytest.mark.parametrize("side", ["degraded", "clean"])
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda images: images,
+        lambda images: {"a": deque([images])},
+        lambda images: partial(print, images),
+        lambda images: lambda: images,
+        lambda images: images.permute(0, 2, 3, 1).numpy(),
+        lambda images: images.flatten(),
+        lambda images: images.byte().numpy().tobytes() if images.max() > 1 else images.numpy().copy(order="F"),
+    ],
+    ids=["itself", "deque", "partial", "closure", "channels last", "flat", "bytes"],
+)
+def test_the_check_finds_images_wherever_a_strategy_keeps_them(
+    hide: Callable[[Tensor], Any], side: str, precision: torch.dtype
+) -> None:
+    """Of both sides of the pairs, and whatever they are kept as."""
+    degraded, clean = torch.randint(256, (2, 3, 3, 24, 24)) / 255
+    template = object.__new__(RestorationTemplate)
+    kind = registry.load("finetune")
+    template.strategy, template.model = kind(kind.Settings()), torch.nn.Conv2d(3, 3, 3)
+    rows = {row for image in (*degraded, *clean) for row in _fingerprint(image)}
+    assert not _find_data(template, rows)
+    kept = degraded if side == "degraded" else clean
+    kept = kept if precision.is_floating_point else (kept * 255).round()
+    template.strategy.kept = hide(kept.to(precision))  # type: ignore[attr-defined]
+    assert _find_data(template, rows).startswith("training pixels in ")
 
 
 @pytest.mark.parametrize(
