@@ -220,6 +220,20 @@ def test_widening_changes_nothing_at_first_and_every_new_weight_learns(name: str
         assert (layer.values != start)[new].float().mean() > 0.8
 
 
+def test_new_channels_are_drawn_by_the_seed_and_anew_for_every_widening() -> None:
+    def drawn(*seeds: int) -> Tensor:
+        """What the last channel of the first layer starts with, after a widening by one channel for each seed."""
+        network = made()
+        network.begin(0)
+        for seed in seeds:
+            network.grow(0.25, seed)
+        return network.layers[0].values[-1].detach()
+
+    assert torch.equal(drawn(0), drawn(0))
+    assert not torch.equal(drawn(0), drawn(1))
+    assert not torch.equal(drawn(0, 0), drawn(0))
+
+
 def test_a_state_within_a_task_that_was_widened_loads_and_goes_on_bit_for_bit() -> None:
     network, twin = made(), made()
     learn(network, 0)

@@ -167,6 +167,32 @@ def test_images_of_any_size_are_told(learned: Identifier) -> None:
     assert learned.identify(large) == 0
 
 
+def test_labels_are_in_the_order_of_numbers_not_of_texts() -> None:
+    """Of two tasks that explain an image alike, the one of the lower label is told, also after a state was loaded."""
+    first = Identifier(SIDE)
+    for label in (2, 10):
+        first.learn(label, patches("noise", 16))
+    again = Identifier(SIDE)
+    again.load_state(first.state())
+    assert again.known == [2, 10]
+    assert first.identify(picture("noise", 0)) == again.identify(picture("noise", 0)) == 2
+
+
+def test_squares_are_spread_over_an_image_that_has_too_many(learned: Identifier) -> None:
+    """Each pixel says in which row and column of squares it lies."""
+    places = np.mgrid[:40, :20].repeat(SIDE, axis=1).repeat(SIDE, axis=2)
+    rows, columns = np.array([square[:, 0, 0] for square in learned._squares(places)]).T
+    assert rows[0] == columns[0] == 0
+    assert (rows[-1], columns[-1]) == (39, 19)
+    assert len(set(rows)) == 40
+    assert np.diff(rows * 20 + columns).tolist().count(3) > 200, "800 squares, of which every third or so is seen"
+
+
+def test_squares_are_no_larger_than_the_filters_were_made_for() -> None:
+    assert Identifier(16).side == 16
+    assert Identifier(200).side == identifier.SIDE
+
+
 def test_what_cannot_be_told_is_refused() -> None:
     with pytest.raises(UserError, match="at least 16 pixels, not 15"):
         Identifier(15)
