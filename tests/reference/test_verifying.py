@@ -15,6 +15,9 @@ from benchmark.core.process.suite import TOLD
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.seals import SEAL, digest
 from benchmark.core.runs.writing import write_json
+from benchmark.engine.executors import execute as executing
+from benchmark.engine.executors.execute import Results
+from benchmark.engine.executors.workers import Workers
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from benchmark.reference import packing, records
@@ -22,8 +25,9 @@ from benchmark.reference.packing import _asked as asked
 from benchmark.reference.packing import command as command_of
 from benchmark.reference.packing import pack
 from benchmark.reference.records import Records
-from benchmark.reference.verifying import Asked, damaged, drawn, planned
+from benchmark.reference.verifying import Asked, damaged, drawn, planned, repeat
 
+NOTHING = (None, None, None, [])
 COMMITTED = {"suite": "0.0", "git": "c0ffee" + "0" * 34, "git_changed": False}
 
 
@@ -34,6 +38,34 @@ def test_a_draw_is_repeated_by_its_number(tmp_path: Path) -> None:
     assert drawn(runs, 3, draw=5)[:2] == first
     assert len({tuple(drawn(runs, 2, draw)) for draw in range(20)}) > 10
     assert set(drawn(runs, 99, draw=5)) == set(runs)
+
+
+@pytest.mark.parametrize("asked_for", [None, 5])
+def test_runs_are_done_again_with_the_threads_of_their_records_and_anew_where_finished(
+    asked_for: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("agem", "ewc", "finetune", "mas")
+    made = {name: made_run(tmp_path / "runs", name, settings={}, tasks=[{}] * 4) for name in names}
+    for run, threads in zip(made.values(), (1, 3, 3, 10**9), strict=True):
+        write_json(run.path / "environment.json", run.environment | {"threads": threads})
+    configs = {run.name: resolve(plan(name, "four_tasks", "smoke", "0", *NOTHING)[0]) for name, run in made.items()}
+    for name, state in (("ewc", "running"), ("mas", "finished")):
+        there = made_run(tmp_path / "out", name, state=state)
+        there.path.rename(there.path.with_name(f"{name}-{configs[made[name].name].identity}"))
+    done = []
+
+    def execute(wanted: Any, out: Path, on_event: Any, workers: Workers, *, force: bool, weights: Any) -> Results:
+        done.append((workers.threads, force, [config.strategy for config in wanted]))
+        return Results([made[config.strategy] for config in wanted], [])
+
+    monkeypatch.setattr(executing, "execute", execute)
+    found = repeat([*made.values()], configs, tmp_path / "out", workers=Workers(threads=asked_for))
+    assert found.keys() == {run.name for run in made.values()}
+    assert all(one.equal for one in found.values())
+    if asked_for:
+        assert done == [(5, False, ["agem", "ewc", "finetune"]), (5, True, ["mas"])]
+    else:
+        assert done == [(1, False, ["agem"]), (1, True, ["mas"]), (3, False, ["ewc", "finetune"])]
 
 
 def test_what_is_meant(tmp_path: Path) -> None:

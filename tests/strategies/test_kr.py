@@ -1,6 +1,7 @@
 """Knowledge replay: its loss by hand, what it stores, and the features of networks."""
 
 import copy
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from benchmark.core.errors import UserError
 from benchmark.engine.checkpoints import load_checkpoint, save_checkpoint
 from benchmark.engine.ledger import storage
 from strategies.base import Settings
-from strategies.kr import KnowledgeReplay, restored
+from strategies.kr import AUTOENCODER_RATE, KnowledgeReplay, restored
 
 TASKS = [pairs(seed, torch.float32) for seed in range(3)]
 
@@ -124,6 +125,32 @@ def test_the_autoencoder_learns_the_features_and_leaves_the_random_state_alone()
         spread = (features - features.mean((0, 2, 3), keepdim=True)).square().mean()
         first, last = (float((one(features) - features).square().mean()) for one in (untrained, strategy.autoencoder))
     assert last < 0.5 * spread < first
+
+
+def test_the_autoencoder_goes_on_from_task_to_task_on_other_patches_in_every_update_at_a_falling_rate() -> None:
+    """By a loop of its own: Adam as its paper writes it, and half a cosine."""
+    model, updates = network(), 4
+    strategy = make(model, autoencoder_updates=updates)
+    template = learner(strategy, model)
+    for place, experience in enumerate(stream(pairs(0), pairs(1))):
+        mine = copy.deepcopy(strategy.autoencoder)
+        template.learn(experience)
+        model.eval()
+        means = [[torch.zeros_like(one) for one in mine.parameters()] for _ in range(2)]
+        for update in range(updates):
+            rng = generator("kr", "autoencoder", 0, place, update)
+            features = restored(model, strategy.stored.degraded[strategy.stored.choose(BATCH, rng)])[1].detach()
+            loss = (mine(features) - features).square().mean()
+            rate = AUTOENCODER_RATE * (1 + math.cos(math.pi * update / updates)) / 2
+            for one, grad, first, second in zip(
+                mine.parameters(), torch.autograd.grad(loss, [*mine.parameters()]), *means, strict=True
+            ):
+                first.mul_(0.9).add_(0.1 * grad)
+                second.mul_(0.999).add_(0.001 * grad.square())
+                unbiased = first / (1 - 0.9 ** (update + 1)), second / (1 - 0.999 ** (update + 1))
+                one.data -= rate * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
+        for name, tensor in mine.state_dict().items():
+            torch.testing.assert_close(strategy.autoencoder.state_dict()[name], tensor, rtol=1e-9, atol=1e-12)
 
 
 def test_the_old_network_is_the_one_before_the_task() -> None:
