@@ -205,7 +205,8 @@ def within_reach(deviation: float, seeds: int, level: float = LEVEL) -> float:
 def _missed(noncentrality: float, seeds: int, level: float) -> float:
     from scipy.special import nctdtr
 
-    return float(nctdtr(seeds - 1, noncentrality, quantile(seeds, level)))
+    chance = float(nctdtr(seeds - 1, noncentrality, quantile(seeds, level)))
+    return 0.0 if math.isnan(chance) else chance  # scipy has no value far out, where it is below 1e-50
 
 
 @cache

@@ -109,6 +109,15 @@ def test_a_gap_within_reach_is_told_four_times_in_five(seeds: int) -> None:
     assert within_reach(0.3, seeds + 1) < gap
 
 
+def test_there_is_a_gap_within_reach_of_any_seeds_and_comparisons() -> None:
+    """Far out scipy's distribution has no value: of six seeds and one comparison, of ten seeds and five."""
+    for seeds in range(2, 41):
+        for comparisons in (1, 2, 4, 5, 7, 10, 30):
+            level = LEVEL / comparisons
+            assert missed(within_reach(1.0, seeds, level), 1.0, seeds, level) == pytest.approx(0.2)
+    assert missed(50.0, 0.3, 10) == 0.0
+
+
 def test_every_one_of_several() -> None:
     """It is told right by its weakest part, and told wrong by its strongest times their number."""
     strong, weak, below = of(1.0, 1.1, 0.9), of(0.1, 0.2, 0.3), of(-0.5, -0.52, -0.49)
