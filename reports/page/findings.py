@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from reports.groups import Entry, Group
 from reports.paired import LEVEL
 from reports.results import mean
-from reports.tables.marks import behind
+from reports.tables.marks import ahead, behind
 from reports.text import fixed, listed
 
 ALONE = {
@@ -68,13 +68,14 @@ def _level(entries: Sequence[Entry]) -> str:
     for one in found:
         if not one.p < LEVEL:
             beside.setdefault(one.best.label, []).append(one.entry.label)
+    reversed_ = "".join(f" {sentence}" for sentence in ahead(found))
     if not beside:
-        return " Over the seeds, all others are told apart from the best."
+        return reversed_ or " Over the seeds, all others are told apart from the best."
     parts = [
         f"{best} is not told apart from {listed(others) if len(others) <= MOST_NAMED else f'{len(others)} others'}"
         for best, others in beside.items()
     ]
-    return f" Over the seeds, {listed(parts)}."
+    return f" Over the seeds, {listed(parts)}.{reversed_}"
 
 
 def _leaders(entries: Sequence[Entry], degraded: float) -> tuple[list[str], str]:

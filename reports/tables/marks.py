@@ -10,7 +10,7 @@ from typing import Any
 from reports.groups import Entry
 from reports.items.table import Cell, Column
 from reports.paired import LEVEL, Difference, corrected, left, missed, within_reach
-from reports.results import Quantity
+from reports.results import Array, Quantity
 from reports.seeds import paired
 from reports.text import fixed
 
@@ -76,7 +76,8 @@ def mark_level(
 ) -> None:
     """Mark the cells that are not told apart from the best of their column.
 
-    Cells of one column are so many comparisons, and corrected for that by the false discovery rate.
+    Cells of one column are so many comparisons, and corrected for that by the false discovery rate. What is ahead of
+    the best on the seeds that both have is not told to be behind it, whatever the means over all seeds are.
 
     Args:
         rows: the rows of a table, in which the best cells are marked.
@@ -90,15 +91,19 @@ def mark_level(
         if top is None:
             continue
         others = [
-            (row, paired(top, entry, quantity))
+            (row, Difference(_at(paired(top, entry, quantity), index)))
             for row, entry in zip(rows, entries, strict=True)
             if entry is not None and not row[column].best and row[column].value is not None
         ]
-        found = [Difference(all_ if index is None else all_[:, index]) for _, all_ in others if len(all_)]
-        told = iter(corrected([one.p for one in found]))
-        for row, differences in others:
-            level = not (len(differences) and next(told) < LEVEL)  # of one seed there is no p, and nothing is told
-            row[column] = replace(row[column], level=level)
+        lead = float(top.mean(quantity) if index is None else top.mean(quantity)[index])
+        for (row, gap), p in zip(others, corrected([gap.p for _, gap in others]), strict=True):
+            behind = gap.mean * (lead - float(row[column].value)) > 0  # type: ignore[arg-type]
+            row[column] = replace(row[column], level=not (p < LEVEL and behind))  # of one seed there is no p
+
+
+def _at(values: Array, index: int | None) -> Array:
+    """(S,) of (S, ...) values; empty where no seed is common."""
+    return values if index is None or not len(values) else values[:, index]
 
 
 def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
@@ -110,11 +115,13 @@ def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
     """
     if not _several(entries):
         return []
+    compared = behind(entries, kinds)
     sentences = [
         "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for the "
         "column’s comparisons by the false discovery rate)."
     ]
-    found = [one for one in behind(entries, kinds) if one.gap.deviation > 0]
+    sentences += ahead(compared)
+    found = [one for one in compared if one.gap.deviation > 0]
     if found:
         seeds = Counter(one.gap.seeds for one in found).most_common(1)[0][0]
         spread = median(one.gap.deviation for one in found)
@@ -149,6 +156,15 @@ class Behind:
     p: float
     left: float
     comparisons: int
+
+
+def ahead(found: Sequence[Behind]) -> list[str]:
+    """Who is told to be ahead of the best on the seeds that both have, in sentences: means of other seeds mislead."""
+    return [
+        f"{one.entry.label} is ahead of {one.best.label} on the seeds that both have."
+        for one in found
+        if one.p < LEVEL and one.gap.mean < 0
+    ]
 
 
 def behind(entries: Sequence[Entry | None], kinds: Sequence[Any], level: float = LEVEL) -> list[Behind]:
