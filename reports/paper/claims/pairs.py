@@ -70,6 +70,12 @@ def common(values: Iterable[BySeed]) -> list[int]:
     return sorted(first.intersection(*others))
 
 
+def shared(at: Mapping[float, BySeed]) -> dict[float, BySeed]:
+    """The values at several places of the seeds that all of them have: those that a trend is told from."""
+    seeds = common(at.values()) if at else []
+    return {place: {seed: values[seed] for seed in seeds} for place, values in at.items()}
+
+
 def slope(at: Mapping[float, BySeed]) -> dict[int, float]:
     """By seed the slope of the line through values at several places, by least squares.
 

@@ -8,7 +8,7 @@ import numpy as np
 from benchmark.experiments import paper
 from reports.groups import Entry
 from reports.paper.claims.claim import EQUAL, Measured, claim
-from reports.paper.claims.pairs import Pair, common, gains, members, share, slope, with_and_without, words
+from reports.paper.claims.pairs import Pair, common, gains, members, share, shared, slope, with_and_without, words
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.text import fixed, listed
 
@@ -52,7 +52,7 @@ def sharing_helps(evidence: Evidence) -> Measured | None:
 def more_at_small(evidence: Evidence) -> Measured | None:
     """The mean gain of tasks 2 to 4 against the share; the claim is about a trend, so each seed has one."""
     found = _at_each_share(evidence)
-    mean = {fraction: pair.at(*LATER) for fraction, pair in found.items()}
+    mean = shared({fraction: pair.at(*LATER) for fraction, pair in found.items()})
     rise = slope({-math.log2(fraction): values for fraction, values in mean.items()}) if len(mean) > 1 else {}
     if not rise:
         return None
@@ -114,14 +114,16 @@ def later_is_better(evidence: Evidence) -> Measured | None:
         return None
     parts, rises = [], []
     for task in FOUR_TASKS:
-        at = {
-            float(order.index(task) + 1): _final(entry, order.index(task))
-            for order, entry in zip(paper.orders(table), entries, strict=True)
-        }
-        values = [fixed(float(np.mean(list(at[place].values())))) for place in sorted(at)]
+        at = shared(
+            {
+                float(order.index(task) + 1): _final(entry, order.index(task))
+                for order, entry in zip(paper.orders(table), entries, strict=True)
+            }
+        )
         rises.append(slope(at))
         if not rises[-1]:
             return None
+        values = [fixed(float(np.mean(list(at[place].values())))) for place in sorted(at)]
         parts.append(f"{task} {' / '.join(values)} ({words(rises[-1], digits=3)} dB for each place)")
     return Measured(f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(parts)}", entries, rises)
 

@@ -347,6 +347,23 @@ def test_two_shares_make_a_trend() -> None:
     assert "5 % over 20 % +0.20" in found.measured
 
 
+@pytest.mark.parametrize(
+    ("key", "runs", "of_more_seeds"),
+    [
+        ("later-is-better", ordered([0, 0.1, 0.2, 0.3]), ordered([0, 0.1, 0.2, 0.3])[:1]),
+        ("more-at-small", by_fraction([0.1, 0.15, 0.2, 0.3, 0.4]), pair(0.2, (0, 9, 9, 9))),
+    ],
+)
+def test_a_trend_is_told_in_figures_of_the_seeds_that_it_is_tested_on(
+    key: str, runs: Results, of_more_seeds: Results
+) -> None:
+    """One place of the trend has another seed, 5 dB better, which has no part in the trend and none in its figures."""
+    further = [replace_seed(one, 1, 5.0) for one in of_more_seeds]
+    alone, among = verdict(key, runs), verdict(key, [*runs, *further])
+    assert among.seeds == alone.seeds == (0,)
+    assert among.measured == alone.measured
+
+
 def test_the_first_epoch_is_the_first() -> None:
     """A gap that closes in the second epoch counts as it was after the first; epoch 0 is before any training."""
     runs = []
