@@ -192,7 +192,7 @@ def frame(group: Group) -> pd.DataFrame:
                 **_finals(group, entry),
                 **_per_task(group, "psnr std", entry.spread("final_psnr")),
                 **_per_task(group, "psnr ±", entry.margin("final_psnr")),
-                **_per_task(group, "gain", entry.mean("final_psnr") - inputs),
+                **_per_task(group, "gain", entry.mean("gain")),
                 **_per_task(group, "forgetting", entry.mean("forgetting")),
                 **{
                     f"{title}{suffix}": float(getattr(entry, statistic)(name))

@@ -66,6 +66,20 @@ def test_what_is_not_told_apart_is_marked_in_its_own_column_alone(group: Group) 
     assert not any(shown[head]["mas"].level for head in ("forgetting", "mean", *ORDER))
 
 
+def test_the_gain_in_the_file_is_that_of_the_table(group: Group) -> None:
+    """Inputs of one entry differ from the others', as those of another machine may; its gain is over its own."""
+    mas, ewc = sorted(group.entries, key=lambda entry: entry.label, reverse=True)
+    moved = [replace(one, inputs={**one.inputs, "psnr": one.inputs["psnr"] + 0.5}) for one in ewc.results]
+    mixed = replace(group, entries=[replace(ewc, results=moved), mas])
+    heads = comparison.table(mixed).view("gain").columns
+    rows = {row[0].text: row for row in comparison.table(mixed).view("gain").rows}
+    file = comparison.frame(mixed).set_index("label")
+    for label in ("mas", "ewc"):
+        for task in ORDER:
+            shown = rows[label][[column.head for column in heads].index(task)]
+            assert file.loc[label, f"{task} gain"] == pytest.approx(shown.value)
+
+
 def test_the_degraded_input_stands_above_each_task(group: Group) -> None:
     shown = columns(comparison.table(group))
     assert [shown[task]["degraded input"].value for task in ORDER] == INPUTS
