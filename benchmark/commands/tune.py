@@ -70,6 +70,13 @@ def tune(
         shown.add_row(one.strategy, one.setting, f"{one.value:g}", f"{one.score:.3f}", next_best, better)
     console.print(shown)
     for one in chosen:
+        if one.rivals:
+            rivals = ", ".join(f"{value:g}" for value in one.rivals)
+            console.print(
+                f"{one.setting}: {rivals} did better than {one.value:g} on the seeds that both have, and was left out "
+                "for having fewer: the table is of searches with different first seeds. Start another (--table) with "
+                "one search over all of them; finished runs are reused."
+            )
         if one.open_end:
             console.print(
                 f"{one.setting} = {one.value:g} is the best and the last that was tried; add values beyond it to "

@@ -101,6 +101,8 @@ class Choice:
         spread: standard deviation of that difference over the seeds in dB; nan for one seed.
         seeds: with how many seeds all values that are compared were tried.
         open_end: the best value is the first or last that was tried, and nothing says why there is none beyond it.
+        rivals: values that dropped out for having fewer seeds, and are better on those that they have in common with
+            the best; there are some only where a table was extended by a search with another first seed.
     """
 
     strategy: str
@@ -112,6 +114,7 @@ class Choice:
     spread: float
     seeds: int
     open_end: bool
+    rivals: Sequence[float] = ()
 
 
 @cache
@@ -298,6 +301,8 @@ def choices(table: pd.DataFrame) -> list[Choice]:
         ranked = compared.mean(axis=1).sort_values(ascending=False, kind="stable")
         best, *others = [float(value) for value in ranked.index]
         second = others[0] if others else None
+        fewer = scores.drop(compared.index)
+        over = (fewer - scores.loc[best]).mean(axis=1)
         gaps = compared.loc[best] - compared.loc[best if second is None else second]
         found.append(
             Choice(
@@ -310,6 +315,7 @@ def choices(table: pd.DataFrame) -> list[Choice]:
                 spread=float(gaps.std(ddof=1)),
                 seeds=len(gaps),
                 open_end=_open_end(str(strategy), str(setting), best, sorted(scores.index)),
+                rivals=[float(value) for value in over.index[over > 0]],
             )
         )
     return found

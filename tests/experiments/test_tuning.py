@@ -157,6 +157,16 @@ def test_a_value_is_not_chosen_for_being_alone_in_having_more_seeds() -> None:
     assert (choice.value, choice.second, choice.seeds) == (10.0, 1.0, 1)
 
 
+def test_a_value_that_was_left_out_and_is_better_on_common_seeds_is_told() -> None:
+    """Two searches, with seeds 0, 1, 2 and with 3, 4: on seeds 0 and 3, which all have, 10 is better by half a dB."""
+    first = {(1.0, 0): 20.0, (10.0, 0): 19.0, (100.0, 0): 19.8} | {(1.0, 1): 20.0, (100.0, 1): 19.8}
+    (alone,) = tuning.choices(made(first | {(1.0, 2): 20.0, (100.0, 2): 19.8}))
+    assert (alone.value, list(alone.rivals)) == (1.0, [])
+    second = {(1.0, 3): 18.0, (10.0, 3): 20.0, (100.0, 3): 17.0}
+    (choice,) = tuning.choices(made(first | {(1.0, 2): 20.0, (100.0, 2): 19.8} | second | {(10.0, 4): 20.0}))
+    assert (choice.value, choice.second, choice.seeds, list(choice.rivals)) == (1.0, 100.0, 4, [10.0])
+
+
 def test_one_seed_tells_no_spread() -> None:
     (choice,) = tuning.choices(made({(0.1, 0): 20.0, (1.0, 0): 22.0, (10.0, 0): 21.0}))
     assert choice.seeds == 1
