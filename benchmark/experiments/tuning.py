@@ -360,7 +360,8 @@ def _stream_name(stream: str) -> str:
 
 def _open_end(strategy: str, setting: str, best: float, tried: Sequence[float]) -> bool:
     known = grids().get(strategy, {}).get(setting)
-    below, above = (known.least, known.most) if known else ("", "")
+    below = known is not None and known.least and best <= known.values[0]  # else the file's end was not tried
+    above = known is not None and known.most and best >= known.values[-1]
     return (best == tried[0] and not below) or (best == tried[-1] and not above)
 
 

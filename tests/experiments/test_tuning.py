@@ -182,6 +182,8 @@ def test_a_best_value_at_an_end_is_told(best: float, open_end: bool) -> None:
 def test_an_end_that_cannot_be_passed_is_no_open_end() -> None:
     table = made({(0.1, 0): 24.0, (0.2, 0): 25.0, (0.25, 0): 26.0}).assign(strategy="cmc", setting="cmc.fraction")
     assert not tuning.choices(table)[0].open_end, "a quarter of the memory is all that four tasks can have each"
+    table = made({(0.1, 0): 24.0, (0.2, 0): 25.0}).assign(strategy="cmc", setting="cmc.fraction")
+    assert tuning.choices(table)[0].open_end, "a run with a quarter failed, so that nothing is known beyond a fifth"
     table = made({(200, 0): 26.0, (800, 0): 25.0}).assign(strategy="replay", setting="replay.patches")
     assert not tuning.choices(table)[0].open_end, "a smaller memory is another budget"
 
