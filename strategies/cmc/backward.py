@@ -36,12 +36,15 @@ def learn_from_later(task: int, trainer: Trainer, stored: StoredPatches, seed: i
         seed: seed of the run.
 
     Returns:
-        whether the kernels found are better on the patches that were not trained on, and are kept.
+        whether the kernels found are better on the patches that were not trained on, and are kept; not with less than
+        CHOOSE patches, which a task of less in all has.
     """
     network = trainer.model
     assert isinstance(network, CMCNetwork)
     places = (stored.labels == task).nonzero().flatten()
     held = torch.arange(len(places)) % CHOOSE == CHOOSE - 1
+    if not held.any():
+        return False
     own = [layer.get_buffer(f"kernel_{task}") for layer in network.layers]
     terms = [layer.later_terms(task) for layer in network.layers]
     vectors = [nn.Parameter(parts.new_zeros(parts.shape[:2])) for parts in terms]
@@ -58,7 +61,8 @@ def learn_from_later(task: int, trainer: Trainer, stored: StoredPatches, seed: i
         optimizer.zero_grad()
         with given(network.layers, kernels()):
             restored = network(placed(stored.degraded[chosen], trainer.device), task)
-        trainer.loss_function(restored, placed(stored.clean[chosen].float() / 255, trainer.device)).backward()
+            # within, as a part of a network that saves memory is computed again, and with what is given
+            trainer.loss_function(restored, placed(stored.clean[chosen].float() / 255, trainer.device)).backward()
         optimizer.step()
 
     with torch.no_grad():

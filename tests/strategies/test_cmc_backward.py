@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 from made_stream import BATCH, UPDATES, learner, network, pairs, stream
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
@@ -184,6 +185,45 @@ def test_what_is_stored_is_declared_and_counted(strategy: CMC, plain: CMCNetwork
         if hasattr(layer, f"later_{task}")
     )
     assert kept.parameters - storage(plain.state_dict(), {}).parameters == vectors
+
+
+class Saving(nn.Module):
+    """May compute its middle again in the backward pass, to save memory."""
+
+    def __init__(self, reentrant: bool | None) -> None:
+        super().__init__()
+        self.enter, self.middle, self.leave = network()[0], nn.Conv2d(4, 4, 1).double(), network()[3]
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        again = self.reentrant
+        x = self.middle(x) if again is None else checkpoint(self.middle, x, use_reentrant=again)
+        return self.leave(torch.tanh(x))
+
+
+def test_what_is_computed_again_for_the_gradient_has_the_kernels_of_its_pass() -> None:
+    found = []
+    for reentrant in (None, False, True):
+        strategy = make(backward=PATCHES)
+        template = learner(strategy, strategy.adapt(Saving(reentrant), 2))
+        for experience in stream(pairs(0), pairs(2)):
+            template.learn(experience)
+        found.append({name: value for name, value in template.model.state_dict().items() if "later" in name})
+    for again in found[1:]:
+        assert again.keys() == found[0].keys() != set()
+        for name, value in found[0].items():
+            torch.testing.assert_close(again[name], value, msg=lambda told, name=name: f"{name}: {told}")
+
+
+def test_a_task_with_too_few_patches_to_be_judged_on_stays_as_it_is() -> None:
+    strategy = make(backward=PATCHES)
+    template = learner(strategy, strategy.adapt(network(), 2))
+    template.training_settings = template.training_settings.model_copy(update={"updates_per_epoch": 1})
+    assert BATCH < CHOOSE
+    for experience in stream(pairs(0)[:BATCH], pairs(2)[:BATCH]):
+        template.learn(experience)
+    assert not any("later" in name for name in template.model.state_dict())
 
 
 def test_too_few_patches_are_refused() -> None:
