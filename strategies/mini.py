@@ -1,5 +1,7 @@
 """MINI: weights of each task in every convolution, held near the mean of those before."""
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -60,10 +62,19 @@ class EmbeddedConv2d(KernelConv2d):
         """The kernel, which starts from the mean of those before."""
         if task == 0:
             return {"own": self.first_kernel}
-        mean = torch.stack([self.part("own", earlier) for earlier in range(task)]).mean(0)
-        self.register_buffer("mean_before", mean, persistent=False)
-        return {"own": mean}
+        self._keep_mean(task)
+        return {"own": self.mean_before}
 
     def kernel_of(self, task: int) -> Tensor:
         """The task's kernel itself."""
         return self.part("own", task)
+
+    def _keep_mean(self, task: int) -> None:
+        mean = torch.stack([self.part("own", earlier) for earlier in range(task)]).mean(0)
+        self.register_buffer("mean_before", mean, persistent=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load, and make the mean anew that the task in training is pulled towards."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.learning:
+            self._keep_mean(self.learning)

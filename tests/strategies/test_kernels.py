@@ -293,6 +293,20 @@ def test_wsn_with_all_weights_learns_nothing_more_after_the_first_task_but_biase
     assert all(name.endswith(("bias", "scores")) for name in kernels)
 
 
+def test_mini_pulls_to_the_same_mean_where_a_task_is_loaded_in_its_middle() -> None:
+    network = made("mini", {})
+    for _ in learn(network, 0):
+        pass
+    next(learn(network, 1))
+    again = made("mini", {}).train()
+    again.rebuild([0])
+    again.begin(1)
+    again.load_state_dict(network.state_dict())
+    for layer, loaded in zip(network.layers, again.layers, strict=True):
+        assert torch.equal(loaded.mean_before, layer.own_0)
+        assert torch.equal(layer.mean_before, layer.own_0)
+
+
 def test_minis_pull_by_hand() -> None:
     strategy = MINI(MINI.Settings(weight=3.0))
     torch.manual_seed(0)
