@@ -127,7 +127,8 @@ def deformable_convolution(x: Tensor, offset: Tensor, weight: Tensor, bias: Tens
     # grid_sample without align_corners: pixel i of n has its centre at (2 · i + 1) / n - 1.
     grid = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     sampled = F.grid_sample(x.to(precise), grid.view(n, TAPS * height, width, 2), align_corners=False)
-    return F.conv2d(sampled.view(n, channels * TAPS, height, width), weight.view(len(weight), -1, 1, 1), bias)
+    taken = sampled.view(n, channels * TAPS, height, width).to(x.dtype)
+    return F.conv2d(taken, weight.view(len(weight), -1, 1, 1), bias)
 
 
 def small_network(backbone: Backbone, width: int) -> Backbone:

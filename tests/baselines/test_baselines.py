@@ -291,6 +291,16 @@ def test_a_deformable_layer_samples_where_it_should_in_bf16(size: int) -> None:
     assert moved > 3 * plain  # a tenth of a pixel is not rounded away
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_deformable_layer_of_another_type_gives_that_type(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer, x = DeformableConv2d(nn.Conv2d(3, 4, 3, padding=1)), torch.rand(2, 3, 5, 7)
+    expected = layer(x)
+    restored = layer.to(dtype)(x.to(dtype))
+    assert restored.dtype is dtype
+    torch.testing.assert_close(restored.float(), expected, rtol=0.05, atol=0.02)
+
+
 def test_a_deformable_layer_starts_as_the_plain_convolution_and_learns_its_offsets() -> None:
     conv = nn.Conv2d(4, 6, 3, padding=1)
     image = torch.rand(2, 4, 10, 12)
