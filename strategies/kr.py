@@ -62,13 +62,19 @@ class KnowledgeReplay(Rehearsal):
         """The backbone itself, once its features are known.
 
         Raises:
-            UserError: there is not room for every task, no convolution in the backbone, or a function that would know
-                parts of it in a copy, too.
+            UserError: there is not room for every task, no convolution in the backbone, complex numbers enter the last
+                one, or there is a function that would know parts of it in a copy, too.
         """
         refuse_functions_that_stay(backbone)
         image = torch.zeros(1, 3, 32, 32).to(next(backbone.parameters(), torch.empty(0)))
         with torch.no_grad(), evaluating(backbone.modules()):
             features = restored(backbone, image)[1]
+        if features.is_complex():
+            raise UserError(
+                "kr projects the features before the network's last convolution by an autoencoder of real numbers, "
+                f"and {type(backbone).__name__} has complex ones there. Use a backbone whose last convolution is of "
+                "real numbers, or der, which needs outputs only."
+            )
         width = features.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed("kr", self.seed))

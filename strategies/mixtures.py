@@ -51,7 +51,9 @@ def combined(network: TaskNetwork, labels: Sequence[int]) -> nn.Module | None:
     folded = [fold(network, label) for label in labels]
     states = [one.state_dict() for one in folded]
     means = {
-        name: torch.stack([state[name] for state in states]).mean(0) if tensor.is_floating_point() else tensor
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if tensor.is_floating_point() or tensor.is_complex()
+        else tensor
         for name, tensor in states[0].items()
     }
     folded[0].load_state_dict(means)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from benchmark.core.errors import UserError
 from strategies import registry
 from strategies.base import Strategy
+from strategies.mixtures import combined
 from strategies.rehearsal import gradient, set_gradient
 
 TASKS = [pairs(seed, torch.float32) for seed in range(3)]
@@ -106,6 +107,32 @@ def test_a_pull_holds_them(name: str, weight: float) -> None:
             anchor = strategy.anchors[0] if name == "ewc" else strategy.anchor
             moved.append((weights["mix.weight"] - anchor["mix.weight"]).abs().sum())
     assert moved[1] < moved[0]
+
+
+class Spectral(nn.Module):
+    """Its last convolution is one of complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3, 3, 3, padding=1)
+        self.leave = nn.Conv2d(3, 3, 1, dtype=torch.complex64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        return self.leave(torch.complex(x, x)).real
+
+
+def test_features_of_complex_numbers_are_refused_before_anything_is_learned() -> None:
+    with pytest.raises(UserError, match=r"kr projects .* Spectral has complex ones there\. Use .*der"):
+        make("kr").adapt(Spectral(), 2)
+
+
+def test_a_mixture_takes_their_mean() -> None:
+    plain, _ = both()
+    model = learn(make("mini"), plain, tasks=2)
+    parts = [model.get_submodule("backbone.mix").get_buffer(f"own_{task}") for task in range(2)]
+    assert not torch.equal(*parts)
+    torch.testing.assert_close(combined(model, [0, 1]).mix.weight, (parts[0] + parts[1]) / 2)
 
 
 @pytest.mark.parametrize("name", ["piggyback", "pnn", "cpg"])
