@@ -18,6 +18,7 @@ import reports
 from benchmark.core.errors import UserError
 from benchmark.core.runs import records, seals
 from benchmark.core.runs.directory import Run, find_runs, locate
+from benchmark.core.runs.wholeness import examine
 from reports.groups import collect
 from reports.pictures import open_picture
 
@@ -98,6 +99,27 @@ def test_a_run_that_cannot_be_trusted_is_told_and_the_others_are_read(kind: str,
         assert [one.run.name for one in found.unreadable] == [bad.name]
         assert reason in found.unreadable[0].reason
     assert good.name in {result.run.name for group in found.groups for result in group.results}
+
+
+@pytest.mark.parametrize("count", ["NaN", "1e999", "-1", "1000000000"])
+def test_a_number_of_tasks_that_no_run_has_is_told_by_whoever_looks(count: str, tmp_path: Path) -> None:
+    run = made_run(tmp_path, "cmc", state="interrupted", done=1)
+    status = json.dumps({**run.status, "tasks_done": "COUNT"}).replace('"COUNT"', count)
+    (run.path / "status.json").write_text(status)
+    found = examine(run)
+    assert found.state == "damaged"
+    assert "'tasks_done'" in found.details[0]
+    with pytest.raises(UserError, match="'tasks_done'"):
+        _ = run.tasks_done
+
+
+@pytest.mark.parametrize("name", ["status.json", "environment.json", "config.yaml", "metrics.csv"])
+def test_a_mark_of_the_encoding_that_an_editor_puts_first_is_no_damage(name: str, tmp_path: Path) -> None:
+    run = made_run(tmp_path, "cmc", state="interrupted", done=1)
+    before = run.status, run.environment, run.config, run.rows("metrics.csv")
+    (run.path / name).write_bytes(b"\xef\xbb\xbf" + (run.path / name).read_bytes())
+    again = Run(run.path)
+    assert (again.status, again.environment, again.config, again.rows("metrics.csv")) == before
 
 
 def test_records_that_the_suite_writes_are_far_from_every_bound(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """File → what stands in it → its type, for what the suite itself looks into; None is accepted, too."""
 
+COUNTED = {"status.json": ("tasks", "tasks_done")}
+"""File → the numbers in it that count tasks."""
+
 _WORDS = {str: "a text", int: "a whole number", _NUMBER: "a number", list: "a list", dict: "a mapping"}
 
 
@@ -51,12 +54,12 @@ def from_yaml(text: str) -> Any:
 
 
 def from_json(text: str) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file, which may begin with a mark of its encoding, as some editors put there.
 
     Raises:
         ValueError: it is not valid, or too much.
     """
-    return _plain(_followed(json.loads, text))
+    return _plain(_followed(json.loads, text.removeprefix("\ufeff")))
 
 
 def check(name: str, data: Mapping[str, Any]) -> None:
@@ -70,6 +73,8 @@ def check(name: str, data: Mapping[str, Any]) -> None:
         wrong = not isinstance(given, kind) or (isinstance(given, bool) and kind in (int, _NUMBER))
         if given is not None and wrong:
             raise ValueError(f"'{key}' is not {_WORDS[kind]}")
+        if given is not None and key in COUNTED.get(name, ()) and not 0 <= given <= MOST_TASKS:
+            raise ValueError(f"'{key}' is {given}; a number from 0 to {MOST_TASKS:,} was expected")
     order = data.get("order") if name == "config.yaml" else None
     if order and len(order) > MOST_TASKS:
         raise ValueError(f"it names {len(order):,} tasks; at most {MOST_TASKS:,} are read")
