@@ -158,6 +158,15 @@ def test_a_width_of_the_terminal_that_is_none_does_not_count(width: str, tmp_pat
     assert b"No such option: --nothing" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "size"), [("COLUMNS", "²"), ("COLUMNS", "0"), ("COLUMNS", "9" * 11), ("LINES", "²")])
+def test_a_size_of_the_terminal_that_is_none_leaves_errors_and_help_to_be_read(
+    name: str, size: str, tmp_path: Path
+) -> None:
+    done = run(tmp_path, "show", "--nothing", **{name: size})
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done.stderr
+    assert b"No such option: --nothing" in done.stderr
+
+
 NO_PLACE = "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/nowhere/at/all']\n"
 
 

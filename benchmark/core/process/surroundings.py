@@ -23,7 +23,8 @@ def prepare() -> None:
         if reconfigure := getattr(stream, "reconfigure", None):
             with contextlib.suppress(OSError, ValueError):
                 reconfigure(errors="backslashreplace")
-    width = os.environ.get("TERMINAL_WIDTH", "")  # typer takes any, also what is no number or has no room for a word
-    if not (width.isascii() and width.isdecimal() and 20 <= int(width) < 10_000):
-        os.environ.pop("TERMINAL_WIDTH", None)
+    for name, least in (("TERMINAL_WIDTH", 20), ("COLUMNS", 20), ("LINES", 1)):
+        told = os.environ.get(name, "")  # typer and rich take any, also what is no number or has no room for a word
+        if not (told.isascii() and told.isdecimal() and len(told) < 5 and int(told) >= least):
+            os.environ.pop(name, None)
     os.environ["MPLBACKEND"] = "agg"  # matplotlib, which Avalanche imports too, does not start with an unknown one
