@@ -80,6 +80,7 @@ _TELLING = {0xE0: (b"JFIF\0", 14), 0xE1: (b"", 0), 0xEE: (b"Adobe", 12)}
 """Those of them that tell colours or orientation: how they begin, and the bytes below which decoders pass them over."""
 _PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
+    *(AssertionError, AttributeError),
     *(struct.error, zlib.error),
 )
 """What a damaged file leads Pillow to raise."""

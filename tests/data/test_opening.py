@@ -175,6 +175,13 @@ class TestRefused:
             except UserError:
                 continue
 
+    @pytest.mark.parametrize("depth", [1, 2, 4, 8])
+    def test_a_palette_that_is_not_there(self, tmp_path, depth):
+        path = tmp_path / "colourless.png"
+        path.write_bytes(png(8, 8, depth, 3, bytes(8 * (1 + depth))))
+        with pytest.raises(UserError, match=r"colourless\.png' cannot be read, it may be truncated or damaged"):
+            open_rgb(path)
+
     def test_changed_pixels_of_a_png(self, tmp_path):
         """A changed bit in the compressed pixels is told, also where they decode to other ones without an error."""
         pixels = np.tile(np.arange(40, dtype=np.uint8)[None, :, None], (40, 1, 3))
