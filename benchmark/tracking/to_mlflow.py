@@ -29,13 +29,18 @@ class MLflow(Sink):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        database = (folder / "mlflow.db").absolute()
+        if "?" in str(database):  # the rest would be taken for options, and the file made elsewhere
+            raise ValueError(
+                f"give --out a path without '?', which the address of its database cannot hold: '{database}'"
+            )
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import
         from mlflow.tracking import MlflowClient
 
         logging.getLogger("alembic").setLevel(logging.WARNING)  # which would tell of every table that it makes
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
-        self.uri = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        self.uri = f"sqlite:///{database}"
         self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         found = self.client.get_experiment_by_name(PROJECT)
         artifacts = (folder / "artifacts").absolute().as_uri()

@@ -262,6 +262,15 @@ def test_a_tracker_that_fails_is_left_out_and_said_so_once(
         assert Broken.ended == 1
 
 
+def test_mlflow_writes_nothing_elsewhere_where_its_address_cannot_hold_the_path(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    (said,) = send("mlflow", tmp_path / "why?mode=memory", [])
+    assert "mlflow has failed" in said
+    assert "without '?'" in said
+    assert "the runs go on" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_runs_that_stop_are_closed_and_the_stop_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[bool] = []
 
