@@ -284,14 +284,14 @@ def _compared(images: ImageSet) -> list[str]:
 def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result], str]:
     """The reference runs that may be compared with some of the results, and what there is to say of all in sentences.
 
-    Same stream, order, preset, data, revision of the shared code and protocol; a run that is itself among the results
-    is not put beside itself.
+    Same stream, order, preset, data, revision of the shared code and protocol; a run that is itself among the results,
+    finished, is not put beside itself.
     """
     presets = {plain(result.config.get("preset")) for result in results}
     there: dict[str, set[tuple[str, ...]]] = {}
     for result in results:
         there.setdefault(_text([setting(result), tasks(result)]), set()).add(result.protocols)
-    known = {result.run.name for result in results}
+    known = {result.run.name for result in results if result.finished}
     found: list[Result] = []
     reasons: Counter[str] = Counter()
     for run in reference.runs(sorted(presets)):

@@ -29,13 +29,13 @@ def count(value: float | None) -> str:
 def quantity(value: float, unit: str) -> str:
     """A number with its unit; bytes (B) are given in the largest binary unit that leaves at least one."""
     if unit not in ("B", "bytes"):
-        unit = "" if unit == "count" else unit
-        return f"{count(value)} {unit}".strip() if float(value).is_integer() else f"{value:.4g} {unit}".strip()
+        whole = float(value).is_integer() or abs(value) >= 1000
+        return f"{count(value) if whole else f'{value:.4g}'} {'' if unit == 'count' else unit}".strip()
     for name in ("B", "KiB", "MiB"):
         if abs(value) < 1024:
             return f"{value:.3g} {name}" if value < 100 else f"{value:.0f} {name}"
         value /= 1024
-    return f"{value:.3g} GiB"
+    return f"{value:.3g} GiB" if value < 100 else f"{count(value)} GiB"
 
 
 def plain(value: Any, longest: int = 60) -> str:

@@ -23,7 +23,7 @@ from benchmark.planning import plan
 from benchmark.reference import packing, records
 from benchmark.reference.packing import _asked as asked
 from benchmark.reference.packing import command as command_of
-from benchmark.reference.packing import pack
+from benchmark.reference.packing import pack, stale
 from benchmark.reference.records import Records
 from benchmark.reference.verifying import Asked, damaged, drawn, planned, repeat
 
@@ -66,6 +66,21 @@ def test_runs_are_done_again_with_the_threads_of_their_records_and_anew_where_fi
         assert done == [(5, False, ["agem", "ewc", "finetune"]), (5, True, ["mas"])]
     else:
         assert done == [(1, False, ["agem"]), (1, True, ["mas"]), (3, False, ["ewc", "finetune"])]
+
+
+def test_a_record_of_other_images_or_code_is_stale_and_says_in_what(tmp_path: Path) -> None:
+    config = resolve(plan("finetune", "four_tasks", "smoke", "0", *NOTHING)[0])
+    run = Run.create(tmp_path / "run", config.model_dump(mode="json"), {})
+    assert stale(run, config) == []
+    moved = {name: number + 1 for name, number in config.revisions.model_dump().items()}
+    code = config.model_copy(update={"revisions": config.revisions.model_copy(update=moved)})
+    told = stale(run, code)
+    assert told == [f"revision {number - 1} of {part}, now {number}" for part, number in moved.items()]
+    assert {"strategy", "training"} <= moved.keys()
+    images = config.model_copy(update={"sources": config.sources[:1]})
+    assert stale(run, images) == ["images"]
+    configs, outdated = planned([run])
+    assert (list(configs), outdated) == ([run.name], {})
 
 
 def test_what_is_meant(tmp_path: Path) -> None:

@@ -113,6 +113,17 @@ def test_seeds_of_ones_own_stay_apart_and_no_run_stands_twice(folder: Path, tmp_
         assert "9 that are among the runs" in own.beside
 
 
+def test_an_unfinished_run_takes_no_records_place(folder: Path, tmp_path: Path) -> None:
+    with Records(folder) as held:
+        made_run(tmp_path / "runs", "mine", seed=7)
+        begun = made_run(tmp_path / "runs", "cmc", state="running", done=2)
+        (group,) = collect([tmp_path / "runs"], held).groups
+        seeds = {entry.label: [result.seed for result in entry.results] for entry in group.entries}
+        assert seeds[f"cmc{REFERENCE}"] == [0, 1]
+        assert begun.name in {result.run.name for entry in group.entries for result in entry.results}
+        assert [result.run.name for result in group.unfinished] == [begun.name]
+
+
 def test_what_is_damaged_is_left_out(folder: Path, tmp_path: Path) -> None:
     made_run(tmp_path / "runs", "mine", seed=7)
     held = records.unpack(folder, "quick")

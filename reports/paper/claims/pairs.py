@@ -64,6 +64,11 @@ def members(pairs: Iterable[Pair]) -> list[Entry]:
     return [entry for pair in pairs for entry in (pair.one, pair.other)]
 
 
+def final(entry: Entry, place: int) -> dict[int, float]:
+    """Final PSNR of the task at a place, from 0, by seed."""
+    return {result.seed: float(result.final_psnr[place]) for result in entry.results}
+
+
 def common(values: Iterable[BySeed]) -> list[int]:
     """The seeds that all of some values have."""
     first, *others = (set(one) for one in values)

@@ -8,7 +8,18 @@ import numpy as np
 from benchmark.experiments import paper
 from reports.groups import Entry
 from reports.paper.claims.claim import EQUAL, Measured, claim
-from reports.paper.claims.pairs import Pair, common, gains, members, share, shared, slope, with_and_without, words
+from reports.paper.claims.pairs import (
+    Pair,
+    common,
+    final,
+    gains,
+    members,
+    share,
+    shared,
+    slope,
+    with_and_without,
+    words,
+)
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.text import fixed, listed
 
@@ -116,7 +127,7 @@ def later_is_better(evidence: Evidence) -> Measured | None:
     for task in FOUR_TASKS:
         at = shared(
             {
-                float(order.index(task) + 1): _final(entry, order.index(task))
+                float(order.index(task) + 1): final(entry, order.index(task))
                 for order, entry in zip(paper.orders(table), entries, strict=True)
             }
         )
@@ -158,11 +169,6 @@ def _at_each_share(evidence: Evidence) -> dict[float, Pair]:
 
 def _shares() -> Sequence[float]:
     return paper.load("table1").vary["cmc.fraction"]
-
-
-def _final(entry: Entry, place: int) -> dict[int, float]:
-    """Final PSNR of the task at a place, by seed."""
-    return {result.seed: float(result.final_psnr[place]) for result in entry.results}
 
 
 def _epoch(entry: Entry, task: str, epoch: int) -> dict[int, float]:

@@ -394,6 +394,13 @@ def test_seeds_are_paired() -> None:
     assert found.p == 0
 
 
+def test_what_others_have_over_joint_training_stands_beside_figures_of_the_same_seeds() -> None:
+    runs = table2(together=(25, 21, 25, 25), cmc=(25, 22, 25, 25))
+    found = verdict("together-fails", [*runs, replace_seed(runs[1], 1, 5.0)])
+    assert "together, not told the task, 21.00 dB" in found.measured
+    assert "cmc 22.00 (+1.00)" in found.measured
+
+
 def test_other_settings_than_the_papers_do_not_count() -> None:
     assert verdict("sharing-helps", pair(0.05, HELPS, t=10)).state == UNMEASURED
     assert verdict("sharing-helps", pair(0.05, HELPS, start=0.3)).state == UNMEASURED
