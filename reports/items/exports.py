@@ -98,7 +98,7 @@ def latex(table: Table, name: str) -> str:
         rules = [rf"\cmidrule(lr){{{i + 1}-{i + width}}}" for over, width, i in table.spans if over]
         head = [" & ".join(cells) + r" \\", " ".join(rules)]
     head.append(" & ".join(_tex(column.head) for column in table.columns) + r" \\")
-    words = next((i for i, cell in enumerate(table.rows[0]) if isinstance(cell.value, float | int)), 1)
+    words = _words(table)
     alignment, size, fit = "l" * words + "r" * (len(table.columns) - words), [], (_FITTED, "}")
     if table.kind == "words":
         alignment, size, fit = _wrapping(table), [r"\footnotesize"], ("", "")
@@ -122,6 +122,12 @@ def latex(table: Table, name: str) -> str:
             "",
         ]
     )
+
+
+def _words(table: Table) -> int:
+    """How many of the first columns hold no number in any row; one where no column does."""
+    numbers = [any(isinstance(cell.value, float | int) for cell in column) for column in zip(*table.rows, strict=True)]
+    return numbers.index(True) if True in numbers else 1
 
 
 def _wrapping(table: Table) -> str:

@@ -145,6 +145,14 @@ def test_names_cannot_break_a_table() -> None:
     assert r"\| \`\*" in exports.markdown(made)
 
 
+@pytest.mark.parametrize("first", [Cell("–"), Cell("0.25", 0.25)])
+def test_numbers_are_set_right_in_latex_also_below_an_empty_cell(first: Cell) -> None:
+    """The comparison's first row, the degraded input, has no number in the columns that follow its name."""
+    columns = [Column(head) for head in ("strategy", "the best", "forgetting", "mean")]
+    rows = [[Cell("a", "a"), Cell("b", "b"), first, Cell("23.11", 23.11)], [*map(Cell, "cd"), Cell("0.50", 0.5), first]]
+    assert r"\begin{tabular}{llrr}" in exports.latex(Table("c", columns, rows), "x")
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-extra)")
 def test_latex_accepts_the_tables(folder: Path, tmp_path: Path) -> None:
     tables = sorted((folder / "page" / "tables").glob("*.tex"))
