@@ -176,9 +176,10 @@ def _view(
 def frame(group: Group) -> pd.DataFrame:
     """One row for the degraded input and one per entry: means over its seeds, and what they vary by beside them."""
     inputs = group.input("psnr")
-    first: dict[str, Any] = {"label": "degraded input", "mean psnr": mean(inputs)}
+    first: dict[str, Any] = {"label": "degraded input"}
     for metric in compared():
         first |= _per_task(group, metric.name, group.input(metric.name))
+        first |= {f"mean {metric.name}": mean(group.input(metric.name))}
     rows = [first]
     for entry in group.entries:
         changed = entry.changed
@@ -198,6 +199,8 @@ def frame(group: Group) -> pd.DataFrame:
                     f"{title}{suffix}": float(getattr(entry, statistic)(name))
                     for title, name in (
                         ("mean psnr", "mean_psnr"),
+                        ("mean gain", "mean_gain"),
+                        *((f"mean {metric.name}", _mean(metric.name)) for metric in compared()[1:]),
                         ("mean forgetting", "mean_forgetting"),
                         ("mean dip", "mean_dip"),
                         ("backward transfer", "backward_transfer"),
@@ -229,6 +232,8 @@ def _comparison(tasks: list[str]) -> Schema:
 
     overall = {
         "mean psnr": "dB, mean over the tasks",
+        "mean gain": "dB over the degraded input, mean over the tasks",
+        **{f"mean {one.name}": f"{one.unit or one.title}, mean over the tasks" for one in compared()[1:]},
         "mean forgetting": "dB lost on a task since its best moment, mean over all tasks but the last",
         "mean dip": "dB that a task sinks at most after it was learned, on validation images, mean over the same tasks",
         "backward transfer": "dB by which later tasks changed earlier ones",
@@ -256,8 +261,14 @@ def _comparison(tasks: list[str]) -> Schema:
             Field("seeds", INTEGER, "runs behind the means", optional=True),
             Field("settings from", TEXT, "where the strategy's settings come from"),
             *(Field(words, TEXT, f"the strategy's {name}: yes, no or unknown") for name, words in WORDS.items()),
-            *each("psnr std", "standard deviation over seeds"),
-            *each("psnr ±", "half of the 95 % interval over seeds"),
+            *(
+                column
+                for metric in compared()
+                for column in (
+                    *each(f"{metric.name} std", "standard deviation over seeds"),
+                    *each(f"{metric.name} ±", "half of the 95 % interval over seeds"),
+                )
+            ),
             *each("gain", "dB over the degraded input"),
             *each("forgetting", "dB lost since its best moment"),
             *spread,
@@ -278,7 +289,14 @@ def _finals(group: Group, entry: Entry) -> dict[str, float]:
     found: dict[str, float] = {}
     for metric in compared():
         found |= _per_task(group, metric.name, entry.mean(final(metric.name)))
+        found |= _per_task(group, f"{metric.name} std", entry.spread(final(metric.name)))
+        found |= _per_task(group, f"{metric.name} ±", entry.margin(final(metric.name)))
     return found
+
+
+def _mean(metric: str) -> Quantity:
+    """A metric's mean over the tasks after the whole stream, as a quantity."""
+    return lambda result: value(result, final(metric)).mean()
 
 
 def _per_task(group: Group, name: str, values: np.ndarray) -> dict[str, float]:

@@ -54,6 +54,21 @@ def test_an_interval_is_students_over_the_seeds(group: Group) -> None:
         assert row[f"{name} ±"] == pytest.approx(T_OF_THREE * deviation / np.sqrt(3))
 
 
+def test_every_mean_and_interval_that_is_shown_stands_in_the_data(group: Group) -> None:
+    shown, rows = comparison.table(group), comparison.frame(group).set_index("label")
+    names = {"PSNR": "psnr", "gain": "gain", "SSIM": "ssim"}
+    assert set(shown.views) == set(names)
+    for view, name in names.items():
+        places = {column.head: place for place, column in enumerate(shown.columns) if column.view == view}
+        assert set(places) == {"mean", *ORDER}
+        for cells in shown.rows[1:]:
+            row = rows.loc[cells[0].text]
+            for head, place in places.items():
+                assert row[f"{head} {name}"] == pytest.approx(cells[place].value)
+                if name != "gain" or head == "mean":
+                    assert f"{row[f'{head} {name} ±']:.{3 if name == 'ssim' else 2}f}" == cells[place].spread
+
+
 def test_what_is_not_told_apart_is_marked_in_its_own_column_alone(group: Group) -> None:
     shown, item = columns(comparison.table(group)), summary.item(group)
     assert item is not None
