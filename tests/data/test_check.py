@@ -104,7 +104,10 @@ class TestCheck:
         report = check(root)
         console = Console(record=True, width=200)
         view.render(report, console)
-        assert "1 training image also stands in a test set (1):" in console.export_text()
+        printed = console.export_text()
+        assert "1 training image also stands in a test set (1):" in printed
+        assert "No problem found" not in printed
+        assert "No other problem found; results on test images that were trained on flatter." in printed
         (told,) = report.leaks
         assert re.search(r"a\.png' nearly equals test image 'near\.png' of holidays, equals test image '0\.png'", told)
         assert told.endswith("equals test image '1.png' of mine, and 2 more.")

@@ -31,7 +31,12 @@ def render(report: Report, console: Console) -> None:
     _list(console, "Notes", report.notes, "dim")
     _list(console, "Problems", report.problems, "bold red")
     if not report.problems:
-        console.print("\nNo problem found.", style="green")
+        if report.leaks:
+            console.print(
+                "\nNo other problem found; results on test images that were trained on flatter.", style="yellow"
+            )
+        else:
+            console.print("\nNo problem found.", style="green")
 
 
 def _found(report: Report) -> Table:
