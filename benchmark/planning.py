@@ -88,7 +88,8 @@ def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
     """What is worth knowing of the images before runs are done, in words.
 
     Which tasks train on images that a test set holds, too, or the images held out, so that their results flatter; which
-    tasks are one and the same, as a dataset of pairs brings its own degraded images; and what of a dataset is left out.
+    tasks are one and the same, as a dataset of pairs brings its own degraded images; what of a dataset is left out; and
+    which datasets of one's own are not used, as no folder was given.
 
     Args:
         configs: resolved; of each stream one tells for all.
@@ -120,7 +121,20 @@ def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
                     "degraded images, so that no degradation is applied."
                 )
         notes += [f"Note: {text}" for text in left_out(tasks, planned.data)]
+        unused = sorted({name for task in tasks for name in (task.dataset.train, task.dataset.test) if _own(name)})
+        if planned.data.source == "embedded" and unused:
+            notes.append(
+                f"Note: datasets that {planned.stream} names are not used without --data-root: {', '.join(unused)}. "
+                "Embedded photographs, degraded as the tasks say, stand in for them."
+            )
     return list(dict.fromkeys(notes))
+
+
+def _own(dataset: str) -> bool:
+    """Whether a task's dataset is somebody's own, for which it is no matter of course that photographs stand in."""
+    from benchmark.data.datasets import PUBLISHED
+
+    return bool(dataset) and dataset.lower() not in PUBLISHED
 
 
 def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:

@@ -175,6 +175,28 @@ def test_what_is_left_out_and_tasks_that_are_one_are_told_before_runs(root: Path
     assert len(set(others)) == len(others)
 
 
+def test_that_datasets_of_ones_own_are_not_used_without_a_folder_is_told_before_runs() -> None:
+    """Such a run would restore photographs degraded otherwise, under the name of one's own task."""
+
+    def notes(dataset: str | dict[str, str]) -> list[str]:
+        task = Task(name="light", degradation="blur", train={"std": 2}, test={"std": 2}, dataset=dataset)
+        planned = checked(
+            strategy="finetune",
+            stream="mine",
+            order=["light"],
+            tasks=[task.model_dump()],
+            training={},
+            data={},
+            backbone={},
+            sources=sources.prepare([task], Data()),
+        )
+        return about_images([planned])
+
+    assert notes({"train": "DIV2K", "test": "bsd68"}) == []
+    (note,) = notes({"train": "div2k", "test": "lowlight"})
+    assert "datasets that mine names are not used without --data-root: lowlight." in note
+
+
 @pytest.mark.slow
 def test_of_a_photograph_no_crops_are_trained_on_while_others_are_validated_on(tmp_path: Path) -> None:
     for number in (1, 2, 801):

@@ -17,7 +17,10 @@ from benchmark.data.datasets.tree import ASTRAY, LISTED, OTHERS, Folder, Split, 
 from benchmark.data.names import composed, folded
 from benchmark.data.opening import quoted
 
-FAMILIES = ("div2k", "bsd68", "sidd", "rain100l", "pairs", "clean")
+PUBLISHED = ("div2k", "bsd68", "sidd", "rain100l")
+"""Families of published datasets."""
+
+FAMILIES = (*PUBLISHED, "pairs", "clean")
 """The modules here that each know a family, in the order in which they are asked."""
 VALIDATION = "a run holds some of the training images out for validation"
 """Why a validation side is left out where there is a test side, too."""
@@ -191,4 +194,4 @@ def _sides(group: list[Dataset]) -> tuple[list[Dataset], list[Dataset], list[Dat
     return training, [dataset for dataset in rest if dataset not in validation], validation
 
 
-__all__ = ["FAMILIES", "Dataset", "Folder", "Item", "Split", "Survey", "find", "scan"]
+__all__ = ["FAMILIES", "PUBLISHED", "Dataset", "Folder", "Item", "Split", "Survey", "find", "scan"]
