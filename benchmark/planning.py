@@ -8,6 +8,7 @@ from typing import Any
 from benchmark import backbones, config, presets
 from benchmark.config import Assignment
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.plugins.catalogue import OWN
 from benchmark.core.runs.directory import Run, locate
 from benchmark.core.runs.formats import NO_PART
 from benchmark.core.yaml_files import number
@@ -37,7 +38,7 @@ def plan(
     chosen = list(dict.fromkeys(split_names(strategy, "--strategy")))
     for name in chosen:
         if name not in available:
-            raise unknown("strategy", name, available)
+            raise unknown("strategy", name, available, OWN)
         registry.know(name)
     defined = load(stream)
     numbers = seeds(seed)

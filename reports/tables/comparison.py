@@ -175,7 +175,6 @@ def _view(
 
 def frame(group: Group) -> pd.DataFrame:
     """One row for the degraded input and one per entry: means over its seeds, and what they vary by beside them."""
-    inputs = group.input("psnr")
     first: dict[str, Any] = {"label": "degraded input"}
     for metric in compared():
         first |= _per_task(group, metric.name, group.input(metric.name))
@@ -191,8 +190,6 @@ def frame(group: Group) -> pd.DataFrame:
                 "settings from": entry.settings_from,
                 **entry.traits,
                 **_finals(group, entry),
-                **_per_task(group, "psnr std", entry.spread("final_psnr")),
-                **_per_task(group, "psnr ±", entry.margin("final_psnr")),
                 **_per_task(group, "gain", entry.mean("gain")),
                 **_per_task(group, "forgetting", entry.mean("forgetting")),
                 **{

@@ -57,13 +57,12 @@ def mark_best(columns: Sequence[Column], rows: Iterable[list[Cell]]) -> list[lis
     if len(marked) < 2:
         return marked
     for index, column in enumerate(columns):
-        known = [row[index].value for row in marked if isinstance(row[index].value, float)]
-        if not column.best or len(known) < 2 or len({row[index].text for row in marked}) == 1:
+        known = [row[index] for row in marked if isinstance(row[index].value, float)]
+        if not column.best or len({cell.text for cell in known}) < 2:
             continue
-        best = (max if column.best > 0 else min)(known)  # type: ignore[type-var]
-        text = next(row[index].text for row in marked if row[index].value == best)
+        best = (max if column.best > 0 else min)(known, key=lambda cell: cell.value)  # type: ignore[arg-type,return-value]
         for row in marked:
-            if row[index].text == text:
+            if row[index].text == best.text:
                 row[index] = replace(row[index], best=True)
     return marked
 

@@ -59,7 +59,7 @@ def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--strategy", "cmcc"], ["Unknown strategy 'cmcc'", "Did you mean 'cmc'", "finetune"]),
+        (["--strategy", "cmcc"], ["Unknown strategy 'cmcc'", "Did you mean 'cmc'", "finetune", "--plugin"]),
         (["--strategy", ","], ["names nothing"]),
         (["--strategy", "cmc", "--stream", "five_tasks"], ["Unknown stream 'five_tasks'", "four_tasks"]),
         (["--strategy", "cmc", "--preset", "slow"], ["Unknown preset 'slow'", "paper, quick, smoke"]),

@@ -40,6 +40,9 @@ class Entry:
 
 E = TypeVar("E", bound=Entry)
 
+OWN = "One of your own is named with --plugin, by its file or module."
+"""What to do where a name is not known."""
+
 
 class Catalogue(Generic[E]):
     """All that can be chosen of one kind.
@@ -124,7 +127,7 @@ class Catalogue(Generic[E]):
         """
         available = self.entries()
         if name not in available:
-            raise unknown(self.kind, name, available)
+            raise unknown(self.kind, name, available, OWN)
         entry = available[name]
         if entry.origin and name not in self.plugins:
             _refuse_unwritable(f"{self.kind.capitalize()} of {entry.origin}", name)

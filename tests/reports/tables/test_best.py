@@ -8,8 +8,9 @@ from made_runs import made_run
 from benchmark.core.runs.schemas import LEDGER, METRICS
 from benchmark.core.runs.writing import write_table
 from reports.groups import Group, collect
-from reports.items.table import Table
+from reports.items.table import Cell, Column, Table
 from reports.tables import comparison, summary
+from reports.tables.marks import mark_best
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,16 @@ def bold(table: Table | None, head: str) -> dict[str, bool]:
 @pytest.mark.parametrize("head", ["forgetting", "BWT", "FWT", "mean"])
 def test_of_the_comparison(group: Group, head: str) -> None:
     assert bold(comparison.table(group), head) == {"mas": True, "ewc": False}
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_nothing_is_best_where_all_known_figures_are_equal(unknown: int) -> None:
+    """Whether or not other rows have none, such as the degraded input."""
+    equal, dash = [Cell("0.00", 0.0)], [Cell("–")]
+    rows = mark_best([Column("forgetting", best=-1)], [equal, equal, *[dash] * unknown])
+    assert not any(cell.best for row in rows for cell in row)
+    rows = mark_best([Column("forgetting", best=-1)], [equal, [Cell("0.10", 0.1)], *[dash] * unknown])
+    assert [row[0].best for row in rows] == [True, False, *[False] * unknown]
 
 
 @pytest.mark.parametrize("head", ["mean PSNR", "gain", "stored"])
