@@ -18,7 +18,8 @@ class State:
     Args:
         tensors: by name, under prefixes that say whose they are: ``model``, ``strategy``, ``identifier``; within a task
             ``model``, ``optimizer``, ``progress`` (the strategy's) and ``random``.
-        note: ``rows`` of the tables so far; within a task also the ``epochs`` and ``updates`` of it that are done.
+        note: ``rows`` of the tables so far; within a task also the ``epochs`` and ``updates`` of it that are done, and
+            the ``learning_rate``.
     """
 
     tensors: dict[str, Tensor]

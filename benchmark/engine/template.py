@@ -178,8 +178,8 @@ class RestorationTemplate(SupervisedTemplate):
         """What the training itself needs to go on from between two updates, beside the network and the strategy.
 
         Returns:
-            tensors of the optimizer and the random generators, and the numbers of epochs and updates that are done and
-            whether a plugin has asked to end the training of the experience there.
+            tensors of the optimizer and the random generators, and the numbers of epochs and updates that are done, the
+            learning rate as it is, and whether a plugin has asked to end the training of the experience there.
         """
         tensors = {"random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
@@ -187,7 +187,8 @@ class RestorationTemplate(SupervisedTemplate):
         tensors |= to_state("optimizer", moments(self.optimizer))
         clock = self.clock
         asked = {"stopping": True} if self._stop_training else {}
-        return tensors, {"epochs": clock.train_exp_epochs, "updates": clock.train_exp_iterations, **asked}
+        rate = {"learning_rate": self.optimizer.param_groups[0]["lr"]}
+        return tensors, {"epochs": clock.train_exp_epochs, "updates": clock.train_exp_iterations, **rate, **asked}
 
     def outputs(
         self,
@@ -311,7 +312,8 @@ class RestorationTemplate(SupervisedTemplate):
         self.clock.train_exp_epochs, self.clock.train_exp_iterations = epochs, updates
         self.clock.train_epoch_iterations = updates - epochs * self.training_settings.updates_per_epoch
         self._stop_training = saved.note.get("stopping", False)
-        self._set_rate(max(0, updates - 1))
+        scheduled = learning_rate(self.training_settings, max(0, updates - 1), self.budget)
+        self._set_rate(saved.note.get("learning_rate", scheduled))  # which differs where the optimizer is a fresh one
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         """Avalanche's loop over epochs, from where the training goes on; an epoch that was begun is not begun again."""
@@ -353,13 +355,13 @@ class RestorationTemplate(SupervisedTemplate):
         endings.check()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
-        self._set_rate(self.clock.train_exp_iterations)
+        self._set_rate(learning_rate(self.training_settings, self.clock.train_exp_iterations, self.budget))
         super()._before_training_iteration(**kwargs)
 
-    def _set_rate(self, update: int) -> None:
-        """Let the optimizer have the learning rate of an update, counted from 0."""
+    def _set_rate(self, rate: float) -> None:
+        """Let the optimizer have a learning rate."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.training_settings, update, self.budget)
+            group["lr"] = rate
 
     def _before_forward(self, **kwargs: Any) -> None:
         super()._before_forward(**kwargs)

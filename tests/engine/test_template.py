@@ -11,8 +11,10 @@ from made_stream import BATCH, UPDATES, Pairs, Witness, network, pairs, stream
 from baselines.finetune import Finetune
 from benchmark.config import Training
 from benchmark.engine import template as module
+from benchmark.engine.state import State
 from benchmark.engine.template import RestorationTemplate
 from strategies.base import Settings
+from strategies.state import to_state
 
 RATE = 0.02
 
@@ -70,6 +72,38 @@ def test_every_task_starts_at_the_full_rate() -> None:
     assert len(rates.seen) == 2 * UPDATES
     assert rates.seen[0] == rates.seen[UPDATES] == RATE
     assert rates.seen[:UPDATES] == rates.seen[UPDATES:]
+
+
+class Anew(SupervisedPlugin):
+    """Makes the optimizer anew with an epoch's last update; keeps the rate at the end of every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[float] = []
+
+    def after_training_iteration(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        if template.clock.train_exp_iterations + 1 == UPDATES:  # the clock counts after all plugins
+            template.make_optimizer()
+
+    def after_training_epoch(self, template: Any, *args: Any, **kwargs: Any) -> None:
+        self.seen.append(template.optimizer.param_groups[0]["lr"])
+
+
+def test_what_goes_on_at_the_end_of_an_epoch_has_the_rate_that_it_had_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut, states = Anew(), Anew(), []
+    monkeypatch.setattr(RestorationTemplate, "save_is_due", lambda _: True)
+    template, (experience,) = made(whole, epochs=2, schedule="cosine"), stream(several(2))
+
+    def save() -> None:
+        tensors, place = template.progress()
+        states.append(State(tensors | to_state("model", template.model.state_dict()), place))
+
+    template.learn(experience, save=save)
+    for state in states:
+        cut.seen.clear()
+        made(cut, epochs=2, schedule="cosine").learn(experience, saved=state)
+        assert cut.seen == whole.seen[state.note["epochs"] :], state.note
+    assert whole.seen[0] == RATE
 
 
 def test_every_epoch_has_its_own_patches_in_their_order() -> None:
