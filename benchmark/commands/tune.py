@@ -47,7 +47,7 @@ def tune(
     """Try the values of benchmark/experiments/tuning.yaml and score them on the validation photographs.
 
     The score is the mean PSNR over all tasks after the last one. The best values belong into the preset. A best value
-    at the end of what was tried is told, since the next one might be better still.
+    at the end of what was tried is told, since the next one might be better still. A value that diverges has lost.
     """
     from rich.table import Table
 
@@ -59,7 +59,7 @@ def tune(
     table = table or place("--table", made="file")(tuning.usual_table(preset, stream))
     asked = workers(jobs, threads, engine, address)
     with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-        tried = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)
+        tried, results = tuning.search(names, seeds(seed), preset, stream, out, table, listener, asked)
     chosen = tuning.choices(tried)
     heads = ("strategy", "setting", "best", "score", "next", "better by ± deviation")
     shown = Table(*heads, box=None, header_style="bold")
@@ -82,3 +82,4 @@ def tune(
                 f"{one.setting} = {one.value:g} is the best and the last that was tried; add values beyond it to "
                 "benchmark/experiments/tuning.yaml and run this command again."
             )
+    results.check()

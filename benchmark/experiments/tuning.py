@@ -6,16 +6,18 @@ forgetting count alike; test images play no part. Every value is tried with one 
 with the others, too, since a single seed tells close values apart by luck.
 
 A best value at an end of what was tried proves nothing: the next one might be better still. So a grid has to have its
-best value inside, or say why it cannot go on at that end.
+best value inside, or say why it cannot go on at that end. A value whose training diverges was tried, and has lost.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import Field, ValidationError
@@ -31,6 +33,9 @@ from benchmark.engine.executors.workers import Workers
 from benchmark.planning import plan
 from benchmark.streams.definition import load, shipped
 
+if TYPE_CHECKING:
+    from benchmark.engine.executors.execute import Results
+
 GRID = Path(__file__).with_name("tuning.yaml")
 
 COLUMNS = Schema(
@@ -39,7 +44,7 @@ COLUMNS = Schema(
         Column("setting", TEXT, "which setting, with its section, such as ``mas.weight``"),
         Column("value", NUMBER, "what was tried"),
         Column("seed", INTEGER, "of the run"),
-        Column("score", NUMBER, "dB, the mean of the columns that follow, one for each task that was learned"),
+        Column("score", NUMBER, "dB, the mean of the columns that follow, one for each task; -inf if it diverged"),
     ),
     key=("strategy", "setting", "value", "seed"),
 )
@@ -96,7 +101,7 @@ class Choice:
         strategy, setting: which.
         value: the best, by its mean score over ``seeds``; values tried with fewer seeds have dropped out before.
         score: that mean in dB.
-        second: the next best by the same rule; None if only one was tried.
+        second: the next best by the same rule; None if only one was tried and did not diverge.
         margin: by how many dB the best is better, on the mean over the seeds.
         spread: standard deviation of that difference over the seeds in dB; nan for one seed.
         seeds: with how many seeds all values that are compared were tried.
@@ -162,7 +167,7 @@ def search(
     table: Path,
     on_event: Listener = ignore,
     workers: Workers = Workers(),
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, "Results"]:
     """Try every value with the first seed and the two best of each setting with the others, and extend the table.
 
     Args:
@@ -175,28 +180,30 @@ def search(
         workers: how many runs at once, where, and with how many threads.
 
     Returns:
-        The whole table, as :func:`read` gives it.
+        The whole table, as :func:`read` gives it, and what has become of the runs; those that failed have diverged.
 
     Raises:
-        UserError: a name is unknown, another file stands at the table's place, or a run fails; the table
-            has the others then.
+        UserError: a name is unknown, the table is another file, or a run fails otherwise; the table has the rest.
     """
+    from benchmark.engine.executors.execute import Results
+
     check_table(table, preset, stream)
     first, *others = seeds
-    trials = grid(strategies)
-    tried = _try(trials, [first], preset, stream, out, table, on_event, workers)
-    if not others:
-        return tried
-    return _try(finalists(tried[tried["seed"] == first], trials), others, preset, stream, out, table, on_event, workers)
+    trials, results = grid(strategies), Results([], [])
+    tried = _try(trials, [first], preset, stream, out, table, on_event, workers, results)
+    if others and (best := finalists(tried[tried["seed"] == first], trials)):
+        tried = _try(best, others, preset, stream, out, table, on_event, workers, results)
+    return tried, results
 
 
 def finalists(table: pd.DataFrame, trials: Iterable[Trial]) -> list[Trial]:
-    """Of each setting's trials the two with the highest mean score, to be repeated with more seeds."""
+    """Of each setting's trials the two with the highest mean score, to be repeated with more seeds; none diverged."""
     means = table.groupby(["strategy", "setting", "value"])["score"].mean()
-    ranked = sorted(trials, key=lambda one: -means[one.strategy, one.setting, float(one.value)])
+    scored = [(means[one.strategy, one.setting, float(one.value)], one) for one in trials]
     kept: dict[tuple[str, str], list[Trial]] = {}
-    for one in ranked:
-        kept.setdefault((one.strategy, one.setting), []).append(one)
+    for mean, one in sorted(scored, key=lambda scored: -scored[0]):
+        if mean > -math.inf:
+            kept.setdefault((one.strategy, one.setting), []).append(one)
     return [one for group in kept.values() for one in group[:2]]
 
 
@@ -265,20 +272,20 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]], stream: str = "") -> p
         The whole table, as :func:`read` gives it.
 
     Raises:
-        UserError: a run is not finished, the table that is there cannot be read, or the new one not be written.
+        UserError: a run neither finished nor diverged, or the table cannot be read or written.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if path.exists() and (names := headings(path)):
         before = _schema(names).read(path, MEND)
         rows = {tuple(row[name] for name in COLUMNS.key): row for row in rows_of(before)}
     for trial, run in tried:
-        scores = score(run)
+        scores = {} if _diverged(run) else score(run)
         row = {
             "strategy": trial.strategy,
             "setting": trial.setting,
             "value": trial.value,
             "seed": run.config["seed"],
-            "score": round(sum(scores.values()) / len(scores), 3),
+            "score": round(sum(scores.values()) / len(scores), 3) if scores else -math.inf,
             "preset": run.config["preset"],
             "stream": stream,
         }
@@ -292,10 +299,13 @@ def write(path: Path, tried: Sequence[tuple[Trial, Run]], stream: str = "") -> p
 
 
 def choices(table: pd.DataFrame) -> list[Choice]:
-    """The best value of every setting in the table, in its order."""
+    """The best value of every setting in the table, in its order; none where every value diverged with some seed."""
     found = []
     for (strategy, setting), rows in table.groupby(["strategy", "setting"], sort=False):
-        scores = rows.pivot(index="value", columns="seed", values="score")
+        tried = rows.pivot(index="value", columns="seed", values="score")
+        scores = tried[~(tried == -math.inf).any(axis=1)]
+        if scores.empty:
+            continue
         counts = scores.notna().sum(axis=1)
         compared = scores[counts >= counts.nlargest(2).min()].dropna(axis=1)
         ranked = compared.mean(axis=1).sort_values(ascending=False, kind="stable")
@@ -314,7 +324,7 @@ def choices(table: pd.DataFrame) -> list[Choice]:
                 margin=float(gaps.mean()),
                 spread=float(gaps.std(ddof=1)),
                 seeds=len(gaps),
-                open_end=_open_end(str(strategy), str(setting), best, sorted(scores.index)),
+                open_end=_open_end(str(strategy), str(setting), best, sorted(tried.index)),
                 rivals=[float(value) for value in over.index[over > 0]],
             )
         )
@@ -330,8 +340,9 @@ def _try(
     table: Path,
     on_event: Listener,
     workers: Workers,
+    total: "Results",
 ) -> pd.DataFrame:
-    """Do the runs of some trials with some seeds, and write them into the table."""
+    """Do the runs of some trials with some seeds, write them into the table, and add them to ``total``."""
     from benchmark.engine.executors.execute import execute
     from benchmark.engine.setup import resolve
 
@@ -342,11 +353,20 @@ def _try(
         for config in plan(trial.strategy, stream, preset, listed, trial.order, None, None, [trial.assignment])
     ]
     results = execute([config for _, config in planned], out, on_event, workers)
-    failed = {failure.run for failure in results.failures}
+    total.runs.extend(results.runs)
+    total.failures.extend(results.failures)
+    failed = {failure.run for failure in results.failures if not _diverged(failure.run)}
     done = [(trial, run) for (trial, _), run in zip(planned, results.runs, strict=True) if run not in failed]
     tried = write(table, done, _stream_name(stream))
-    results.check()
+    if failed:
+        total.check()
     return tried
+
+
+def _diverged(run: Run) -> bool:
+    with suppress(UserError):
+        return bool(run.status["state"] == "diverged")
+    return False
 
 
 def _stream_name(stream: str) -> str:

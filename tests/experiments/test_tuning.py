@@ -1,15 +1,19 @@
 """Fair tuning: what is tried, how it is scored, which value is chosen, and what is kept of it."""
 
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
 
 from benchmark import config
+from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import find_runs
+from benchmark.core.runs.directory import Run, find_runs
+from benchmark.engine.executors.execute import Failure, Results, RunsFailed
 from benchmark.experiments import tuning
 from benchmark.experiments.tuning import Trial
 from benchmark.planning import plan
@@ -135,6 +139,47 @@ def test_a_search_tries_all_with_the_first_seed_and_its_two_best_with_the_others
         tuning.search(["mas"], seeds, "quick", "four_tasks", tmp_path, tmp_path / "table.csv")
     assert asked[:2] == [(trials, [4])] * 2
     assert asked[2:] == [([trials[1], trials[0]], [5, 6])]
+
+
+def test_a_value_that_diverges_has_lost_and_the_others_go_on(
+    smoke_runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finished = find_runs([smoke_runs])[0]
+    lost = Run(tmp_path / "lost")
+    shutil.copytree(finished.path, lost.path)
+    lost.update_status(state="diverged")
+    asked = []
+
+    def execute(configs: list[RunConfig], *_: Any) -> Results:
+        """Values from 1 on diverge; the others have the score of a finished run."""
+        values = [config.settings["weight"] for config in configs]
+        asked.append([(value, config.seed) for value, config in zip(values, configs, strict=True)])
+        runs = [lost if value >= 1 else finished for value in values]
+        return Results(runs, [Failure(lost, UserError("no number"), bug=False) for run in runs if run is lost])
+
+    trials = [Trial("mas", "mas.weight", value) for value in (0.1, 0.5, 1.0, 10.0)]
+    monkeypatch.setattr(tuning, "grid", lambda strategies: trials)
+    monkeypatch.setattr("benchmark.engine.executors.execute.execute", execute)
+    path = tmp_path / "table.csv"
+    table, results = tuning.search(["mas"], [0, 1], "smoke", "four_tasks", tmp_path, path)
+    assert asked == [[(0.1, 0), (0.5, 0), (1.0, 0), (10.0, 0)], [(0.1, 1), (0.5, 1)]]
+    with pytest.raises(RunsFailed, match="2 of 2 runs failed"):
+        results.check()
+    assert list(table[table["score"] == -math.inf]["value"]) == [1.0, 10.0]
+    assert tuning.read(path)["score"].tolist() == table["score"].tolist()
+    (choice,) = tuning.choices(table)
+    assert (choice.value, choice.second) == (0.1, 0.5)
+
+
+def test_a_value_that_diverged_with_any_seed_is_not_chosen_and_was_tried() -> None:
+    lost = -math.inf
+    table = made({(1.0, 0): 24.0, (10.0, 0): 25.0, (100.0, 0): 26.0} | {(10.0, 1): 24.0, (100.0, 1): lost})
+    (choice,) = tuning.choices(table)
+    assert (choice.value, choice.second, choice.open_end) == (10.0, 1.0, False)
+    assert math.isfinite(choice.margin)
+    assert tuning.choices(made({(1.0, 0): lost, (10.0, 0): lost})) == []
+    (alone,) = tuning.choices(made({(1.0, 0): lost, (10.0, 0): 20.0, (100.0, 0): lost}))
+    assert (alone.value, alone.second, alone.open_end) == (10.0, None, False)
 
 
 def test_the_choice_is_made_on_the_seeds_that_both_finalists_have() -> None:
