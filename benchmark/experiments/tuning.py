@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.runs.directory import Run
+from benchmark.core.runs.locks import extending
 from benchmark.core.runs.writing import refuse_other, told, write_table
 from benchmark.core.tables import INTEGER, NUMBER, TEXT, Column, Schema, headings, rows_of
 from benchmark.core.validation import Closed, explain
@@ -357,7 +358,9 @@ def _try(
     total.failures.extend(results.failures)
     failed = {failure.run for failure in results.failures if not _diverged(failure.run)}
     done = [(trial, run) for (trial, _), run in zip(planned, results.runs, strict=True) if run not in failed]
-    tried = write(table, done, _stream_name(stream))
+    with extending(table, "--table"):
+        check_table(table, preset, stream)
+        tried = write(table, done, _stream_name(stream))
     if failed:
         total.check()
     return tried

@@ -2,7 +2,9 @@
 
 import math
 import shutil
+import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -180,6 +182,33 @@ def test_a_value_that_diverged_with_any_seed_is_not_chosen_and_was_tried() -> No
     assert tuning.choices(made({(1.0, 0): lost, (10.0, 0): lost})) == []
     (alone,) = tuning.choices(made({(1.0, 0): lost, (10.0, 0): 20.0, (100.0, 0): lost}))
     assert (alone.value, alone.second, alone.open_end) == (10.0, None, False)
+
+
+def test_searches_that_extend_one_table_at_once_lose_no_row(
+    smoke_runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each reads the table, waits until the others have had the time to read it, too, and writes it."""
+    finished, path = find_runs([smoke_runs])[0], tmp_path / "table.csv"
+    write_table = tuning.write_table
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.05)
+        write_table(*given)
+
+    monkeypatch.setattr(tuning, "write_table", slowly)
+    monkeypatch.setattr(
+        "benchmark.engine.executors.execute.execute", lambda configs, *_: Results([finished] * len(configs), [])
+    )
+    monkeypatch.setattr(tuning, "grid", lambda names: [Trial("mas", "mas.weight", float(names[0]))])
+    searches = [
+        Thread(target=tuning.search, args=([str(value)], [0], "smoke", "four_tasks", tmp_path, path))
+        for value in range(1, 4)
+    ]
+    for one in searches:
+        one.start()
+    for one in searches:
+        one.join()
+    assert sorted(tuning.read(path)["value"]) == [1.0, 2.0, 3.0]
 
 
 def test_the_choice_is_made_on_the_seeds_that_both_finalists_have() -> None:

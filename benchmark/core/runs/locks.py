@@ -1,8 +1,8 @@
-"""One writer for each run directory.
+"""One writer for each run directory, and for each table that several processes extend.
 
-The lock is the operating system's, on a hidden file beside the directory: it ends with the process that holds it,
-however that ends, and works between machines where their shared disk passes locks on. The file stays, as taking it away
-could let in two; beside the directory it also holds where that is deleted and made anew.
+The lock is the operating system's, on a hidden file beside the directory or the table: it ends with the process that
+holds it, however that ends, and works between machines where their shared disk passes locks on. The file stays, as
+taking it away could let in two; beside the directory it also holds where that is deleted and made anew.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmark.core.errors import UserError
+from benchmark.core.runs.writing import told
 
 
 class RunBusy(UserError):
@@ -39,6 +40,20 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(
             f"Cannot write the run to '{path}': {error.strerror or error}. Choose another folder with --out."
         ) from error
+    with lock:
+        yield
+
+
+@contextmanager
+def extending(path: Path, option: str) -> Iterator[None]:
+    """Be the only one who reads a table and writes it anew inside of the block; whoever else does is waited for.
+
+    Raises:
+        UserError: nothing can be written there; ``option`` chooses the path.
+    """
+    with told(path, option):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire()
     with lock:
         yield
 
