@@ -12,6 +12,7 @@ from benchmark.config import SECTIONS, RunConfig, checked
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import deciding
+from benchmark.core.runs.locks import extending
 from benchmark.core.runs.records import from_json, from_yaml
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL, digest
@@ -42,13 +43,19 @@ class Packed:
 def pack(runs: Sequence[Run], folder: Path) -> list[Packed]:
     """Write the records of finished runs into the archives of their presets; other records there are kept.
 
-    A record of the same configuration is replaced. Either all runs are packed or none.
+    A record of the same configuration is replaced. Either all runs are packed or none. Processes take turns.
 
     Raises:
         UserError: a run is unfinished, damaged, was made by code that is not committed or by a plugin, is not on
             embedded images or on a stream that ships, or cannot be made again by this version of the suite.
     """
     made = {run.name: record(run) for run in runs}
+    with extending(folder / "records", "--records"):
+        return _add(made, folder)
+
+
+def _add(made: Mapping[str, records.Files], folder: Path) -> list[Packed]:
+    """Write records into the archives of their presets."""
     archives: dict[str, dict[str, records.Files]] = {}
     packed = []
     for name, files in made.items():

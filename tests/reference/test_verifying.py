@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -268,3 +270,24 @@ def test_a_record_takes_the_place_of_those_of_the_same_configuration_and_of_no_o
     (packed,) = pack([Run(tmp_path / "new")], tmp_path / "records")
     assert packed.replaced == ["old"]
     assert records.unpack(tmp_path / "records", "smoke") == {name: files[name] for name in ("new", "other")}
+
+
+def test_records_that_are_packed_at_once_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, write = [Run(tmp_path / str(number)) for number in range(3)], records.pack
+    files = {
+        run.name: {"config.yaml": yaml.safe_dump(configured(run.path, f"cmc.backward={64 + number}")).encode()}
+        for number, run in enumerate(runs)
+    }
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.05)
+        write(*given)
+
+    monkeypatch.setattr(packing, "record", lambda run: files[run.name])
+    monkeypatch.setattr(records, "pack", slowly)
+    at_once = [Thread(target=pack, args=([run], tmp_path / "records")) for run in runs]
+    for one in at_once:
+        one.start()
+    for one in at_once:
+        one.join()
+    assert records.unpack(tmp_path / "records", "smoke") == files

@@ -1,4 +1,4 @@
-"""One writer for each run directory, and for each table that several processes extend.
+"""One writer for each run directory, and for each table or archive that several processes extend.
 
 The lock is the operating system's, on a hidden file beside the directory or the table: it ends with the process that
 holds it, however that ends, and works between machines where their shared disk passes locks on. The file stays, as
@@ -46,7 +46,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def extending(path: Path, option: str) -> Iterator[None]:
-    """Be the only one who reads a table and writes it anew inside of the block; whoever else does is waited for.
+    """Be the only one who reads a file and writes it anew inside of the block; whoever else does is waited for.
 
     Raises:
         UserError: nothing can be written there; ``option`` chooses the path.
