@@ -363,3 +363,14 @@ def test_a_process_for_jobs_has_its_threads_and_its_device_and_ends_with_its_pip
     assert "is no run of this suite" in ended[0][1].message
     places.close()
     assert process.exitcode == 0
+
+
+def test_a_process_that_is_stopped_while_it_starts_says_nothing() -> None:
+    """The signal is held back until the process can hear it."""
+    started = (
+        "import os, signal; from multiprocessing import Pipe, Value; from benchmark.engine.executors import child\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); os.kill(os.getpid(), signal.SIGTERM)\n"
+        "child.main(Pipe()[0], Value('i', 1), 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", started], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

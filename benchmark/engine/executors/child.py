@@ -46,8 +46,8 @@ def main(pipe: Connection, reason: Any, threads: int) -> None:
         reason: shared memory; which signal the other process heard, as a place in ``endings.CODES``.
         threads: that torch uses.
     """
-    endings.follow(lambda: [*endings.CODES][reason.value])
     with suppress(endings.Stopped, KeyboardInterrupt, EOFError, OSError):
+        endings.follow(lambda: [*endings.CODES][reason.value])  # hears at once what came while this process started
         try:
             _serve(pipe, threads)
         except (EOFError, OSError):
