@@ -7,6 +7,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,23 @@ def test_a_number_of_tasks_that_no_run_has_is_told_by_whoever_looks(count: str, 
     assert "'tasks_done'" in found.details[0]
     with pytest.raises(UserError, match="'tasks_done'"):
         _ = run.tasks_done
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        *(("peak_memory", {after: 5}) for after in ("x", "0", "9", "-1", "²", " 1")),
+        *(("peak_memory", {"1": value}) for value in ("much", [1], True, -5, float("nan"), float("inf"))),
+        *(("seconds_per_task", [value]) for value in ("long", -1)),
+    ],
+)
+def test_what_was_measured_of_no_task_or_is_no_amount_is_told_as_the_statuses_damage(
+    key: str, given: Any, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path, "cmc", state="interrupted", done=1)
+    (run.path / "status.json").write_text(json.dumps({**run.status, "tasks": 4, key: given}))
+    with pytest.raises(UserError, match=rf"status\.json' cannot be read: '{key}'"):
+        _ = run.costs
 
 
 @pytest.mark.parametrize("name", ["status.json", "environment.json", "config.yaml", "metrics.csv"])

@@ -5,12 +5,15 @@ can be nested deeper than Python can follow. Both are refused here, so that whoe
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import yaml
 
+from benchmark.core.errors import shortened
 from benchmark.core.yaml_files import YamlLoader
 
 SIZE = 2**22
@@ -75,9 +78,26 @@ def check(name: str, data: Mapping[str, Any]) -> None:
             raise ValueError(f"'{key}' is not {_WORDS[kind]}")
         if given is not None and key in COUNTED.get(name, ()) and not 0 <= given <= MOST_TASKS:
             raise ValueError(f"'{key}' is {given}; a number from 0 to {MOST_TASKS:,} was expected")
+    if name == "status.json":
+        _check_measured(data)
     order = data.get("order") if name == "config.yaml" else None
     if order and len(order) > MOST_TASKS:
         raise ValueError(f"it names {len(order):,} tasks; at most {MOST_TASKS:,} are read")
+
+
+def _check_measured(status: Mapping[str, Any]) -> None:
+    """Refuse what was measured of tasks that a run cannot have, and what is no number."""
+    most = int(status.get("tasks") or MOST_TASKS)
+    peaks, seconds = status.get("peak_memory") or {}, status.get("seconds_per_task") or []
+    for after in peaks:
+        if re.fullmatch("[1-9][0-9]{0,3}", after) is None or int(after) > most:
+            named = shortened(repr(after))
+            raise ValueError(f"'peak_memory' names {named}; numbers of tasks from 1 to {most:,} were expected")
+    for key, values in {"peak_memory": peaks.values(), "seconds_per_task": seconds}.items():
+        for value in values:
+            number = isinstance(value, _NUMBER) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value < math.inf):
+                raise ValueError(f"'{key}' holds {shortened(repr(value))}, which is no amount")
 
 
 class _Loader(YamlLoader):
