@@ -81,7 +81,7 @@ class Deform(Strategy):
                 "command shows: python -m benchmark list backbones."
             )
         width = fitting_width(backbone, self.settings.size / tasks)
-        return SeparateNetworks(partial(drawn, backbone, width, self.seed))
+        return SeparateNetworks(partial(drawn, backbone, width, self.seed), backbone)
 
 
 class DeformableConv2d(nn.Module):
@@ -161,7 +161,7 @@ def drawn(backbone: Backbone, width: int, seed: int, task: int) -> Backbone:
     """A task's small network, with weights drawn for that task."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed("deform", seed, task))
-        return small_network(backbone, width)
+        return small_network(backbone, width).to(next(backbone.parameters()))
 
 
 def fitting_width(backbone: Backbone, share: float) -> int:

@@ -16,4 +16,4 @@ class Independent(Strategy):
 
     def adapt(self, backbone: nn.Module, tasks: int) -> nn.Module:
         """A network that gets a copy of the backbone with every task."""
-        return SeparateNetworks(partial(redrawn, backbone, self.seed))
+        return SeparateNetworks(partial(redrawn, backbone, self.seed), backbone)

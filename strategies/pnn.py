@@ -110,7 +110,7 @@ class ProgressiveNetwork(SeparateNetworks):
     backbone: Columns
 
     def __init__(self, backbone: nn.Module, share: float, seed: int) -> None:
-        super().__init__(partial(redrawn, backbone, seed))
+        super().__init__(partial(redrawn, backbone, seed), backbone)
         self.backbone = Columns(self.cursor)
         self.share, self.seed = share, seed
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from benchmark.core.addresses import torch_seed
@@ -90,14 +91,20 @@ class SeparateNetworks(GrowingParts):
 
     Args:
         make: gives a task's untrained network.
+        like: a network whose type and place those have.
     """
 
     backbone: Switch
+    anchor: Tensor
 
-    def __init__(self, make: Callable[[int], nn.Module]) -> None:
+    def __init__(self, make: Callable[[int], nn.Module], like: nn.Module) -> None:
         super().__init__()
         self.make = make
         self.backbone = Switch(self.cursor)
+        found = (one for one in like.parameters() if one.is_floating_point() and not is_lazy(one))
+        first = next(found, torch.empty(0))
+        self.made_as = first.dtype, first.device
+        self.register_buffer("anchor", first.detach().new_empty(0), persistent=False)  # moves where no network is yet
 
     def begin(self, task: int) -> None:
         """Freeze the earlier networks and add one.
@@ -110,6 +117,8 @@ class SeparateNetworks(GrowingParts):
         made = self.make(task)
         if self.known:
             _move_like(made, self.backbone[str(self.known[-1])])
+        elif (self.anchor.dtype, self.anchor.device) != self.made_as:
+            made.to(self.anchor)
         self.backbone[str(task)] = made
         super().begin(task)
 

@@ -7,6 +7,7 @@ import torch
 from made_networks import TASKS, Block, images, learn, learned, outputs, same, trainable
 from torch import Tensor, nn
 
+from benchmark.backbones import build
 from benchmark.core.errors import UserError
 from strategies import registry
 from strategies.base import TaskNetwork
@@ -57,6 +58,17 @@ def test_a_network_that_was_moved_to_another_type_learns_on_in_it(strategy: str)
     network(images(0).double(), 2).square().mean().backward()
     assert all(tensor.dtype == torch.float64 for tensor in network.parameters())
     assert network(images(0).double(), 2).dtype == torch.float64
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "deform"])
+def test_a_network_that_is_moved_before_its_first_task_begins_in_the_new_type(strategy: str) -> None:
+    after = adapted(strategy, build("resnet", 4, 1, False)).double()
+    for network in (after, adapted(strategy, build("resnet", 4, 1, False).double())):
+        for task in range(2):
+            network.begin(task)
+            assert network(images(0).double(), task).dtype == torch.float64
+            network.end()
+        assert all(tensor.dtype == torch.float64 for tensor in network.parameters())
 
 
 @every_strategy
