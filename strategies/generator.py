@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from typing import ClassVar
 
 import torch
@@ -127,7 +128,18 @@ class GeneratedRehearsal(Strategy):
         raise NotImplementedError
 
     def before_training_exp(self, trainer: Trainer) -> None:
-        """Keep the generator as it is, if it has learned anything, and let it learn on."""
+        """Keep the generator as it is, if it has learned anything, and let it learn on.
+
+        Warns:
+            UserWarning: a task has too few updates for the generator to have one.
+        """
+        updates, share = trainer.training_settings.updates, self.settings.generator_updates
+        if int(updates * share) == 0:
+            warnings.warn(
+                f"{self.name}.generator_updates = {share:g} of {updates} updates is none: what is rehearsed comes from "
+                f"a generator that learns nothing. Set it to {math.ceil(1e4 / updates) / 1e4:g} or more.",
+                stacklevel=2,
+            )
         self.generator.to(trainer.device)
         first = trainer.experience.current_experience == 0
         self.earlier = None if first else copy.deepcopy(self.generator).requires_grad_(False)

@@ -1,6 +1,7 @@
 """The generator of patches, and deep generative replay: what it learns from, what is rehearsed, what is kept."""
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -136,6 +137,15 @@ def test_the_generator_learns_in_its_share_of_the_updates(share: float, changed:
         template.learn(experience)
         between = zip(generators.kept, generators.kept[1:], strict=False)
         assert [int(any(not torch.equal(a[k], b[k]) for k in a)) for a, b in between] == changed
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.9 / UPDATES, 1), (1 / UPDATES, 0)])
+def test_that_the_generator_has_no_update_is_told(share: float, told: int) -> None:
+    template = learner(make(generator_updates=share), network().float())
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        template.learn(stream(*TASKS)[0])
+    assert sum("generator_updates = " in str(one.message) for one in found) == told
 
 
 def test_the_generator_learns_from_new_patches_and_from_its_own_of_before() -> None:
