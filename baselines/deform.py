@@ -99,9 +99,9 @@ class DeformableConv2d(nn.Module):
         assert self.offset.bias is not None
         nn.init.zeros_(self.offset.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map (N, k_in, H, W) to (N, k_out, H, W)."""
-        return deformable_convolution(x, self.offset(x), self.weight, self.bias)
+        return deformable_convolution(input, self.offset(input), self.weight, self.bias)
 
 
 def deformable_convolution(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -59,9 +59,9 @@ class TaskBiasConv2d(TaskConv2d):
         """Add a bias for a task."""
         self.biases[str(task)] = nn.Parameter(self.start.clone())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the shared weight and the selected task's bias."""
-        return self._conv_forward(x, self.weight, self.biases[str(self.cursor.selected)])
+        return self._conv_forward(input, self.weight, self.biases[str(self.cursor.selected)])
 
 
 class TaskBiasNetwork(TaskNetwork):

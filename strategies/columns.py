@@ -33,7 +33,7 @@ class ColumnConv2d(nn.Conv2d):
         self.weight, self.bias = conv.weight, conv.bias
         self.place, self.column, self.entered, self.lateral = place, column, entered, lateral
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map (N, k_in, H, W) to the convolution of it, plus what the lateral makes of the earlier columns.
 
         Raises:
@@ -43,11 +43,11 @@ class ColumnConv2d(nn.Conv2d):
             raise _refused(self.place, "was called outside of a forward pass of its network")
         calls = self.entered[self.column].setdefault(self.place, [])
         earlier = [column[self.place][len(calls) : len(calls) + 1] for column in self.entered[: self.column]]
-        if any(not same or same[0].shape != x.shape for same in earlier):
+        if any(not same or same[0].shape != input.shape for same in earlier):
             raise _refused(self.place, "is called more often, or on another size, in one column than in another")
         # a copy, as later layers may write to it; nobody reads what enters the last column
-        calls.append(x[:0] if self.column == len(self.entered) - 1 else x.detach().clone())
-        own = super().forward(x)
+        calls.append(input[:0] if self.column == len(self.entered) - 1 else input.detach().clone())
+        own = super().forward(input)
         return own if self.lateral is None else own + self.lateral([same[0] for same in earlier])
 
 

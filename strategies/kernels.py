@@ -143,9 +143,9 @@ class KernelConv2d(TaskConv2d):
         with torch.autocast(self.first_kernel.device.type, enabled=False):
             return self.kernel_of(selected)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the selected task's kernel and bias."""
-        return self._conv_forward(x, self.kernel(), self.bias)
+        return self._conv_forward(input, self.kernel(), self.bias)
 
     def _keep_kernel(self, task: int) -> None:
         with exactly(self.first_kernel.device):

@@ -152,10 +152,11 @@ def restored(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """
     taken: list[Tensor] = []
 
-    def take(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        taken[:] = inputs[:1]
+    def take(_layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        taken[:] = [*inputs, *named.values()][:1]
 
-    hooks = [layer.register_forward_pre_hook(take) for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_pre_hook(take, with_kwargs=True) for layer in convolutions]
     try:
         output = network(images)
     finally:

@@ -141,9 +141,9 @@ class PackedConv2d(TaskConv2d):
         # a product would leave the sign of what is hidden
         return self.kept.masked_fill(self.owner > task, 0).contiguous()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the selected task's weights."""
-        return self._conv_forward(x, self.kernel(), self.bias)
+        return self._conv_forward(input, self.kernel(), self.bias)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load, also between pruning and the end of a task, where fewer weights are in training than before."""

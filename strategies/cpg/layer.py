@@ -117,9 +117,9 @@ class GrowingConv2d(TaskConv2d):
             return self.shift
         return getattr(self, f"bias_{task}", None) if task in self.cursor.known else self.first_bias
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the selected task's weights; widths are those of its network."""
-        return self._conv_forward(x, self.kernel(), self.bias)
+        return self._conv_forward(input, self.kernel(), self.bias)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load, also what was widened since."""

@@ -13,6 +13,7 @@ from strategies import registry
 from strategies.base import TaskNetwork
 from strategies.cmc.network import fold
 from strategies.kernels import KernelNetwork
+from strategies.kr import restored
 
 STRATEGIES = ["cmc", "packnet", "independent", "pnn", "lira", "dan", "lora", "piggyback", "wsn", "mini", "cpg"]
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
@@ -245,6 +246,26 @@ def test_layers_of_two_types_keep_them(strategy: str) -> None:
         for _ in learn(network, task):
             pass
     assert network(images(0), 1).dtype == torch.float64
+
+
+class ByName(Block):
+    """A block that calls its convolutions by the name of their argument."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(input=torch.relu(self.enter(input=x)))
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "together_task_id"])
+def test_convolutions_are_called_by_the_name_of_their_argument_too(strategy: str) -> None:
+    by_name, plain = adapted(strategy, ByName()), adapted(strategy, Block())
+    plain.begin(0)
+    by_name.begin(0)
+    by_name.load_state_dict(plain.state_dict())
+    assert torch.equal(by_name(images(0), 0), plain(images(0), 0))
+
+
+def test_features_enter_the_last_convolution_by_name_too() -> None:
+    assert restored(ByName(), images(0))[1].shape == (2, 4, 32, 32)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
