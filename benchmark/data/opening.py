@@ -335,6 +335,8 @@ def _decode(path: Path, picture: ImageFile.ImageFile) -> Opened:
         conversions.append("16 bits to 8")
         array = np.rint(deep / 257).astype(np.uint8)
     else:
+        if picture.mode == "P":
+            _refuse_beyond_palette(picture)
         upright: Image.Image = picture
         if (turn := _UPRIGHT.get(_orientation(picture))) is not None:
             conversions.append("turned upright as its EXIF orientation says")
@@ -345,6 +347,14 @@ def _decode(path: Path, picture: ImageFile.ImageFile) -> Opened:
             raise UserError(f"{quoted(path)} is partly transparent. Save it without transparency.")
         conversions.append("opaque alpha channel dropped")
     return Opened(np.ascontiguousarray(array[:, :, :3]), tuple(conversions))
+
+
+def _refuse_beyond_palette(picture: ImageFile.ImageFile) -> None:
+    """Refuse a picture with pixels of colours that its palette does not have, which Pillow makes black."""
+    highest = int(np.asarray(picture).max())
+    colours = len(picture.getpalette() or ()) // 3
+    if highest >= colours:
+        raise ValueError(f"a pixel has the colour {highest}, and the palette {colours} colours, counted from 0")
 
 
 def _sixteen_bit(path: Path, picture: ImageFile.ImageFile) -> np.ndarray | None:

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import os
 import struct
 import zlib
@@ -181,6 +182,28 @@ class TestRefused:
         path.write_bytes(png(8, 8, depth, 3, bytes(8 * (1 + depth))))
         with pytest.raises(UserError, match=r"colourless\.png' cannot be read, it may be truncated or damaged"):
             open_rgb(path)
+
+    @pytest.mark.parametrize(("colours", "whole"), [(2, False), (3, False), (4, True), (256, True)])
+    @pytest.mark.parametrize("kind", ["png", "bmp"])
+    def test_pixels_beyond_the_palette(self, tmp_path, kind, colours, whole):
+        """Decoders make them black; here the last pixel alone has the colour 3."""
+        path = tmp_path / f"picture.{kind}"
+        indices, shades = np.zeros((8, 8), np.uint8), [(10 + i % 9, 20, 30) for i in range(colours)]
+        indices[-1, -1] = 3
+        if kind == "png":
+            rows = b"".join(b"\0" + row.tobytes() for row in indices)
+            path.write_bytes(png(8, 8, 8, 3, rows, bytes(itertools.chain(*shades))))
+        else:
+            table = b"".join(bytes((*shade[::-1], 0)) for shade in shades)
+            header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 0, 64, 0, 0, colours, 0)
+            start = 14 + len(header) + len(table)
+            file = struct.pack("<2sIHHI", b"BM", start + 64, 0, 0, start)
+            path.write_bytes(file + header + table + indices[::-1].tobytes())
+        if whole:
+            assert open_rgb(path)[-1, -1].tolist() == [13, 20, 30]
+        else:
+            with pytest.raises(UserError, match=f"damaged: a pixel has the colour 3, and the palette {colours}"):
+                open_rgb(path)
 
     def test_changed_pixels_of_a_png(self, tmp_path):
         """A changed bit in the compressed pixels is told, also where they decode to other ones without an error."""
