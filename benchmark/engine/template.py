@@ -18,7 +18,7 @@ from benchmark.core.process import endings
 from benchmark.engine.distributed import sharing
 from benchmark.engine.distributed.group import stops
 from benchmark.engine.state import State
-from benchmark.engine.tiling import reach, restore
+from benchmark.engine.tiling import reach, refuse_further, restore
 from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
 from strategies.state import load_moments, load_network, moments, to_state
@@ -263,7 +263,9 @@ class RestorationTemplate(SupervisedTemplate):
     def _output(self) -> Tensor:
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
         if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
-            return restore(self._restore, images, self.tile, reach(self.model))
+            margin = reach(self.model)
+            refuse_further(self.model, self._restore, images, margin)
+            return restore(self._restore, images, self.tile, margin)
         if self.is_eval:
             return self._restore(images)
         with precise(self.training_settings, self.device):

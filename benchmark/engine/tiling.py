@@ -1,16 +1,22 @@
 """Restoring images that are too large for memory, in overlapping tiles."""
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import DeformConv2d
 
+from baselines.deform import DeformableConv2d
 from benchmark.core.errors import UserError
 
+FURTHER = 1e-4
+"""Share of the largest output by which one may differ where pixels beyond the reach do; rounding is far below it."""
+
 _WHOLE = (
-    "only networks of full resolution can work in tiles. Set data.tile to the longer side of the largest test image."
+    "only networks of full resolution that look at the surroundings of a pixel can work in tiles. "
+    "Set data.tile to the longer side of the largest test image."
 )
 
 
@@ -29,11 +35,41 @@ def reach(network: nn.Module) -> int:
         kernel: Any = getattr(layer, "kernel_size", None)
         if kernel is None:
             continue
-        if any(step != 1 for step in _both(getattr(layer, "stride", 1))):
+        stride = getattr(layer, "stride", 1)
+        if any(step != 1 for step in _each(kernel if stride is None else stride)):
             raise UserError(f"{type(layer).__name__} has a stride; {_WHOLE}")
-        dilation = _both(getattr(layer, "dilation", 1))
-        total += max(-(-step * (side - 1) // 2) for side, step in zip(_both(kernel), dilation, strict=True))
+        sides = zip(_each(kernel), cycle(_each(getattr(layer, "dilation", 1))), strict=False)
+        total += max(-(-step * (side - 1) // 2) for side, step in sides)
     return total
+
+
+def refuse_further(network: nn.Module, restored: Callable[[Tensor], Tensor], like: Tensor, margin: int) -> None:
+    """Refuse a network that looks further than its reach, as by a mean over the image, which no layer tells.
+
+    One output pixel of two small images is compared that differ only beyond its reach.
+
+    Args:
+        network: the network; deformable convolutions in it may look further.
+        restored: what it makes of images.
+        like: images (N, 3, H, W), for their number, type and device.
+        margin: the network's reach.
+
+    Raises:
+        UserError: the outputs differ.
+    """
+    if any(isinstance(layer, DeformConv2d | DeformableConv2d) for layer in network.modules()):
+        return
+    side = -(-(2 * margin + 2) // 64) * 64  # which networks can halve that take no odd sizes
+    image = torch.rand(len(like), 3, side, side, generator=torch.Generator().manual_seed(0)).to(like)
+    other = image * 0.1
+    other[..., : margin + 1, : margin + 1] = image[..., : margin + 1, : margin + 1]
+    layout = torch.channels_last
+    one, two = (restored(given.contiguous(memory_format=layout)) for given in (image, other))
+    if (one - two)[..., 0, 0].abs().max() > FURTHER * one.abs().max():
+        raise UserError(
+            f"{type(network).__name__} looks further than the {margin} pixels that its layers tell, as by a mean or "
+            f"a normalisation over the image, or by attention; {_WHOLE}"
+        )
 
 
 def restore(network: Callable[[Tensor], Tensor], images: Tensor, tile: int, margin: int) -> Tensor:
@@ -76,5 +112,5 @@ def _spans(length: int, tile: int) -> Iterator[tuple[int, int]]:
     return pairwise(ends)
 
 
-def _both(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def _each(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)

@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from benchmark.backbones import build
 from benchmark.core.errors import UserError
-from benchmark.engine.tiling import reach, restore
+from benchmark.engine.tiling import reach, refuse_further, restore
 from strategies.cmc.network import CMCNetwork, convert
 
 
@@ -53,6 +55,59 @@ def test_reach_is_that_of_the_gradient(image: torch.Tensor) -> None:
 def test_a_stride_is_refused() -> None:
     with pytest.raises(UserError, match=r"stride.*data\.tile"):
         reach(nn.Conv2d(3, 3, 3, stride=2))
+
+
+class Scaled(nn.Module):
+    """Channel attention without a layer for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.enter(x)
+        return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+def spectrum(x: torch.Tensor) -> torch.Tensor:
+    return torch.fft.irfft2(torch.fft.rfft2(x) * torch.linspace(0, 1, x.shape[-1] // 2 + 1), s=x.shape[-2:])
+
+
+class Filtered(nn.Conv2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return spectrum(super().forward(input))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Scaled,
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.Conv2d(4, 3, 1)),
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1)),
+        lambda: Filtered(3, 3, 3, padding=1),
+    ],
+)
+def test_what_looks_at_the_whole_image_is_refused(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = make().eval()
+    with torch.no_grad(), pytest.raises(UserError, match=r"further than the 1 pixels .*data\.tile"):
+        refuse_further(network, network, torch.empty(1, 3, 99, 99), reach(network))
+
+
+@pytest.mark.parametrize("name", ["resnet", "dense", "rdn"])
+@pytest.mark.parametrize("norm", [False, True])
+def test_what_looks_at_its_surroundings_is_not(name: str, norm: bool) -> None:
+    torch.manual_seed(0)
+    network = build(name, 4, 2, False).eval()
+    if norm:
+        network.head = nn.Sequential(network.head, nn.BatchNorm2d(4), nn.MaxPool2d(3, 1, 1)).eval()
+    with torch.no_grad():
+        refuse_further(network, network, torch.empty(1, 3, 99, 99), reach(network))
+
+
+@pytest.mark.parametrize("layer", [nn.AvgPool1d(3, 1, 1), nn.AvgPool3d((1, 3, 3), 1), nn.Conv1d(1, 1, 3)])
+def test_layers_of_other_dimensions_have_a_reach(layer: nn.Module) -> None:
+    assert reach(layer) == 1
 
 
 def test_tiles_have_the_type_and_the_channels_of_the_output(image: torch.Tensor) -> None:
