@@ -278,6 +278,10 @@ class TaskNetwork(MultiTaskModule):
             layer.cursor = self.cursor
         return layers
 
+    def parts(self, task: int) -> list[nn.Module]:
+        """What a forward pass for the task goes through; tasks learned later add nothing to it."""
+        return [self.backbone]
+
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """Layers that a forward pass for the task must not move, though the network may be in training mode.
 

@@ -184,9 +184,13 @@ class ForkJoinNetwork(GrowingParts):
             self.backbone.branches.append(branch if like is None else branch.to(like))
         super().begin(task)
 
+    def parts(self, task: int) -> list[nn.Module]:
+        """The base, and the branches up to the task's own."""
+        return self.backbone.parts(task)
+
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of the parts that the task uses, but those of the part in training."""
-        parts = self.backbone.parts(task)
+        parts = self.parts(task)
         settled = parts[:-1] if task == self.cursor.learning else parts
         return [layer for part in settled for layer in part.modules()]
 
@@ -194,7 +198,7 @@ class ForkJoinNetwork(GrowingParts):
         """Copies of all tensors of the parts that the task uses, by name."""
         tensors = {
             f"{place}.{name}": tensor
-            for place, part in enumerate(self.backbone.parts(task))
+            for place, part in enumerate(self.parts(task))
             for name, tensor in tensors_in_use(part).items()
         }
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -132,6 +132,10 @@ class ProgressiveNetwork(SeparateNetworks):
             torch.manual_seed(torch_seed("pnn", self.seed, task))
             replace_convolutions(column, joined, taken=())
 
+    def parts(self, task: int) -> list[nn.Module]:
+        """The task's column and all before it."""
+        return [self.backbone[name] for name in self.backbone.up_to(task)]
+
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of the columns that the task needs and that are not in training."""
         names = [name for name in self.backbone.up_to(task) if name != str(self.cursor.learning)]

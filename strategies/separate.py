@@ -122,6 +122,10 @@ class SeparateNetworks(GrowingParts):
         self.backbone[str(task)] = made
         super().begin(task)
 
+    def parts(self, task: int) -> list[nn.Module]:
+        """The task's network."""
+        return [self.backbone[str(task)]]
+
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of a network that is not in training."""
         return () if task == self.cursor.learning else self.backbone[str(task)].modules()

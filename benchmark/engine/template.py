@@ -263,7 +263,7 @@ class RestorationTemplate(SupervisedTemplate):
     def _output(self) -> Tensor:
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
         if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
-            margin = reach(self.model)
+            margin = self._reach()
             refuse_further(self.model, self._restore, images, margin)
             return restore(self._restore, images, self.tile, margin)
         if self.is_eval:
@@ -272,14 +272,22 @@ class RestorationTemplate(SupervisedTemplate):
             output = self._restore(images)
         return output.to(images.dtype)
 
-    def _restore(self, images: Tensor) -> Tensor:
+    def _reach(self) -> int:
+        """How far outputs look; of tasks that the network is told, by what these use, whatever is learned later."""
         if not isinstance(self.model, TaskNetwork):
-            return self.model(images)
+            return reach(self.model)
+        return max(sum(map(reach, self.model.parts(task))) for task in set(self._labels(self.model).tolist()))
+
+    def _restore(self, images: Tensor) -> Tensor:
+        told = (self._labels(self.model),) if isinstance(self.model, TaskNetwork) else ()
+        return self.model(images, *told)
+
+    def _labels(self, network: TaskNetwork) -> Tensor:
+        """The tasks that the network is told."""
         labels = self.mb_task_id
-        if self.is_eval:
-            known = labels.clamp(max=max(self.model.known))
-            labels = known if self.told is None else torch.full_like(labels, self.told)
-        return self.model(images, labels)
+        if not self.is_eval:
+            return labels
+        return labels.clamp(max=max(network.known)) if self.told is None else torch.full_like(labels, self.told)
 
     def _left(self) -> range:
         """The indices of the patches that are left of the present epoch."""

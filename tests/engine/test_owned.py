@@ -43,6 +43,17 @@ def changed(run: Run) -> dict[tuple[int, int], tuple[int, int]]:
     return dict(zip(keys, zip(rows["value"].astype(int), rows["images"], strict=True), strict=True))
 
 
+@pytest.mark.parametrize("strategy", ["independent", "pnn", "lira"])
+def test_tiles_of_an_earlier_task_stay_where_they_are_as_a_network_grows(strategy: str, tmp_path: Path) -> None:
+    """They overlap by the reach of what the task uses; cut elsewhere, they would be rounded otherwise."""
+    images = ["data.tile=64", "data.test_size=112", "data.validation_size=32", "data.dead_leaves=0"]
+    short = ["training.epochs=1", "training.updates_per_epoch=1", "backbone.width=4", "backbone.blocks=1"]
+    metrics_of = smoke(strategy, tmp_path, *images, *short).metrics
+    rows = metrics_of.query("metric == 'outputs_changed'")
+    assert rows["images"].sum() > 0
+    assert rows["value"].sum() == 0
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return smoke("cmc", tmp_path_factory.mktemp("owned"))
