@@ -27,7 +27,6 @@ the base's, comes on top. A gate is two 3×3 convolutions with GATE_WIDTH channe
 zero: both sides count half when a task begins.
 """
 
-from collections.abc import Iterable
 from itertools import count
 
 import torch
@@ -185,14 +184,8 @@ class ForkJoinNetwork(GrowingParts):
         super().begin(task)
 
     def parts(self, task: int) -> list[nn.Module]:
-        """The base, and the branches up to the task's own."""
+        """The base, and the branches up to the task's own, which is last."""
         return self.backbone.parts(task)
-
-    def standing_still(self, task: int) -> Iterable[nn.Module]:
-        """All layers of the parts that the task uses, but those of the part in training."""
-        parts = self.parts(task)
-        settled = parts[:-1] if task == self.cursor.learning else parts
-        return [layer for part in settled for layer in part.modules()]
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the parts that the task uses, by name."""

@@ -19,7 +19,6 @@ stands beside. V projects to a share of one column's channels. A convolution tha
 reads, in its n-th call, the n-th call of the earlier ones. Layers of other kinds have no laterals.
 """
 
-from collections.abc import Iterable
 from functools import partial
 from math import ceil
 
@@ -133,13 +132,8 @@ class ProgressiveNetwork(SeparateNetworks):
             replace_convolutions(column, joined, taken=())
 
     def parts(self, task: int) -> list[nn.Module]:
-        """The task's column and all before it."""
+        """The task's column and all before it, its own last."""
         return [self.backbone[name] for name in self.backbone.up_to(task)]
-
-    def standing_still(self, task: int) -> Iterable[nn.Module]:
-        """All layers of the columns that the task needs and that are not in training."""
-        names = [name for name in self.backbone.up_to(task) if name != str(self.cursor.learning)]
-        return [layer for name in names for layer in self.backbone[name].modules()]
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the task's column and of those before it, by name."""

@@ -77,7 +77,16 @@ class Switch(nn.ModuleDict):
 
 
 class GrowingParts(TaskNetwork):
-    """Base of networks that get a part with every task, of which only the newest is trainable."""
+    """Base of networks that get a part with every task, of which only the newest is trainable.
+
+    Subclasses define :meth:`parts`, a task's own part last.
+    """
+
+    def standing_still(self, task: int) -> Iterable[nn.Module]:
+        """All layers of the parts that the task uses, but those of the part in training."""
+        parts = self.parts(task)
+        settled = parts[:-1] if task == self.cursor.learning else parts
+        return [layer for part in settled for layer in part.modules()]
 
     def end(self) -> None:
         """Freeze the newest part, and leave no gradient that an optimizer could still follow."""
@@ -125,10 +134,6 @@ class SeparateNetworks(GrowingParts):
     def parts(self, task: int) -> list[nn.Module]:
         """The task's network."""
         return [self.backbone[str(task)]]
-
-    def standing_still(self, task: int) -> Iterable[nn.Module]:
-        """All layers of a network that is not in training."""
-        return () if task == self.cursor.learning else self.backbone[str(task)].modules()
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the task's network, by name."""
