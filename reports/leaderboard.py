@@ -53,22 +53,25 @@ def page(folder: Path) -> str:
         UserError: an archive cannot be read.
     """
     parts = [LEAD]
+    shown: set[str] = set()
     with Records(folder) as records:
+        beside = [records.layer] if records.layer else []
         for preset in records.presets:
             if preset != SMOKE:
-                parts += _preset(collect([records.place(preset)]))
+                parts += _preset(collect([records.place(preset), *beside]), shown)
     if len(parts) == 1:
         parts.append("No run has been kept yet.\n")
     return "\n".join(parts)
 
 
-def _preset(collection: Collection) -> Iterator[str]:
+def _preset(collection: Collection, shown: set[str]) -> Iterator[str]:
+    """What there is of a preset; a table of the paper that was shown already, as it is of no preset, is left out."""
     for group in collection.groups:
         yield f"## {group.title}\n"
         yield _about(group)
         yield markdown(_board(group))
     for evidence in gather(collection):
-        yield from _paper(evidence)
+        yield from _paper(evidence, shown)
 
 
 def _about(group: Group) -> str:
@@ -113,9 +116,11 @@ def _costs(entry: Entry) -> list[Cell]:
     return [kept(entry), Cell(count(macs)), Cell(time), Cell(", ".join(str(result.seed) for result in entry.results))]
 
 
-def _paper(evidence: Evidence) -> Iterator[str]:
+def _paper(evidence: Evidence, before: set[str]) -> Iterator[str]:
     """The paper's tables beside ours and its claims, as far as there is a run for them."""
-    items = [item for make in contents.CONTENTS if (item := make(evidence)) and item.table]
+    made = [item for make in contents.CONTENTS if (item := make(evidence)) and item.table]
+    items = [item for item in made if item.key not in before]
+    before |= {item.key for item in items}
     verdicts = judge(evidence)
     measured = [verdict for verdict in verdicts if verdict.state != UNMEASURED]
     if items or measured:

@@ -9,6 +9,7 @@ from benchmark.commands.options import Engine, Jobs, number, place, refuse_idle,
 from benchmark.commands.output import Reporter, console
 from benchmark.core import printing
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.runs.directory import LAYER_PROFILE
 from benchmark.reference import SHIPPED
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ def reference_page() -> None:
 def reference_pack(
     runs: Annotated[
         list[Path],
-        typer.Argument(parser=place("RUN"), help="Run directories, or folders that hold some.", metavar="RUN..."),
+        typer.Argument(
+            parser=place("RUN"),
+            help=f"Run directories, or folders that hold some; and {LAYER_PROFILE}, the cost of a layer (Table 6).",
+            metavar="RUN...",
+        ),
     ],
     folder: Annotated[
         Path,
@@ -81,10 +86,14 @@ def reference_pack(
     reference page
     """
     from benchmark.core.runs.directory import find_runs
-    from benchmark.reference.packing import pack
+    from benchmark.reference.packing import keep_layer, pack
     from benchmark.reference.records import LARGEST_SHIPPED
 
-    found = find_runs(runs)
+    layers = [path for path in runs if path.name == LAYER_PROFILE]
+    found = find_runs([path for path in runs if path not in layers], needed=not layers)
+    for path in layers[-1:]:
+        keep_layer(path, folder)
+        console.print(f"{folder / LAYER_PROFILE}: what a layer costs")
     for one in pack(found, folder):
         console.print(f"{one.name}: {one.size:,} bytes" + "".join(f"; replaces {name}" for name in one.replaced))
     sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.zip"))}

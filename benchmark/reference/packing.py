@@ -10,19 +10,24 @@ import yaml
 
 from benchmark.config import SECTIONS, RunConfig, checked
 from benchmark.core.errors import UserError
-from benchmark.core.runs.directory import Run
+from benchmark.core.runs import layer_table
+from benchmark.core.runs.directory import LAYER_PROFILE, Run
 from benchmark.core.runs.formats import deciding
 from benchmark.core.runs.locks import extending
 from benchmark.core.runs.records import from_json, from_yaml
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL, digest
 from benchmark.core.runs.wholeness import examine
+from benchmark.core.runs.writing import write_text
 from benchmark.core.yaml_files import command as command_line
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from benchmark.reference import records
 from benchmark.reference.comparing import mixed
 from benchmark.streams.definition import load, shipped
+
+MEASURED = (64, 1000)
+"""Channels of the layer that Table 6 of the paper is of, and height and width of its features."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,22 @@ def pack(runs: Sequence[Run], folder: Path) -> list[Packed]:
     made = {run.name: record(run) for run in runs}
     with extending(folder / "records", "--records"):
         return _add(made, folder)
+
+
+def keep_layer(path: Path, folder: Path) -> None:
+    """Keep what a layer costs beside the archives, in the place of what was kept before.
+
+    Raises:
+        UserError: the file cannot be read, or is not of the paper's layer.
+    """
+    first = layer_table.read(path)[0]
+    if (first.channels, first.size) != MEASURED:
+        raise UserError(
+            f"'{path}' is of {first.channels} channels on {first.size}×{first.size}, and Table 6 of {MEASURED[0]} on "
+            f"{MEASURED[1]}×{MEASURED[1]}. Measure that with: {command_line('profile', 'layer', '--out', path)}"
+        )
+    with extending(folder / "records", "--records"):
+        write_text(folder / LAYER_PROFILE, path.read_text(encoding="utf-8"))
 
 
 def _add(made: Mapping[str, records.Files], folder: Path) -> list[Packed]:

@@ -11,6 +11,8 @@ A record is a run directory without pictures and checkpoints, sealed anew. All r
         finetune-four_tasks-quick-seed0-5e6f7a8b/
             ...
 
+Beside them lies what a layer costs (Table 6), which is of no preset, as ``profile layer`` wrote it.
+
 Unpacked, a record is read as any other run directory. An archive may come from a stranger: only files of these names
 are taken from it, each into its place, and there is a bound to how many and how large they are.
 """
@@ -23,7 +25,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.core.errors import UserError
 from benchmark.core.files import regular
-from benchmark.core.runs.directory import Run
+from benchmark.core.runs.directory import LAYER_PROFILE, Run
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL
 from benchmark.core.runs.writing import write_text
@@ -72,6 +74,12 @@ class Records:
     def presets(self) -> list[str]:
         """The presets of which there are records."""
         return sorted(path.stem for path in self.folder.glob("*.zip"))
+
+    @property
+    def layer(self) -> Path | None:
+        """The file of what a layer costs, if that has been kept."""
+        path = self.folder / LAYER_PROFILE
+        return path if path.exists() else None
 
     def place(self, preset: str) -> Path:
         """The folder into which the records of a preset are unpacked.

@@ -12,10 +12,14 @@ from conftest import ROOT
 from made_runs import made_records, made_run
 
 import reports
-from benchmark.core.runs.directory import Run
+from benchmark.core.errors import UserError
+from benchmark.core.runs import layer_table
+from benchmark.core.runs.directory import LAYER_PROFILE, Run
+from benchmark.core.runs.layer_table import Row
 from benchmark.core.runs.schemas import METRICS
 from benchmark.core.runs.writing import write_table
 from benchmark.reference import records
+from benchmark.reference.packing import keep_layer
 from benchmark.reference.records import Records
 from reports.figures.leading import leading
 from reports.groups import REFERENCE, collect
@@ -179,3 +183,25 @@ def test_the_page_of_results_tells_how_long_a_run_takes_in_the_mean_over_seeds(t
     for run, seconds in zip(runs, (120.0, 240.0), strict=True):
         run.update_status(seconds=seconds)
     assert "| 3 min | 0, 1 |" in page(made_records(tmp_path, *runs))
+
+
+def test_the_page_of_results_has_what_a_layer_costs_once_and_its_claim_with_every_preset(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / "runs", preset=preset) for preset in ("quick", "standard")]
+    folder = made_records(tmp_path / "records", *runs)
+    assert "### Table 6" not in page(folder)
+    names = {"3×3 kernel": 1.0, "6×6 kernel": 4.0, "4 layers": 4.0, "CMC-20": 1.01}
+    rows = [Row("made", name, 1, 1, 1e6, 1.0, 9.0, by, by, 64, 1000, 7, "CPU", 2) for name, by in names.items()]
+    layer_table.write(rows, tmp_path / LAYER_PROFILE)
+    keep_layer(tmp_path / LAYER_PROFILE, folder)
+    text = page(folder)
+    assert text.count("### Table 6") == 1
+    assert text.count("CMC-20 takes 1.0 % more time than CMC-5") == 2
+
+
+@pytest.mark.parametrize(("channels", "size"), [(64, 500), (16, 1000)])
+def test_a_layer_of_another_size_than_the_papers_is_not_kept(channels: int, size: int, tmp_path: Path) -> None:
+    row = Row("base", "3×3 kernel", 1, 1, 1e6, 1.0, 9.0, 1.0, 1.0, channels, size, 7, "CPU", 2)
+    layer_table.write([row], tmp_path / LAYER_PROFILE)
+    with pytest.raises(UserError, match=rf"{channels} channels on {size}×{size}.* 64 on 1000×1000.*profile layer"):
+        keep_layer(tmp_path / LAYER_PROFILE, tmp_path / "records")
+    assert not (tmp_path / "records" / LAYER_PROFILE).exists()
