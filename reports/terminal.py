@@ -8,8 +8,8 @@ import pandas as pd
 
 from benchmark.core.clock import duration
 from benchmark.core.runs.directory import Run
-from reports.groups import Unreadable
-from reports.labels import flatten
+from reports.groups import Unreadable, tasks
+from reports.page.settings import given
 from reports.results import Result, read
 from reports.text import fixed, plain, quantity
 
@@ -35,8 +35,14 @@ def show(run: Run, console: "Console") -> None:
 
 def _settings(result: Result) -> "Table":
     table = _table(f"{result.strategy}, seed {result.seed}", "setting", "value")
-    for name, value in flatten(result.config).items():
-        table.add_row(_text(plain(name)), _text(plain(value, 100)))
+    for name, value in given(result).items():
+        table.add_row(_text(name), _text(value))
+    table.add_section()
+    for place, ((name, definition, _), source) in enumerate(zip(tasks(result), result.sources, strict=True), 1):
+        own = {key: value for key, value in definition.items() if key != "name"}
+        what = plain(own, 200) or "as the stream defines it"
+        text = f"{what}; trained on {source.train}, tested on {source.test}"
+        table.add_row(_text(f"task {place}: {plain(name)}"), _text(text))
     return table
 
 

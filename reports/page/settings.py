@@ -67,11 +67,11 @@ class Settings:
 
 def settings(group: Group) -> Settings:
     """The settings of a group's runs."""
-    given = [_given(result) for _, result in group.labelled]
+    asked = [given(result) for _, result in group.labelled]
     computed = [_computed(result) for _, result in group.labelled]
-    shared, machine = _common(given), _common(computed)
+    shared, machine = _common(asked), _common(computed)
     apart: dict[tuple[str, str], list[tuple[Result, Named]]] = {}
-    for (label, result), own, where in zip(group.labelled, given, computed, strict=True):
+    for (label, result), own, where in zip(group.labelled, asked, computed, strict=True):
         differing = {name: text for name, text in own.items() if name not in shared}
         differing |= {name: text for name, text in where.items() if name not in machine}
         apart.setdefault((label, json.dumps(differing)), []).append((result, differing))
@@ -95,9 +95,11 @@ def command(results: Sequence[Result]) -> str:
         options["--stream"] = f"{stream}.yaml"
     words = [*options.items(), *(("--plugin", file) for file in results[0].config.get("imports") or [])]
     lines = ["python -m benchmark run " + " ".join(f"{name} {joined([str(value)])}" for name, value in words)]
-    given = _assigned(results[0])
-    for name, value in given.items():
-        if not has_effect(name, given) or (name in UNSET and (value is None or given.get("data.source") == EMBEDDED)):
+    assigned = _assigned(results[0])
+    for name, value in assigned.items():
+        if not has_effect(name, assigned) or (
+            name in UNSET and (value is None or assigned.get("data.source") == EMBEDDED)
+        ):
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         lines.append(f"    --set {joined([f'{name}={text}'])}")
@@ -116,10 +118,10 @@ def _assigned(result: Result) -> dict[str, Any]:
     return flatten(sections)
 
 
-def _given(result: Result) -> Named:
-    """All that was asked for; what no command takes stands at the end."""
+def given(result: Result) -> Named:
+    """All that was asked for but the seed, by the names that commands use; what no command takes stands at the end."""
     known = {"strategy", "stream", "preset", "order", "seed", "settings", *SECTIONS, *ELSEWHERE}
-    others = {name: value for name, value in result.config.items() if name not in known and value not in ("", None)}
+    others = {name: value for name, value in result.config.items() if name not in known and value not in ("", None, [])}
     return _texts({**_options(result), **_assigned(result), **flatten(others)})
 
 
@@ -131,6 +133,6 @@ def _texts(values: Mapping[str, Any]) -> Named:
     return {plain(name): plain(value, 300) for name, value in values.items()}
 
 
-def _common(given: Sequence[Named]) -> Named:
+def _common(asked: Sequence[Named]) -> Named:
     """What is the same in all; of two and more, not what a strategy alone has."""
-    return {name: text for name, text in given[0].items() if all(other.get(name, None) == text for other in given[1:])}
+    return {name: text for name, text in asked[0].items() if all(other.get(name, None) == text for other in asked[1:])}

@@ -295,6 +295,17 @@ def test_terminal_prints_one_run(report: Path) -> None:
     assert "mean forgetting 4.00 dB" in text
 
 
+def test_terminal_names_settings_as_commands_take_them_and_says_what_each_task_is(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "mas", settings={"weight": 7.5}, tasks=[{"degradation": "rain"}] * 4)
+    stream = io.StringIO()
+    terminal.show(run, Console(file=stream, width=160))
+    lines = [" ".join(line.replace("│", " ").split()) for line in stream.getvalue().splitlines()]
+    assert "mas.weight 7.5" in lines
+    assert "--strategy mas" in lines
+    assert any(line.startswith("task 1: derain degradation=rain; trained on ") for line in lines)
+    assert not any(line.startswith(("settings.", "tasks ", "sources ", "plugin ")) for line in lines)
+
+
 def test_terminal_takes_brackets_as_text(tmp_path: Path) -> None:
     stream = io.StringIO()
     terminal.show(made_run(tmp_path, "[bold red]x[/nothing]"), Console(file=stream, width=120))
