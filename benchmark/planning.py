@@ -154,7 +154,8 @@ def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
         begun = planned.run_name.removesuffix(own)
         for identity, path in places.items() if own not in places else ():
             if path.name == f"{begun}{identity}" and not Run(path).finished:
-                differing = _differences(Run(path).config, planned.model_dump(mode="json"))
+                found = _differences(Run(path).config, planned.model_dump(mode="json"))
+                differing = [(name.replace("settings.", f"{planned.strategy}.", 1), *both) for name, *both in found]
                 told = "; ".join(f"{name} is {there} there and {here} here" for name, there, here in differing[:5])
                 more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
                 notes.append(f"Note: unfinished run {path.name} is another one and stays as it is: {told}{more}.")

@@ -388,3 +388,10 @@ def test_an_unfinished_run_with_other_settings_is_told_with_the_difference(tmp_p
     assert "save_seconds" not in note
     assert not others_begun([begun], tmp_path)
     assert not others_begun([tiny("cmc")], tmp_path)
+
+
+def test_a_setting_of_the_strategy_in_which_an_unfinished_run_differs_is_named_as_it_is_set(tmp_path: Path) -> None:
+    begun, other = tiny("mas", "derain,denoise", "mas.weight=2"), tiny("mas", "derain,denoise", "mas.weight=3")
+    Run.create(tmp_path / begun.run_name, begun.model_dump(mode="json"), {})
+    (note,) = others_begun([other], tmp_path)
+    assert note.endswith(": mas.weight is 2.0 there and 3.0 here.")
