@@ -36,6 +36,7 @@ _LATEX = {
     "√": r"$\surd$",
     "·": r"$\cdot$",
     "<": "$<$",
+    ">": "$>$",
     "|": "$|$",
     "“": "``",
     "”": "''",
@@ -102,7 +103,7 @@ def latex(table: Table, name: str) -> str:
     alignment, size, fit = "l" * words + "r" * (len(table.columns) - words), [], (_FITTED, "}")
     if table.kind == "words":
         alignment, size, fit = _wrapping(table), [r"\footnotesize"], ("", "")
-    body = [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows]
+    body = [_led(" & ".join(_tex_cell(cell) for cell in row)) + r" \\" for row in table.rows]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,amssymb,graphicx}",
@@ -122,6 +123,11 @@ def latex(table: Table, name: str) -> str:
             "",
         ]
     )
+
+
+def _led(row: str) -> str:
+    """A row that the end of the one before it, which takes a star or a length in brackets, does not take for one."""
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row
 
 
 def _words(table: Table) -> int:
@@ -158,7 +164,7 @@ def _row(texts: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]<>|~$&])", r"\\\1", text)
 
 
 def _tex(text: str) -> str:

@@ -145,6 +145,19 @@ def test_names_cannot_break_a_table() -> None:
     assert r"\| \`\*" in exports.markdown(made)
 
 
+def test_names_are_set_as_they_are() -> None:
+    """Not as formulas, entities, crossed out, turned marks, or what the end of the row before could take for its own."""
+    names = ["[rain]", "*2", "a>b", "$5 to $6", "~~old~~", "R&amp;D"]
+    made = Table("c", [Column("name"), Column("x")], [[Cell(name), Cell("1", 1.0)] for name in names])
+    lines = exports.latex(made, "x").splitlines()
+    rows = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert not [row for row in rows if row.startswith(("[", "*"))]
+    assert rows[2] == r"a$>$b & 1 \\"
+    assert [row.split(" | ")[0] for row in exports.markdown(made).splitlines()[4:]] == [
+        *(r"| \[rain\]", r"| \*2", r"| a\>b", r"| \$5 to \$6", r"| \~\~old\~\~", r"| R\&amp;D")
+    ]
+
+
 @pytest.mark.parametrize("first", [Cell("–"), Cell("0.25", 0.25)])
 def test_numbers_are_set_right_in_latex_also_below_an_empty_cell(first: Cell) -> None:
     """The comparison's first row, the degraded input, has no number in the columns that follow its name."""
