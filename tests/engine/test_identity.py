@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import py_compile
 import shutil
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from baselines.finetune import Finetune
 from benchmark.config import Data, RunConfig, checked, presets
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import revision
+from benchmark.core.plugins.plugin import read
 from benchmark.data import digests, photographs
 from benchmark.data.photographs import Photograph
 from benchmark.data.pictures import Block
@@ -254,6 +256,20 @@ def test_a_plugin_counts_with_all_that_it_imports(tmp_path: Path, monkeypatch: p
     assert changed != before
     (tmp_path / "losses_of_mine/__init__.py").write_text("x = 1\n")
     assert origin() != changed
+
+
+def test_a_plugin_is_run_as_it_is_written_now(tmp_path: Path) -> None:
+    """Also where Python compiled it before, and neither its size nor its time of change tells that it was changed."""
+    file = tmp_path / "weighing.py"
+    found = []
+    for weight in (1, 2):
+        file.write_text(f"weight = {weight}\n")
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        if weight == 1:
+            py_compile.compile(str(file))
+        found.append(read(str(file)))
+    assert [one.module.weight for one in found] == [1, 2]
+    assert found[0].origin != found[1].origin
 
 
 def test_a_plugin_is_the_same_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from benchmark.core.errors import UserError, told
 from benchmark.core.plugins.content import class_lines, content
@@ -85,12 +86,20 @@ def read(given: str) -> Plugin:
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
 
+class _AsWritten(SourceFileLoader):
+    """Compiles a file as it is now; Python takes what it compiled before if only size and time of change are equal."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """See :class:`importlib.abc.InspectLoader`."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a file under a name that no other file has."""
     place = str(path.resolve())
     readable = re.sub(r"\W", "_", path.stem)
     name = f"continual_restoration_plugin_{readable}_{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, place)
+    spec = importlib.util.spec_from_file_location(name, place, loader=_AsWritten(name, place))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
