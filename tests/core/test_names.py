@@ -10,6 +10,7 @@ from made_datasets import brighter, picture, write, write_pair
 
 from benchmark.config import Data
 from benchmark.core.errors import UserError
+from benchmark.core.runs.directory import Run
 from benchmark.data.checks.check import check
 from benchmark.data.datasets import Dataset, find
 from benchmark.planning import plan
@@ -129,6 +130,14 @@ def test_bytes_that_are_no_text_are_refused_with_their_name(tmp_path: Path) -> N
     assert [problem for problem in report.problems if r"caf\udce9.png' is not valid UTF-8" in problem]
     with pytest.raises(UserError, match="not valid UTF-8"):
         find(tmp_path).dataset("mine")
+
+
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\ufeff", "\n", "\r\n", "\t", "\x7f", "\xa0", " ", "🌹"])
+def test_a_record_has_every_name_as_it_was(letter: str, tmp_path: Path) -> None:
+    """Also with letters that YAML takes for the end of a line, such as what becomes of … in a name decoded wrongly."""
+    names = [letter, f"holidays{letter}", f"{letter}holidays", f"holi{letter}days", f"'a': {letter}#"]
+    config = {"order": names, "data": {"root": f"holidays{letter}"}}
+    assert Run.create(tmp_path / "run", config, {}).config == config
 
 
 def test_a_folder_of_bytes_that_are_no_text(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from benchmark.core.names import file_name
 from benchmark.core.own import RECORD, is_run
 from benchmark.core.runs import formats, processes, records, seals
 from benchmark.core.runs.schemas import LEDGER, TABLES
-from benchmark.core.runs.writing import write_json, write_text
+from benchmark.core.runs.writing import write_json, write_yaml
 from benchmark.core.tables import Values, rows_of
 
 LAYER_PROFILE = "layer-profile.csv"
@@ -90,7 +90,7 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             seals.open_again(path)
             write_json(path / "environment.json", {"format": formats.FORMAT, **environment})
-            write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            write_yaml(path / "config.yaml", config)
         except OSError as error:
             raise UserError(
                 f"Cannot write the run to '{path}': {error.strerror or error}. Choose another folder with --out."

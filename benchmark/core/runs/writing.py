@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmark.core.errors import UserError
 from benchmark.core.tables import Schema, headings
 
@@ -60,6 +62,22 @@ def write_text(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write a mapping as indented JSON, atomically."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain data; quotes what PyYAML would write in a way that is read as something else."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """A text; the line break U+0085 in one is lost unless it is written as an escape."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if "\x85" in data else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a mapping of plain data as YAML, atomically."""
+    write_text(path, yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], schema: Schema) -> None:
