@@ -7,6 +7,7 @@ byte for byte when it is drawn again from the same data.
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -102,7 +103,8 @@ def drawing(caption: str, description: str, size: tuple[float, float], draw: Cal
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the SVG has the letters, the PNG boxes
         matplotlib.rcdefaults()  # the user's matplotlibrc, and what a notebook has set, have no say
         matplotlib.rcParams.update(SETTINGS)
         figure = Figure(figsize=size, dpi=160, layout="constrained")

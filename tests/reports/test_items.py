@@ -1,5 +1,6 @@
 """What a report is made of, and the files that it leaves."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from made_runs import made_run
 import reports
 from reports import report
 from reports.groups import Group, collect
-from reports.items.drawing import Drawing
+from reports.items.drawing import Drawing, drawing
 from reports.items.item import Item
 from reports.items.table import Cell, Column, Table
 
@@ -34,6 +35,14 @@ def test_a_drawing_comes_in_two_formats_and_with_its_data() -> None:
     assert list(Item("one", "group", drawing=DRAWING).files()) == ["figures/group-one.svg", "figures/group-one.png"]
     files = Item("one", drawing=DRAWING, data=DATA).files()
     assert files == {"tables/one.csv": "psnr\n30.0\n31.0\n", "figures/one.svg": "<svg/>", "figures/one.png": b"png"}
+
+
+def test_letters_that_the_font_lacks_are_in_the_svg_and_no_warnings() -> None:
+    names = "東京 🌹 ༀ"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = drawing("c", "d", (2, 2), lambda figure: figure.subplots().set_title(names))
+    assert names in drawn.svg
 
 
 def test_data_alone_is_not_shown() -> None:
