@@ -146,7 +146,7 @@ def test_names_cannot_break_a_table() -> None:
 
 
 def test_names_are_set_as_they_are() -> None:
-    """Not as formulas, entities, crossed out, turned marks, or what the end of the row before could take for its own."""
+    """No formulas, entities or turned marks, nothing crossed out, nothing that the row before takes for its own."""
     names = ["[rain]", "*2", "a>b", "$5 to $6", "~~old~~", "R&amp;D"]
     made = Table("c", [Column("name"), Column("x")], [[Cell(name), Cell("1", 1.0)] for name in names])
     lines = exports.latex(made, "x").splitlines()
