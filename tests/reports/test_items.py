@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_runs import made_run
+from matplotlib.figure import Figure
 
 import reports
 from reports import report
@@ -39,9 +40,13 @@ def test_a_drawing_comes_in_two_formats_and_with_its_data() -> None:
 
 def test_letters_that_the_font_lacks_are_in_the_svg_and_no_warnings() -> None:
     names = "東京 🌹 ༀ"
+
+    def draw(figure: Figure) -> None:
+        figure.subplots().set_title(names)
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = drawing("c", "d", (2, 2), lambda figure: figure.subplots().set_title(names))
+        drawn = drawing("c", "d", (2, 2), draw)
     assert names in drawn.svg
 
 
