@@ -2,7 +2,8 @@
 
 ``files.txt`` says so: its first line is MARK, and the others name every file that a report wrote there. Only
 ``index.html``, ``files.txt`` and what lies in ``tables/`` and ``figures/`` is ever written or taken away; other files
-beside them are left alone. A folder without the mark is taken only if it is empty.
+beside them are left alone. A folder without the mark is taken only if it is empty. Of several reports that are written
+to one folder at once, each waits for the one before it.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from benchmark.core.errors import UserError
 from benchmark.core.own import MANIFEST, MARK
+from benchmark.core.runs.locks import in_turn
 from benchmark.core.runs.writing import write_text
 
 INDEX, PARTS = "index.html", ("tables", "figures")
@@ -61,13 +63,15 @@ def write(out: Path, files: Mapping[str, str | bytes], overwrite: bool = False) 
         OSError: it cannot be written.
     """
     check(out, overwrite)
-    before = _listed(out)
-    _write_manifest(out, {*before, *files})
-    for name in before - set(files):
-        (out / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        write_text(out / name, content)
-    _write_manifest(out, set(files))
+    with in_turn(out):
+        check(out, overwrite)
+        before = _listed(out)
+        _write_manifest(out, {*before, *files})
+        for name in before - {*files, MANIFEST}:
+            (out / name).unlink(missing_ok=True)
+        for name, content in files.items():
+            write_text(out / name, content)
+        _write_manifest(out, set(files))
 
 
 def _write_manifest(out: Path, names: set[str]) -> None:
@@ -75,18 +79,23 @@ def _write_manifest(out: Path, names: set[str]) -> None:
 
 
 def _foreign(out: Path) -> list[str]:
-    """What stands in a folder where the report belongs and is not the report's; all there is where no report is."""
-    ours = _listed(out)
-    if not ours:
-        return sorted(path.name for path in out.iterdir() if not _temporary(path.name))
+    """What stands in a folder where the report belongs and is not the report's; all there is where no report is.
+
+    Another process may be writing a report there. That lists a file before it writes it, and takes it away before it
+    lists it no more; so the list is read last, and what is gone by then does not count.
+    """
+    above = [path.name for path in out.iterdir()]
     found = [name for name in (INDEX, MANIFEST) if os.path.lexists(out / name)]
     for part in PARTS:
         if (out / part).is_dir():
             found += [f"{part}/{path.name}" for path in (out / part).iterdir()]
         elif (out / part).exists():
             found.append(part)
+    ours = _listed(out)
+    if not ours:
+        found = above
     whole = {name for name in found if name in ours and (out / name).is_file() and not (out / name).is_symlink()}
-    return sorted(name for name in set(found) - whole if not _temporary(name))
+    return sorted(name for name in {*found} - whole if not _temporary(name) and os.path.lexists(out / name))
 
 
 def _listed(out: Path) -> set[str]:

@@ -1,6 +1,9 @@
 """A report, a table, a run: none is written over what somebody else has put there."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Command
@@ -8,7 +11,10 @@ from made_runs import made_run
 
 import reports
 from benchmark.core.errors import UserError
+from benchmark.core.process.endings import Stopped
+from benchmark.core.runs import locks
 from benchmark.experiments import tuning
+from reports import folder
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +107,64 @@ def test_a_report_that_was_cut_short_is_finished(report: Path, runs: Path, finis
     (report / ".index.html.4711").write_text("half")
     reports.build([runs], report)
     assert content(report) == finished | {".index.html.4711": b"half"}
+
+
+@pytest.mark.parametrize("before", [[], ["index.html", "tables/b.csv", "tables/old.csv"]])
+def test_reports_into_one_folder_at_once_are_written_one_after_the_other(
+    before: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write_text = tmp_path / "site", folder.write_text
+    if before:
+        folder.write(out, dict.fromkeys(before, "old"))
+
+    def slowly(path: Path, content: str | bytes) -> None:
+        write_text(path, content)
+        time.sleep(0.01)
+        folder.check(out)  # as the next one does, before it writes
+
+    monkeypatch.setattr(folder, "write_text", slowly)
+    reports_ = [{"index.html": name, "tables/runs.csv": name, f"tables/{name}.csv": name} for name in "abc"]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda files: folder.write(out, files), reports_))
+    found = content(out)
+    last = found.pop("index.html").decode()
+    assert found.pop(folder.MANIFEST)
+    assert found == {"tables/runs.csv": last.encode(), f"tables/{last}.csv": last.encode()}
+    folder.check(out)
+
+
+def test_wherever_a_report_is_stopped_the_next_one_takes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text, left = folder.write_text, 0
+
+    def stopped(path: Path, content: str | bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Stopped("SIGTERM")
+        write_text(path, content)
+
+    for step in range(5):
+        out = tmp_path / str(step)
+        folder.write(out, {"index.html": "old", "tables/runs.csv": "old", "tables/old.csv": "old"})
+        left = step
+        monkeypatch.setattr(folder, "write_text", stopped)
+        with pytest.raises(Stopped):
+            folder.write(out, {"index.html": "new", "tables/runs.csv": "new", "tables/new.csv": "new"})
+        monkeypatch.setattr(folder, "write_text", write_text)
+        folder.write(out, {"index.html": "last"})
+        assert content(out).keys() == {"index.html", folder.MANIFEST}
+
+
+def test_a_report_is_written_where_nothing_can_stand_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(locks.FileLock, "acquire", refused)
+    folder.write(tmp_path / "site", {"index.html": "page"})
+    assert (tmp_path / "site/index.html").read_text() == "page"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 @pytest.mark.slow

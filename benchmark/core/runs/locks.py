@@ -1,4 +1,4 @@
-"""One writer for each run directory, and for each table or archive that several processes extend.
+"""One writer for each run directory, each report, and each table or archive that several processes extend.
 
 The lock is the operating system's, on a hidden file beside the directory or the table: it ends with the process that
 holds it, however that ends, and works between machines where their shared disk passes locks on. The file stays, as
@@ -7,7 +7,7 @@ taking it away could let in two; beside the directory it also holds where that i
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -54,6 +54,22 @@ def extending(path: Path, option: str) -> Iterator[None]:
     with told(path, option):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock")).acquire()
+    with lock:
+        yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Be the only one who writes a folder inside of the block; whoever else does is waited for.
+
+    Where no file can stand beside the folder, as in the root of a web server, nobody is.
+    """
+    place = path.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock: AbstractContextManager[object] = FileLock(place.with_name(f".{place.name}.lock")).acquire()
+    except (OSError, ValueError, NotImplementedError):
+        lock = nullcontext()
     with lock:
         yield
 
