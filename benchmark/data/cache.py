@@ -116,13 +116,19 @@ class Prepared:
     problem: str = ""
 
 
-def prepare(dataset: Dataset, folder: Path, advance: Callable[[], None] = lambda: None) -> Path:
+def prepare(
+    dataset: Dataset,
+    folder: Path,
+    advance: Callable[[], None] = lambda: None,
+    on_wait: Callable[[str], None] | None = None,
+) -> Path:
     """Write the cache of one dataset, unless it is there and still fits.
 
     Args:
         dataset: a dataset in good order.
         folder: where caches are kept; usually ``FOLDER`` under the data root.
         advance: called once for each picture that is written or found written.
+        on_wait: told where another process is writing this cache, which is then waited for; if None, that is an error.
 
     Returns:
         The dataset's own folder in the cache.
@@ -134,7 +140,7 @@ def prepare(dataset: Dataset, folder: Path, advance: Callable[[], None] = lambda
     place = _place(dataset, folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with _locked(place):
+        with _locked(place, on_wait):
             for side in _sides(dataset):
                 _prepare_side(dataset, side, folder, advance)
     except OSError as error:
@@ -194,11 +200,11 @@ def cached_items(dataset: Dataset) -> list[Item]:
 
 
 def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None) -> Path:
-    """:func:`prepare` with a progress bar, if the console is a terminal."""
+    """:func:`prepare` with a progress bar, if the console is a terminal; another process that writes is waited for."""
     pictures = len(cached_items(dataset)) * len(_sides(dataset))
     with progress(console, transient=True, disable=not (console and console.is_terminal)) as shown:
         task = shown.add_task(dataset.name, total=pictures)
-        return prepare(dataset, folder, lambda: shown.advance(task))
+        return prepare(dataset, folder, lambda: shown.advance(task), console.print if console else lambda text: None)
 
 
 def _prepare_side(dataset: Dataset, side: Side, folder: Path, advance: Callable[[], None]) -> None:
@@ -320,11 +326,16 @@ def _check_space(place: Path, needed: int) -> None:
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _locked(place: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]:
     """Held by one process at a time; given up when the process ends, however it ends."""
+    lock = FileLock(place / "lock")
     try:
-        lock = FileLock(place / "lock").acquire(blocking=False)
+        held = lock.acquire(blocking=False)
     except Timeout as error:
-        raise UserError(f"Another process is writing the cache {quoted(place)}. Wait until it is done.") from error
-    with lock:
+        busy = f"Another process is writing the cache {quoted(place)}."
+        if on_wait is None:
+            raise UserError(f"{busy} Wait until it is done.") from error
+        on_wait(f"{busy} It is waited for.")
+        held = lock.acquire()
+    with held:
         yield

@@ -4,12 +4,15 @@ import pickle
 import shlex
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import made_datasets as made
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from made_datasets import brighter, picture, write
 from typer.main import get_command
 
@@ -17,6 +20,7 @@ from benchmark.commands.app import app
 from benchmark.config import Training
 from benchmark.core.addresses import generator
 from benchmark.core.errors import UserError
+from benchmark.core.printing import Plain
 from benchmark.data import cache
 from benchmark.data.datasets import find
 from benchmark.data.degradations import make
@@ -273,6 +277,24 @@ class TestRefused:
                 cache.prepare(dataset_in(root), folder)
             other.communicate("\n")
         cache.prepare(dataset_in(root), folder)
+
+    def test_a_command_waits_for_another_that_writes_the_cache(self, data, decoded, capsys):
+        root, folder = data
+        (dataset,) = find(root).datasets
+        cache._place(dataset, folder).mkdir(parents=True)
+        waiting = [
+            threading.Thread(target=cache.prepare_all, args=(root, folder, Plain())),
+            threading.Thread(target=cache.prepare_shown, args=(dataset, folder)),
+        ]
+        with FileLock(cache._place(dataset, folder) / "lock"):
+            for one in waiting:
+                one.start()
+            time.sleep(0.3)
+            before = len(decoded)
+        for one in waiting:
+            one.join()
+        assert (before, len(decoded)) == (0, 10), "by one of them, and the other finds it done"
+        assert f"Another process is writing the cache '{cache._place(dataset, folder)}'" in capsys.readouterr().out
 
 
 class TestAll:
