@@ -23,6 +23,9 @@ FILE = "digests.json"
 FORMAT = 1
 """Raised when files of an earlier version can no longer be used."""
 
+_BEGINNING = b'{"format": '
+"""How a memory file begins; another ``digests.json`` in a folder for caches is somebody else's."""
+
 UNSETTLED = 2.0
 """Seconds for which a file that was just changed is not remembered: within the granularity of a file system's clock
 (two seconds at the coarsest) another change of equal size would leave the same state."""
@@ -105,11 +108,22 @@ def _remember(folder: Path, new: dict[str, tuple[State, str]]) -> None:
         return
     known = _known.setdefault(folder.absolute(), {})
     known |= new
-    for place in _places(folder):
+    for place in filter(_may_be_ours, _places(folder)):
         with suppress(OSError):
             files = {name: entry for name, entry in (_load(place) | known).items() if _exists(folder, name)}
             _write(place, json.dumps({"format": FORMAT, "files": files}))
             return
+
+
+def _may_be_ours(place: Path) -> bool:
+    """Whether a memory file may be written to a place: nothing is there, or one that is whole or cut short."""
+    try:
+        with place.open("rb") as file:
+            return _BEGINNING.startswith(file.read(len(_BEGINNING)))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _exists(folder: Path, name: str) -> bool:
@@ -119,11 +133,18 @@ def _exists(folder: Path, name: str) -> bool:
 def _places(folder: Path) -> list[Path]:
     """Where digests may be kept, the best place first."""
     key = hashlib.sha256(str(folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:16]
-    try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # nobody knows where home is
-        return [folder / FILE]
-    return [folder / FILE, caches / "continual-restoration" / f"digests-{key}.json"]
+    caches = _caches()
+    return [folder / FILE, *([caches / "continual-restoration" / f"digests-{key}.json"] if caches else [])]
+
+
+def _caches() -> Path | None:
+    """The user's folder for caches; a relative one does not count, as it would be another in every folder."""
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if chosen.is_absolute():
+        return chosen
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (pathlib's fails where nobody knows where home is)
+    known = home.is_absolute() and os.environ.get("HOME") != ""  # "" would be the root of all folders
+    return home / ".cache" if known else None
 
 
 def _load(place: Path) -> dict[str, tuple[State, str]]:

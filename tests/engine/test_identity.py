@@ -355,6 +355,32 @@ class TestMemory:
         assert digests.contents(files, tmp_path / "memory") == found
         assert len(read) == 3
 
+    @pytest.mark.parametrize(
+        ("caches", "home", "there"),
+        [("caches", "{}/home", "home/.cache"), ("./c", "home", ""), ("", "", ""), ("{}/caches", "home", "caches")],
+    )
+    def test_a_folder_for_caches_that_is_relative_does_not_count(
+        self, caches: str, home: str, there: str, files: list[Path], tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(digests, "UNSETTLED", -3600.0)
+        monkeypatch.setenv("XDG_CACHE_HOME", caches.format(tmp_path))
+        monkeypatch.setenv("HOME", home.format(tmp_path))
+        (tmp_path / "memory").write_text("a file where the folder should be")
+        digests.contents(files, tmp_path / "memory")
+        found = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("continual-restoration")]
+        assert found == [f"{there}/continual-restoration"] * bool(there)
+
+    @pytest.mark.parametrize("other", [b'{"a.png": "0a1b"}', b"[]", b"name,digest\n"])
+    def test_a_file_of_somebody_elses_with_its_name_is_kept(
+        self, other: bytes, files: list[Path], read: list[Path], tmp_path: Path
+    ) -> None:
+        (tmp_path / "memory").mkdir()
+        (tmp_path / "memory" / digests.FILE).write_bytes(other)
+        digests.contents(files, tmp_path / "memory")
+        assert (tmp_path / "memory" / digests.FILE).read_bytes() == other
+        assert list((tmp_path / "user-cache").rglob("digests-*.json"))
+
     def test_nowhere_to_write_is_no_error(self, files: list[Path], tmp_path: Path, monkeypatch: Any) -> None:
         (tmp_path / "memory").write_text("a file")
         (tmp_path / "user-cache").write_text("a file")
