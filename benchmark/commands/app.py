@@ -3,7 +3,6 @@
 Help and errors in options import nothing but these files; what a command needs is imported when it is called.
 """
 
-import os
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ from benchmark.commands import check, data, listing, profile, reference, report,
 from benchmark.core import printing
 from benchmark.core.errors import UserError
 from benchmark.core.files import temporary_place
+from benchmark.core.process import torchrun
 from benchmark.core.process.endings import Stopped, mute
 
 
@@ -133,9 +133,8 @@ def main() -> None:
 
 
 def _call() -> None:
-    several = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     try:
-        if several:
+        if torchrun.processes() > 1:
             from benchmark.engine.follower import share_command
 
             share_command(app)

@@ -11,7 +11,9 @@ from made_runs import made_run
 from rich.table import Table
 
 import reports
+from benchmark.commands.app import main
 from benchmark.core import printing
+from benchmark.core.process import torchrun
 
 PLAINEST = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TEXT = "a [bold]b[/bold] [/c] [link=x] :smile: \\[d]"
@@ -165,6 +167,27 @@ def test_a_size_of_the_terminal_that_is_none_leaves_errors_and_help_to_be_read(
     done = run(tmp_path, "show", "--nothing", **{name: size})
     assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done.stderr
     assert b"No such option: --nothing" in done.stderr
+
+
+TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "29400"}
+
+
+@pytest.mark.parametrize("name", [*TORCHRUN, "MASTER_ADDR"])
+@pytest.mark.parametrize("value", ["", "two", "-1", "1.5", "²"])
+def test_what_torchrun_is_to_tell_and_is_no_number_is_told(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, told in {**TORCHRUN, "MASTER_ADDR": "localhost", torchrun.STARTED: "none"}.items():
+        monkeypatch.setenv(variable, told)
+    assert torchrun.processes() == 2
+    monkeypatch.setenv(name, "" if name == "MASTER_ADDR" else value)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "list", "presets"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"The variable {name} is " in capsys.readouterr().err
+    monkeypatch.delenv(torchrun.STARTED)
+    assert torchrun.processes() == 1
 
 
 NO_PLACE = "import tempfile\ntempfile._candidate_tempdir_list = lambda: ['/nowhere/at/all']\n"

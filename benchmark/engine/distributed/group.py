@@ -21,6 +21,7 @@ import torch.distributed as dist
 from benchmark.config import Training
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
+from benchmark.core.process.torchrun import STARTED
 
 PATIENCE = timedelta(hours=12)
 """How long a process waits for another one that is alive; the leader measures while the others wait."""
@@ -64,7 +65,7 @@ def join() -> None:
     global _group
     store, rank, size = next(iter(dist.rendezvous("env://")))
     here, local = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
-    os.environ.pop("TORCHELASTIC_RUN_ID", None)  # what this process starts is no part of the group
+    os.environ.pop(STARTED, None)  # what this process starts is no part of the group
     on_gpus = torch.cuda.is_available() and dist.is_nccl_available() and here <= torch.cuda.device_count()
     if on_gpus:
         torch.cuda.set_device(local)
