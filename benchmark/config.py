@@ -20,7 +20,7 @@ from benchmark.core.errors import UserError, shortened, unknown
 from benchmark.core.images import EMBEDDED
 from benchmark.core.names import is_text
 from benchmark.core.printing import gib
-from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, SOME, deciding, has_effect
+from benchmark.core.runs.formats import LATER, NEEDED, NO_PART, SOME, deciding, has_effect, idle_beside
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, value
 from benchmark.presets import FOLDER as PRESETS
@@ -283,7 +283,7 @@ def _refuse_idle(
         said: what gave each of them, in words.
         strangers: of these words those of experiments, which may vary what others need.
     """
-    for setting, (needed, wanted) in NEEDED.items():
+    for setting in NEEDED:
         section, _, field = setting.partition(".")
         if section not in kinds:
             continue
@@ -291,13 +291,16 @@ def _refuse_idle(
             given, usual = (kinds[section](**one.get(section, {})) for one in (values, _preset(preset)))
         except ValidationError:
             continue  # told by :func:`checked`
-        decided = {name: getattr(given, name.partition(".")[2]) for name in needed}
-        if getattr(given, field) == getattr(usual, field) or has_effect(setting, decided):
+        values_here = {f"{section}.{name}": value for name, value in given}
+        if getattr(given, field) == getattr(usual, field) or has_effect(setting, values_here):
             continue
-        if strangers.isdisjoint(said.get(name, "") for name in (setting, *needed)):
+        idle = idle_beside(setting, values_here)
+        needed, wanted = NEEDED[idle]
+        if strangers.isdisjoint(said.get(name, "") for name in (setting, idle, *needed)):
+            decided = {name: values_here[name] for name in needed}
             told = [f"{name} = {it}" + (f" ({said[name]})" if name in said else "") for name, it in decided.items()]
             raise UserError(
-                f"{said[setting]} has no effect beside {' and '.join(told)}: {setting} needs {' or '.join(needed)} "
+                f"{said[setting]} has no effect beside {' and '.join(told)}: {idle} needs {' or '.join(needed)} "
                 f"{wanted if wanted == SOME else f'= {wanted}'}. Leave it out, or change that."
             )
 

@@ -216,6 +216,14 @@ def test_settings_that_cannot_both_hold(assignments: list[str], data: str | None
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
+def test_a_setting_that_needs_another_which_has_no_effect_itself_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        plan("kr", "four_tasks", "smoke", "0", None, None, None, ["kr.autoencoder_updates=50", "kr.weight=0"])
+    told = "beside kr.weight = 0.0 (--set kr.weight=0): kr.feature_weight needs kr.weight above 0"
+    assert f"--set kr.autoencoder_updates=50 has no effect {told}" in str(caught.value)
+    plan("kr", "four_tasks", "smoke", "0", None, None, None, ["kr.autoencoder_updates=50", "kr.weight=2"])
+
+
 @pytest.mark.parametrize(
     ("strategy", "given", "beside"),
     [

@@ -53,7 +53,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], str]] = {
     "kr.autoencoder_updates": (("kr.feature_weight",), SOME),
 }
 """Settings that have an effect on results only where one of some others of their section is a certain word, or is a
-number above 0."""
+number above 0; these may need others in turn."""
 
 LATER: dict[str, dict[str, Any]] = {
     "cmc": {"backward": 0},
@@ -73,10 +73,21 @@ def has_effect(setting: str, values: Mapping[str, Any]) -> bool:
         values: of the others, by such names.
     """
     needed, wanted = NEEDED.get(setting, ((), ""))
-    found = [values.get(name) for name in needed]
+    found = [values.get(name) for name in needed if has_effect(name, values)]
     if wanted == SOME:
         return any(isinstance(one, int | float) and one > 0 for one in found)
     return not needed or wanted in found
+
+
+def idle_beside(setting: str, values: Mapping[str, Any]) -> str:
+    """Which of the settings that one needs, and these in turn, has no effect for what it needs itself; or the setting.
+
+    Args:
+        setting: its name; it has no effect.
+        values: as for :func:`has_effect`.
+    """
+    below = next((name for name in NEEDED[setting][0] if not has_effect(name, values)), None)
+    return setting if below is None else idle_beside(below, values)
 
 
 def deciding(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
