@@ -193,6 +193,22 @@ def test_two_classes_of_one_name_are_refused_and_both_named(tmp_path: Path) -> N
     assert registry.add_plugin(source) == ["once"]
 
 
+@pytest.mark.usefixtures("_no_plugins")
+def test_names_that_differ_in_capitals_alone_are_one_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Left and Right are both called 'same', but for capitals \('Same'\)"):
+        registry.add_plugin(plugin(tmp_path / "two.py", "Left=Same", "Right=same"))
+    registry.add_plugin(plugin(tmp_path / "first.py", "A=Shared"))
+    registry.add_plugin(plugin(tmp_path / "first.py", "A=shared"))
+    for name, taken in {
+        "SHARED": "first.py, whose",
+        "CMC": "a built-in strategy, whose",
+        "Training": ", whose",
+    }.items():
+        with pytest.raises(UserError, match=rf"the name '{name}' is taken by .*{taken} name is '\w+'"):
+            registry.add_plugin(plugin(tmp_path / "second.py", f"B={name}"))
+        assert name not in registry.CATALOGUE.plugins
+
+
 TYPED = """
 from pathlib import Path
 from typing import Literal

@@ -7,7 +7,7 @@ packages announce theirs under an entry-point group; they are listed without bei
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -107,10 +107,11 @@ class Catalogue(Generic[E]):
         for attribute, kind in plugin.classes(wanted):
             name = name_of(kind)
             _refuse_unwritable(f"{plugin.said}: class {attribute}", name)
-            if name in entries:
-                other = entries[name].target.partition(":")[2]
+            if there := _alike(name, entries):
+                other = entries[there].target.partition(":")[2]
+                but = f", but for capitals ('{there}')" if there != name else ""
                 raise UserError(
-                    f"{plugin.said}: the classes {other} and {attribute} are both called '{name}'. "
+                    f"{plugin.said}: the classes {other} and {attribute} are both called '{name}'{but}. "
                     "Give each a name of its own."
                 )
             summary = str(kind.__doc__ or "").strip().partition("\n")[0]
@@ -164,20 +165,26 @@ class Catalogue(Generic[E]):
                 found[name] = replace(before, rivals=(*before.rivals, entry.origin))
         return found
 
-    def _check(self, what: str, name: Any, entry: E) -> None:
-        """Refuse a name that means something else already."""
+    def _check(self, what: str, name: str, entry: E) -> None:
+        """Refuse a name that means something else already, be it in other capitals."""
         taken = ""
-        if name in self.built_in:
+        if there := _alike(name, self.built_in):
             taken = f"a built-in {self.kind}"
-        elif name in self.reserved:
-            taken = self.reserved[name]
-        elif name in self.plugins:
-            other = self.plugins[name]
+        elif there := _alike(name, self.reserved):
+            taken = self.reserved[there]
+        elif there := _alike(name, self.plugins):
+            other = self.plugins[there]
             taken = "" if other.imports == entry.imports else f"a {self.kind} of the plugin {other.imports}"
-        elif name in (installed := self._installed()) and installed[name].target != entry.target:
-            taken = f"a {self.kind} of {installed[name].origin} ({installed[name].target})"
+        elif (there := _alike(name, installed := self._installed())) and installed[there].target != entry.target:
+            taken = f"a {self.kind} of {installed[there].origin} ({installed[there].target})"
         if taken:
-            raise UserError(f"{what}: the name '{name}' is taken by {taken}. Choose another.")
+            alike = f", whose name is '{there}'" if there != name else ""
+            raise UserError(f"{what}: the name '{name}' is taken by {taken}{alike}. Choose another.")
+
+
+def _alike(name: str, known: Iterable[str]) -> str:
+    """The name among those that are known which is the same but for capitals, if not in all; empty if none is."""
+    return next((one for one in known if one.casefold() == name.casefold()), "")
 
 
 def _refuse_unwritable(what: str, name: Any) -> None:
