@@ -142,7 +142,7 @@ def sweep(
 
     registry.add_plugins(plugin or [])
     choices = matrix.choices(preset, seed, data_root, fallback, assignments or [])
-    experiments = [matrix.load(file) for file in files]
+    experiments = matrix.load_each(files)
     rounds = Rounds(most_seeds(until_decided, most), undecided.comparisons)
     asked = workers(jobs, threads, engine, address)
     _do(experiments, choices, rounds, asked, out, report, overwrite, dry_run, track)

@@ -87,6 +87,24 @@ def load(path: Path) -> Experiment:
     return experiment
 
 
+def load_each(paths: Sequence[Path]) -> list[Experiment]:
+    """Experiments from their files, each once however often it is named.
+
+    Raises:
+        UserError: as :func:`load`; or two experiments have one name.
+    """
+    found: dict[str, tuple[Path, Experiment]] = {}
+    for path in paths:
+        experiment = load(path)
+        before, same = found.setdefault(experiment.name, (path, experiment))
+        if same != experiment:
+            raise UserError(
+                f"'{before}' and '{path}' are two experiments of one name, '{experiment.name}', by which their runs "
+                "are told apart. Rename a file, or give it another 'name'."
+            )
+    return [experiment for _, experiment in found.values()]
+
+
 def strategies(experiment: Experiment) -> set[str]:
     """The strategies that it runs, with those of the experiments that belong to it."""
     return {*experiment.strategies, *(name for other in experiment.of for name in strategies(paper.load(other)))}

@@ -15,7 +15,7 @@ from benchmark.core.runs.directory import Run, locate
 from benchmark.engine.local import execute
 from benchmark.engine.setup import resolve
 from benchmark.experiments import paper, schedule
-from benchmark.experiments.matrix import Choices, expand, load
+from benchmark.experiments.matrix import Choices, expand, load, load_each
 from benchmark.experiments.measurements import Measurement
 
 Write = Callable[[str], Path]
@@ -326,3 +326,17 @@ def test_streams_of_one_name_are_told_apart(write: Write, tmp_path: Path) -> Non
     assert "same.v2 (2)" in names[2]
     assert len({config.run_name for config in configs}) == 4
     assert configs[0].run_name.startswith("finetune-same.v2-smoke-seed0-")
+
+
+def test_two_experiments_of_one_name_are_refused_and_one_named_twice_is_one(tmp_path: Path) -> None:
+    for folder, name in (("a", "rates"), ("b", "rates"), ("c", "others")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.yaml").write_text(
+            f"strategies: [finetune]\nset: {{training.epochs: {ord(folder)}}}\n"
+        )
+    one, other, third = (tmp_path / name for name in ("a/rates.yaml", "b/rates.yaml", "c/others.yaml"))
+    assert [experiment.name for experiment in load_each([one, third, one])] == ["rates", "others"]
+    with pytest.raises(UserError, match=r"a/rates\.yaml' and '.*b/rates\.yaml' are two experiments of one name"):
+        load_each([one, third, other])
+    other.write_text(f"name: slower\n{other.read_text()}")
+    assert len(load_each([one, other])) == 2
