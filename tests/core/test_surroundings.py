@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 from conftest import ROOT
 from made_runs import made_run
@@ -13,7 +14,7 @@ from rich.table import Table
 import reports
 from benchmark.commands.app import main
 from benchmark.core import printing
-from benchmark.core.process import torchrun
+from benchmark.core.process import surroundings, torchrun
 
 PLAINEST = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TEXT = "a [bold]b[/bold] [/c] [link=x] :smile: \\[d]"
@@ -167,6 +168,30 @@ def test_a_size_of_the_terminal_that_is_none_leaves_errors_and_help_to_be_read(
     done = run(tmp_path, "show", "--nothing", **{name: size})
     assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done.stderr
     assert b"No such option: --nothing" in done.stderr
+
+
+@pytest.mark.parametrize("told", ["all", "", "0", "-2", "1.5", "1e9"])
+def test_a_number_of_cores_that_is_none_does_not_count(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in surroundings.NUMBERS:
+        monkeypatch.setenv(name, "44")  # and back, at the end
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", told)
+    surroundings.prepare()
+    assert joblib.cpu_count() >= 1
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    surroundings.prepare()
+    assert joblib.cpu_count() == 1
+    assert os.environ["COLUMNS"] == "44"
+
+
+@pytest.mark.slow
+def test_numbers_that_libraries_would_fail_on_do_not_count(tmp_path: Path) -> None:
+    made_run(tmp_path / "runs")
+    odd = dict.fromkeys((*surroundings.NUMBERS, "TQDM_NCOLS", "TQDM_MININTERVAL"), "many")
+    done = run(tmp_path, "report", "runs", **odd)
+    assert done.returncode == 0, done.stderr
+    done = run(tmp_path, "run", "--strategy", "finetune", "--preset", "smoke", "--order", "denoise", **odd)
+    assert done.returncode == 0, done.stderr
 
 
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "29400"}

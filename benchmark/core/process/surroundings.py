@@ -5,6 +5,17 @@ import os
 import sys
 from pathlib import Path
 
+NUMBERS = {
+    "TERMINAL_WIDTH": (20, 9999),
+    "COLUMNS": (20, 9999),
+    "LINES": (1, 9999),
+    "LOKY_MAX_CPU_COUNT": (1, 9999),
+    "JOBLIB_MULTIPROCESSING": (0, 1),
+    "SOURCE_DATE_EPOCH": (0, 2**40),
+}
+"""Variables that libraries read as whole numbers, the least and the most that is of use. typer, rich, joblib and
+matplotlib take any value, also what is no number or has no room for a word, and fail, or show nothing."""
+
 
 def prepare() -> None:
     """Be independent of the locale, of what the terminal can show, and of the user's choice of a matplotlib backend.
@@ -23,8 +34,12 @@ def prepare() -> None:
         if reconfigure := getattr(stream, "reconfigure", None):
             with contextlib.suppress(OSError, ValueError):
                 reconfigure(errors="backslashreplace")
-    for name, least in (("TERMINAL_WIDTH", 20), ("COLUMNS", 20), ("LINES", 1)):
-        told = os.environ.get(name, "")  # typer and rich take any, also what is no number or has no room for a word
-        if not (told.isascii() and told.isdecimal() and len(told) < 5 and int(told) >= least):
+    for name, (least, most) in NUMBERS.items():
+        told = os.environ.get(name, "")
+        if not (told.isascii() and told.isdecimal() and len(told) < 15 and least <= int(told) <= most):
             os.environ.pop(name, None)
+    for name in [
+        name for name in os.environ if name.startswith("TQDM_")
+    ]:  # of bars that Avalanche has, and nobody sees
+        del os.environ[name]
     os.environ["MPLBACKEND"] = "agg"  # matplotlib, which Avalanche imports too, does not start with an unknown one
