@@ -92,8 +92,8 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
 
     Raises:
         UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken; a
-            task identifier is asked for that would have nothing to tell, or too little to tell it from; or mixtures
-            are to be measured where there are none.
+            task identifier is asked for that would have nothing to tell, or too little to tell it from; or mixtures,
+            or what happens to earlier tasks, are to be measured where there are none.
     """
     kind = registry.load(config.strategy)
     _refuse_evaluation(config, kind.traits.needs_task_id)
@@ -119,7 +119,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
 
 
 def _refuse_evaluation(config: RunConfig, told: bool) -> None:
-    """Refuse to measure what cannot be: without task labels, on too small patches, or of mixtures that are none."""
+    """Refuse to measure what cannot be: without labels, on too small patches, of one task, mixtures that are none."""
     asked = [name for name in ("identify", "mixtures") if getattr(config.evaluation, name)]
     if asked and not told:
         others = [name for name, entry in registry.entries().items() if entry.traits and entry.traits.needs_task_id]
@@ -131,6 +131,12 @@ def _refuse_evaluation(config: RunConfig, told: bool) -> None:
         raise UserError(
             f"evaluation.identify = true: tasks are told apart on patches of at least {LEAST_SIDE} pixels, and "
             f"training.patch_size = {config.training.patch_size}. Set training.patch_size={LEAST_SIDE} or more."
+        )
+    several = [name for name in ("identify", "stability_gap") if getattr(config.evaluation, name)]
+    if several and len(config.order) < 2:
+        raise UserError(
+            f"evaluation.{several[0]} = true: there is nothing of this to measure with one task, {config.order[0]}. "
+            "Learn several, or leave the setting out."
         )
     tasks = [Task.model_validate(task) for task in config.tasks] if config.evaluation.mixtures else []
     if tasks and not any(parts(tasks, label) for label in range(len(tasks))):

@@ -54,3 +54,14 @@ def test_a_network_of_too_many_weights_is_refused_before_it_is_made(
     told = pytest.raises(UserError, match=rf"backbone\.width = {width} .* {weights:,} weights; at most {weights - 1:,}")
     with told if refused else nullcontext():
         setup.prepare(config)
+
+
+@pytest.mark.parametrize("asked", ["identify", "stability_gap"])
+def test_what_happens_to_earlier_tasks_is_not_measured_of_one_task(asked: str) -> None:
+    for order in ("denoise", "denoise,deblur"):
+        (config,) = plan("cmc", "four_tasks", "smoke", "0", order, None, None, [f"evaluation.{asked}=true"])
+        if "," in order:
+            setup.prepare(config)
+            continue
+        with pytest.raises(UserError, match=rf"evaluation\.{asked} = true: .* one task, denoise\. Learn several"):
+            setup.prepare(config)
