@@ -29,6 +29,7 @@ from benchmark import backbones
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.core.plugins.catalogue import Catalogue
+from benchmark.core.plugins.content import is_users
 from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.writing import write_text
@@ -156,7 +157,10 @@ def _blame(error: BaseException, config: RunConfig) -> UserError | None:
         file = catalogue.file_of(name)
         own = [frame for frame in frames if file is not None and Path(frame.filename) == file]
         if own or kind == "Strategy":  # which may have led others astray
-            last = (own or frames)[-1:]
+            theirs = [frame for frame in frames if is_users(Path(frame.filename))] or own
+            last = (theirs or frames)[-1:]
             place = f"{last[0].filename}, line {last[0].lineno}, in {last[0].name}" if last else entry.origin
+            if not theirs and file is not None:
+                place += f", which is none of its own code: look at what {file} gives back, and leaves in the trainer"
             return UserError(f"{kind} '{name}' ({entry.origin}) failed: {what}\nat {place}")
     return UserError(f"Strategy '{config.strategy}': {what}.") if isinstance(error, SystemExit) else None

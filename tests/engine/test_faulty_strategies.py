@@ -1,5 +1,6 @@
 """Mistakes of those who write a strategy: each is told in words that name it, before more is lost than has to be."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 
 from benchmark.core.errors import UserError
 from benchmark.engine import checkpoints, job, setup
+from benchmark.engine.endings import blamed
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
@@ -123,3 +125,42 @@ class Grey(nn.Module):
 def test_outputs_and_states_of_the_wrong_kind_are_told(run: Any, methods: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         run(type("Faulty", (Faulty,), methods))
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ("helper.fail()", "helper.py, line 2, in fail"),
+        ("torch.zeros(2) @ torch.zeros(3)", "mine.py, line 7, in adapt"),
+        ("json.loads('nothing')", "mine.py, line 7, in adapt"),
+    ],
+)
+def test_an_error_is_told_with_the_last_line_that_is_the_users(
+    ended: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    (tmp_path / "helper.py").write_text("def fail():\n    raise ValueError('odd')\n")
+    lines = ["import helper, json, torch", "", "from strategies.base import Strategy", "class A(Strategy):"]
+    lines += ["    name = 'mine'", "    def adapt(self, backbone, tasks):", f"        {ended}"]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    registry.add_plugin(str(tmp_path / "mine.py"))
+    (config,) = plan("mine", "four_tasks", "smoke", "0", "derain", None, None, [])
+    with pytest.raises(UserError) as caught:
+        setup.prepare(config)
+    assert f"at {tmp_path / told}" in str(caught.value)
+
+
+def test_an_error_that_no_line_of_the_users_raised_names_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.CATALOGUE, "plugins", {})
+    file = tmp_path / "mine.py"
+    file.write_text("from strategies.base import Strategy\nclass A(Strategy):\n    name = 'mine'\n")
+    registry.add_plugin(str(file))
+    (config,) = plan("mine", "four_tasks", "smoke", "0", "derain", None, None, [])
+    monkeypatch.setattr("benchmark.engine.endings.is_users", lambda place: False)
+    with pytest.raises(UserError) as caught, blamed(config):
+        torch.zeros(2).view(3)
+    assert f"which is none of its own code: look at what {file} gives back" in str(caught.value)

@@ -55,7 +55,7 @@ def sources(module: str, file: Path) -> dict[str, tuple[Path, bytes]]:
             for imported in _imports(name, path, source):
                 place = _place(imported)
                 own = imported.partition(".")[0] == module.partition(".")[0]
-                if place is not None and (own or _users(place)):
+                if place is not None and (own or is_users(place)):
                     open_modules.append((imported, place))
     return found
 
@@ -116,8 +116,8 @@ def _place(name: str) -> Path | None:
     return Path(spec.origin) if spec and spec.has_location and spec.origin else None
 
 
-def _users(place: Path) -> bool:
-    """Whether a file is the user's own: neither the suite's nor part of Python or an installed package."""
+def is_users(place: Path) -> bool:
+    """Whether a file is the user's own: there, and neither the suite's nor part of Python or an installed package."""
     packages = [Path(folder) for folder in (*_PACKAGES, site.getusersitepackages()) if folder]
     resolved = place.resolve()
-    return not any(resolved.is_relative_to(folder.resolve()) for folder in (*_OURS, *packages))
+    return resolved.is_file() and not any(resolved.is_relative_to(folder.resolve()) for folder in (*_OURS, *packages))
