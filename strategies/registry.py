@@ -9,11 +9,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
 
 from benchmark import backbones
 from benchmark.config import MEANT, PROSE, SECTIONS, RunConfig
 from benchmark.core.errors import UserError, told
 from benchmark.core.plugins import plugin as plugins
+from benchmark.core.plugins.calls import where
 from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.validation import explain
 from strategies.built_in import BUILT_IN, Entry
@@ -76,9 +78,11 @@ def add_plugin(source: str) -> list[str]:
     except Exception as error:  # of a class that does what it likes when it is looked at
         raise UserError(f"{plugin.said} cannot be used: {told(error)}") from error
     if not (found or networks):
+        nameless = [kind.__name__ for _, kind in plugin.classes(lambda kind: issubclass(kind, Strategy))]
         raise UserError(
             f"--plugin {source} defines no strategy, which is a subclass of strategies.base.Strategy with a name, and "
             "no backbone, which is a class under @benchmark.backbones.register(name)."
+            + (f" {nameless[0]} is a Strategy and has no name: name = 'my_strategy'." if nameless else "")
         )
     backbones.CATALOGUE.add(plugin, networks)
     CATALOGUE.add(plugin, found)
@@ -156,9 +160,32 @@ def _checked(kind: Any) -> Any:
         raise UserError(
             f"{kind.__name__}.Settings = {kind.Settings!r}: expected a subclass of strategies.base.Settings."
         )
+    if isinstance(getattr(kind, "settings", None), type):
+        raise UserError(f"{kind.__name__}.settings is a class. Name it Settings, with a capital: Settings = ...")
+    _refuse_defaults(kind)
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 < cost < inf:
         raise UserError(f"{kind.__name__}.relative_cost = {cost!r}: expected a number above 0.")
     return kind
+
+
+def _refuse_defaults(kind: Any) -> None:
+    """Refuse settings whose own defaults they do not accept.
+
+    Raises:
+        UserError: there is such a default.
+    """
+    defaults = {name: field.default for name, field in kind.Settings.model_fields.items() if not field.is_required()}
+    given = {name: default for name, default in defaults.items() if default is not PydanticUndefined}
+    try:
+        kind.Settings.model_validate(given)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if name in given and problem["type"] != "extra_forbidden":
+                raise UserError(
+                    f"{kind.Settings.__name__}.{name}{where(kind.Settings)}: its own default {given[name]!r} is not "
+                    f"accepted. {problem['msg'].removeprefix('Value error, ')}."
+                ) from error
 
 
 def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.core.errors import UserError
+from benchmark.core.plugins.calls import unfit, where
 from benchmark.core.plugins.catalogue import Catalogue, Entry
 from benchmark.core.plugins.plugin import Plugin
 
@@ -36,7 +37,12 @@ def register(name: str) -> Callable[[Kind], Kind]:
 
     The first line of its docstring stands in lists. ``revision`` in the class, 1 if it says nothing, is raised by one
     when a change of the class makes runs give other results within one version of an installed package.
+
+    Raises:
+        UserError: it stands above a class without a name.
     """
+    if isinstance(name, type):
+        raise UserError(f"@register above {name.__name__} needs a name: @register('my_network').")
 
     def named(kind: Kind) -> Kind:
         kind.backbone_name = name  # type: ignore[attr-defined]
@@ -73,6 +79,9 @@ def _checked(kind: Any) -> Any:
         inspect.signature(kind).bind(width=1, blocks=1, image_skip=False)
     except (TypeError, ValueError) as error:
         raise UserError(f"{kind.__name__} does not take width, blocks and image_skip: {error}.") from error
+    missing = "is missing" if kind.forward is nn.Module.forward else ""
+    if problem := missing or unfit(kind.forward, "self", "images"):
+        raise UserError(f"{kind.__name__}.forward {problem}{where(kind)}. Write def forward(self, images).")
     return kind
 
 

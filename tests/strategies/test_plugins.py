@@ -67,7 +67,7 @@ def test_the_check_finds_what_is_not_true(command: Command, tmp_path: Path) -> N
     liar = tmp_path / "liar.py"
     liar.write_text(
         "import torch\n"
-        "from strategies.base import Strategy, Traits\n"
+        "from strategies.base import Settings, Strategy, Traits\n"
         "class Liar(Strategy):\n"
         "    'Declares what is not so.'\n"
         "    name = 'liar'\n"
@@ -141,6 +141,9 @@ def test_the_check_finds_images_wherever_a_strategy_keeps_them(
     assert _find_data(template, rows).startswith("training pixels in ")
 
 
+HOOK = "from strategies.base import Strategy\nclass A(Strategy):\n    def "
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -148,10 +151,19 @@ def test_the_check_finds_images_wherever_a_strategy_keeps_them(
         ("import nothing_of_this_name\n", "ModuleNotFoundError"),
         ("x = 1\n", "defines no strategy"),
         ("from strategies.base import Strategy\nclass A(Strategy):\n    name = 'cmc'\n", "'cmc' is taken"),
+        ("from strategies.base import Strategy\nclass A(Strategy):\n    pass\n", "A is a Strategy and has no name"),
+        ("x = 1\ny = x / 0\n", r"ZeroDivisionError: division by zero\nat .*bad\.py, line 2"),
+        (f"{HOOK}before_updates(self, trainer): pass\n", r"imported: Unknown hook (.|\n)*\nat .*bad\.py, line 2"),
+        (
+            "from .other import x\n",
+            r"Write 'from other import \.\.\.'.* PYTHONPATH=.*; or give --plugin package\.module",
+        ),
+        ("import bad_helper\n", r"(?s)line 1\nIt lies beside the file; begin the command with PYTHONPATH="),
     ],
 )
 def test_a_bad_plugin_file_is_a_clear_error(text: str | None, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "bad.py"
+    (tmp_path / "bad_helper.py").touch()
     if text is not None:
         file.write_text(text)
     with pytest.raises(UserError, match=expected):
@@ -387,6 +399,9 @@ def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_ot
     assert cmc.config["plugin"] == "", "an installed package cannot take a built-in name"
 
 
+BUILT = "    def __init__(self, width, blocks, image_skip): pass"
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -406,11 +421,17 @@ def test_an_installed_strategy_is_listed_unimported_and_a_broken_one_harms_no_ot
         ("raise GeneratorExit", "cannot be imported: GeneratorExit"),
         ("@register('net')\nclass N: pass", "no subclass of torch.nn.Module"),
         ("@register('net')\nclass N(nn.Module): pass", "does not take width, blocks and image_skip"),
+        (f"@register('net')\nclass N(nn.Module):\n{BUILT}", "N.forward is missing"),
+        (f"@register('net')\nclass N(nn.Module):\n{BUILT}\n    def forward(self): pass", "N.forward takes (self)"),
+        ("@register\nclass N(nn.Module): pass", "@register above N needs a name: @register('my_network')"),
+        ("    settings = A if False else dict", "A.settings is a class. Name it Settings"),
+        ("    class Settings(Settings):\n        w: float = 'x'", "line 6): its own default 'x' is not accepted"),
     ],
 )
 def test_what_a_plugin_cannot_declare_is_told_as_it_is_named(body: str, reason: str, tmp_path: Path) -> None:
     head = (
-        "from torch import nn\nfrom benchmark.backbones import register\nfrom strategies.base import Strategy, Traits\n"
+        "from torch import nn\nfrom benchmark.backbones import register\n"
+        "from strategies.base import Settings, Strategy, Traits\n"
     )
     file = tmp_path / "mine.py"
     file.write_text(f"{head}class A(Strategy):\n    name = 'mine'\n{body}\n")

@@ -4,7 +4,9 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from benchmark.core.errors import UserError, told
-from benchmark.core.plugins.content import class_lines, content
+from benchmark.core.plugins.content import class_lines, content, is_users
 from benchmark.core.process.endings import Stopped
 from benchmark.core.yaml_files import as_path
 
@@ -81,7 +83,7 @@ def read(given: str) -> Plugin:
     except (KeyboardInterrupt, Stopped):
         raise
     except BaseException as error:
-        raise UserError(f"--plugin {given} cannot be imported: {told(error)}") from error
+        raise UserError(f"--plugin {given} cannot be imported: {_failed(error, path if is_file else None)}") from error
     again, name = (str(path.resolve()), path.name) if is_file else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
@@ -92,6 +94,26 @@ class _AsWritten(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """See :class:`importlib.abc.InspectLoader`."""
         return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _failed(error: BaseException, path: Path | None) -> str:
+    """What an import ended with: the error, the line of the user's that it came from, and what to do if a module of
+    theirs was not found."""
+    what = str(error) if isinstance(error, UserError) else told(error)
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(Path(frame.filename))]
+    at = f"\nat {theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+    if path is None or not isinstance(error, ImportError):
+        return what + at
+    beside = (error.name or "").partition(".")[0]
+    folder = shlex.quote(str(path.resolve().parent))
+    if "relative import" in str(error):
+        return (
+            f"{what}{at}\nA file given by itself is in no package. Write 'from other import ...' for other.py beside "
+            f"it, and begin the command with PYTHONPATH={folder}; or give --plugin package.module."
+        )
+    if beside and any((path.resolve().parent / name).exists() for name in (f"{beside}.py", beside)):
+        return f"{what}{at}\nIt lies beside the file; begin the command with PYTHONPATH={folder}, so that it is found."
+    return what + at
 
 
 def _import_file(path: Path) -> ModuleType:
