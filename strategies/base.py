@@ -34,9 +34,8 @@ A run that was interrupted calls ``adapt``, ``network.rebuild(tasks)`` with the 
 and before its next update the network, the optimizer and ``strategy.load_progress`` take up what they had come to.
 """
 
-import inspect
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -45,8 +44,10 @@ from avalanche.core import SupervisedPlugin
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.core.errors import UserError, shortened, unknown
+from benchmark.core.errors import UserError, unknown
+from benchmark.core.plugins.calls import unfit
 from benchmark.core.validation import Closed
+from strategies.contract import extends
 from strategies.passes import again_within
 from strategies.surgery import TaskConv2d, tensors_in_use
 from strategies.tasks import Cursor, check_begin, check_labels, one_label
@@ -94,7 +95,7 @@ class Strategy(SupervisedPlugin):
             if name.startswith(("before_", "after_")) and name not in HOOKS and callable(getattr(cls, name)):
                 raise unknown(f"hook of the strategy {cls.__name__}:", name, HOOKS, "Give other methods another name.")
         for name in HOOKS & vars(cls).keys():
-            if problem := _unfit(getattr(cls, name)):
+            if problem := unfit(getattr(cls, name), "self", "trainer"):
                 raise UserError(f"{cls.__name__}.{name} {problem}. A hook is a method that takes the trainer.")
 
     def __init__(self, settings: Any, seed: int = 0) -> None:
@@ -179,20 +180,6 @@ class Strategy(SupervisedPlugin):
         """The task, or the round, is learned; a network of tasks settles it after this."""
 
 
-def _unfit(hook: Any) -> str:
-    """Why something cannot be a hook; empty if it can."""
-    if not callable(hook):
-        return f"is {shortened(repr(hook))}, which cannot be called"
-    if inspect.iscoroutinefunction(hook):
-        return "is async, and would never run"
-    with suppress(ValueError):  # of what tells no signature
-        try:
-            inspect.signature(hook).bind("self", "trainer")
-        except TypeError:
-            return f"takes {inspect.signature(hook)}"
-    return ""
-
-
 Layer = TypeVar("Layer", bound=TaskConv2d)
 
 
@@ -223,6 +210,7 @@ class TaskNetwork(MultiTaskModule):
         for task in sorted(set(experience.task_labels)):
             if task not in self.known:
                 self.begin(task)
+                extends(self, "begin", self.known[-1:] == [task])
 
     def begin(self, task: int) -> None:
         """Learn a new task from now on. Subclasses first make room for it; ``known`` holds the ones before it.
@@ -338,6 +326,7 @@ class TaskNetwork(MultiTaskModule):
         """
         before = self.cursor.selected
         self.select(task)
+        extends(self, "select", self.cursor.selected == task)
         try:
             yield
         finally:

@@ -27,8 +27,8 @@ from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import Task, parts
 from benchmark.streams.sources import prepare as prepare_sources
 from benchmark.streams.sources import training_bytes
-from strategies import registry
-from strategies.base import Strategy
+from strategies import contract, registry
+from strategies.base import HOOKS, Settings, Strategy, TaskNetwork
 from strategies.copies import refuse_one_memory
 from strategies.identifier import LEAST_SIDE
 from strategies.state import named_tensors
@@ -98,11 +98,9 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     kind = registry.load(config.strategy)
     _refuse_evaluation(config, kind.traits.needs_task_id)
     with blamed(config):
+        contract.check_made(kind)
         strategy = kind(registry.settings(kind, config.settings), config.seed)
-        if not hasattr(strategy, "settings"):
-            raise UserError(
-                f"Strategy '{config.strategy}': its __init__ has to call super().__init__(settings, seed) first."
-            )
+        contract.check_strategy(strategy, Settings, HOOKS)
         _refuse_too_large(config)
         torch.manual_seed(torch_seed("weights", config.seed))
         backbone = config.backbone
@@ -114,6 +112,8 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
                 f"Strategy '{config.strategy}': adapt() gave {shortened(repr(network))}. It is to return the network "
                 "that is trained, a torch.nn.Module."
             )
+        if isinstance(network, TaskNetwork):
+            contract.check_network(config.strategy, network)
         named_tensors(network.state_dict(), f"state_dict() of {type(network).__name__}")
         return strategy, network
 

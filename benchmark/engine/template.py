@@ -21,6 +21,7 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, refuse_further, restore
 from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
+from strategies.contract import check_loss, check_pass, extends
 from strategies.state import load_moments, load_network, moments, to_state
 from strategies.trainer import cosine
 
@@ -280,7 +281,10 @@ class RestorationTemplate(SupervisedTemplate):
 
     def _restore(self, images: Tensor) -> Tensor:
         told = (self._labels(self.model),) if isinstance(self.model, TaskNetwork) else ()
-        return self.model(images, *told)
+        changes = images._version
+        output = self.model(images, *told)
+        check_pass(self.model, output, images._version != changes)
+        return output
 
     def _labels(self, network: TaskNetwork) -> Tensor:
         """The tasks that the network is told."""
@@ -379,6 +383,7 @@ class RestorationTemplate(SupervisedTemplate):
 
     def backward(self) -> None:
         """The gradient of the loss; of several processes, every gradient and the loss become the mean over all."""
+        check_loss(self.loss, self.strategy)
         super().backward()
         self.loss = sharing.average(self.model, self.loss)
 
@@ -389,3 +394,4 @@ class RestorationTemplate(SupervisedTemplate):
         super()._after_training_exp(**kwargs)
         if isinstance(self.model, TaskNetwork):
             self.model.end()
+            extends(self.model, "end", self.model.cursor.learning is None)
