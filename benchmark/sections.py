@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from benchmark import backbones
+from benchmark.core.errors import meant
 from benchmark.core.printing import gib
 from benchmark.core.validation import Closed
 from benchmark.core.yaml_files import as_path
@@ -122,7 +123,7 @@ class Data(Section):
     @classmethod
     def _known(cls, source: str) -> str:
         if source not in SOURCES:
-            raise ValueError(f"accepted: {', '.join(SOURCES)}")
+            raise ValueError(f"{meant(source, SOURCES)} Accepted: {', '.join(SOURCES)}".lstrip())
         return source
 
     @field_validator("root", "cache")
@@ -143,7 +144,8 @@ class Backbone(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in backbones.CATALOGUE:
-            raise ValueError(f"accepted: {', '.join(backbones.entries())}")
+            known = backbones.entries()
+            raise ValueError(f"{meant(name, known)} Accepted: {', '.join(known)}".lstrip())
         return name
 
 

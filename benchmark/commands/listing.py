@@ -2,14 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.commands.options import Plugins, place, words
 from benchmark.commands.output import console
 from benchmark.core import printing
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, unknown
 
 NARROW = 8
 """Letters of a column that says yes or no; its heading wraps."""
@@ -26,8 +26,15 @@ class Kind(StrEnum):
     settings = "settings"
 
 
+def kind_name(value: Any) -> Kind:
+    """A parser of what is listed."""
+    if value not in list(Kind):
+        raise unknown("kind of list", str(value), Kind)
+    return Kind(value)
+
+
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[Kind, typer.Argument(parser=kind_name, metavar="kind", help="What to list.")],
     names: Annotated[bool, typer.Option("--names", help="Names alone, one a line, for scripts.")] = False,
     guide: Annotated[
         bool, typer.Option("--guide", help="With strategies: a page on all of them, in Markdown.")

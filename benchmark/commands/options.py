@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from benchmark.core.errors import UserError, shortened
+from benchmark.core.errors import UserError, meant, shortened
 
 if TYPE_CHECKING:
     from benchmark.engine.executors.workers import Workers
@@ -29,7 +29,7 @@ class Engine(StrEnum):
 def engine_name(value: Any) -> Engine:
     """A parser of what makes runs."""
     if value not in list(Engine):
-        raise UserError(f"--engine '{value}' is not known. Accepted: {', '.join(Engine)}.")
+        raise UserError(f"--engine '{value}' is not known.{meant(str(value), Engine)} Accepted: {', '.join(Engine)}.")
     return Engine(value)
 
 

@@ -28,11 +28,16 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"
 
 
+def meant(given: str, choices: Iterable[str]) -> str:
+    """A question after the choice that is nearest to what was given, after a blank; empty if none is near."""
+    near = get_close_matches(given, list(choices), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
 def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:
     """The error for a name that is not among the choices, with the nearest choice pointed out."""
     names = sorted(choices)
     given = shortened(given)
-    near = get_close_matches(given, names, n=1)
-    suggestion = f" Did you mean '{near[0]}'?" if near else ""
+    suggestion = meant(given, names)
     accepted = ", ".join(names) if names else "none available"
     return UserError(f"Unknown {kind} '{given}'.{suggestion} Accepted: {accepted}.{' ' + hint if hint else ''}")

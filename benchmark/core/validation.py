@@ -1,5 +1,6 @@
 """What pydantic found wrong, told so that a user can mend it."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -7,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from benchmark.core.errors import shortened, unknown
+from benchmark.core.errors import meant, shortened, unknown
 
 
 class Closed(BaseModel):
@@ -69,7 +70,11 @@ def explain(
         if problem["type"] == "missing":
             lines.append(f"{where}{name} is missing.{meaning}")
         else:
-            lines.append(f"{where}{name} = {shortened(repr(problem['input']))} is not accepted. {reason}.{meaning}")
+            choices = re.findall("'([^']*)'", problem["ctx"]["expected"]) if problem["type"] == "literal_error" else []
+            near = meant(shortened(str(problem["input"])), choices)
+            lines.append(
+                f"{where}{name} = {shortened(repr(problem['input']))} is not accepted. {reason}.{near}{meaning}"
+            )
     return "\n".join(dict.fromkeys(lines))
 
 

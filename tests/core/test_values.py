@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from benchmark import config
+from benchmark.commands.app import main
 from benchmark.config import RunConfig
 from benchmark.core import yaml_files
 from benchmark.core.errors import UserError
@@ -355,3 +356,29 @@ def test_a_number_that_no_float_can_hold_is_infinite_however_it_is_written() -> 
     assert yaml_files.number("9" * 400) == yaml_files.number("1e999") == float("inf")
     with pytest.raises(UserError, match="batch_size"):
         planned(f"training.batch_size={'9' * 400}")
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["--set", "backbone.name=resnte"], "Did you mean 'resnet'? Accepted: resnet, "),
+        (["--data", "embeded"], "Did you mean 'embedded'? Accepted: embedded, datasets"),
+        (["--set", "training.schedule=cosin"], "Did you mean 'cosine'?"),
+        (["--engine", "loca"], "Did you mean 'local'? Accepted: local, ray"),
+    ],
+)
+def test_a_value_that_is_nearly_one_of_the_accepted_is_told_which(
+    words: list[str], near: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "run", "--strategy", "finetune", *words])
+    with pytest.raises(SystemExit):
+        main()
+    assert near in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_unknown_kind_of_list_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "list", "stream"])
+    with pytest.raises(SystemExit):
+        main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Unknown kind of list 'stream'. Did you mean 'streams'? Accepted: backbones, datasets," in said
