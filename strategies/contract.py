@@ -32,7 +32,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 """What is called of a network that is told the task, and with what."""
 
 
-def check_made(kind: type) -> None:
+def check_made(kind: Any) -> None:
     """Refuse a strategy's class that cannot be made of settings and a seed.
 
     Raises:
