@@ -3,10 +3,11 @@
 import copy
 import weakref
 from bisect import bisect
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import _lru_cache_wrapper, partial
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -153,22 +154,62 @@ def _known(held: Any, seen: set[int]) -> Iterator[nn.Module | Tensor]:
     for one in flat(held):
         if isinstance(one, nn.Module | Tensor):
             yield one
-        elif isinstance(one, MethodType):
-            yield from _known([one.__self__, one.__func__], seen)
-        elif isinstance(one, partial):
-            yield from _known([one.func, one.args, one.keywords], seen)
-        elif isinstance(one, weakref.ref):
-            yield from _known([one()], seen)
-        elif isinstance(one, _lru_cache_wrapper):
-            yield from _known([one.__wrapped__], seen)
-        elif isinstance(one, FunctionType) and id(one) not in seen:
-            seen.add(id(one))
-            for cell in one.__closure__ or ():
-                with suppress(ValueError):  # of a cell that is empty
-                    yield from _known([cell.cell_contents], seen)
-            yield from _known([one.__defaults__, one.__kwdefaults__], seen)
-            named = (one.__globals__.get(name) for name in one.__code__.co_names)
-            yield from (known for known in named if isinstance(known, nn.Module | Tensor))
+        elif isinstance(one, FunctionType):
+            if id(one) not in seen:
+                seen.add(id(one))
+                yield from _known(_named_by(one), seen)
+        elif isinstance(one, MethodType | partial | weakref.ref | _lru_cache_wrapper):
+            yield from _known(_wrapped_by(one), seen)
+
+
+def _named_by(function: FunctionType) -> list[Any]:
+    """What a function has closed over, its defaults, and the modules and tensors among global ones that it names."""
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    known = [
+        function.__defaults__,
+        function.__kwdefaults__,
+        *(one for one in named if isinstance(one, nn.Module | Tensor)),
+    ]
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # of a cell that is empty
+            known.append(cell.cell_contents)
+    return known
+
+
+def _wrapped_by(one: Any) -> list[Any]:
+    """What a method, a partial function, a weak reference or a function with a cache stands for."""
+    if isinstance(one, MethodType):
+        return [one.__self__, one.__func__]
+    if isinstance(one, partial):
+        return [one.func, one.args, one.keywords]
+    return [one() if isinstance(one, weakref.ref) else one.__wrapped__]
+
+
+def reached(held: Any, network: nn.Module) -> Iterator[Tensor]:
+    """Tensors that an attribute leads to, in whatever holds them, but for those that hang in the network itself.
+
+    Looked into are lists and the like, functions, objects with attributes, and modules that are no part of the network.
+    """
+    parts, seen, waiting = {*network.modules()}, set[int](), [held]
+    kept = []  # so that no number is given twice
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType) or (isinstance(one, nn.Module) and one in parts):
+            continue
+        seen.add(id(one))
+        kept.append(one)
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset | deque):
+            waiting += one
+        elif isinstance(one, FunctionType):
+            waiting += _named_by(one)
+        elif isinstance(one, MethodType | partial | weakref.ref | _lru_cache_wrapper):
+            waiting += _wrapped_by(one)
+        else:
+            waiting += getattr(one, "__dict__", {}).values()
 
 
 def flat(held: Any) -> Iterator[Any]:

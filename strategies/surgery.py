@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from benchmark.core.errors import UserError
-from strategies.copies import BARE, LAZY, called, flat, has_lazy, refuse_one_memory, rewrites_weights
+from strategies.copies import BARE, LAZY, called, has_lazy, reached, refuse_one_memory, rewrites_weights
 from strategies.tasks import Cursor
 
 PLAIN = frozenset(dir(nn.Conv2d(1, 1, 1, device="meta")))
@@ -146,14 +146,14 @@ def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _refuse_held(network: nn.Module, tensors: set[Tensor]) -> None:
-    """Refuse tensors that a module also holds where they would not be exchanged, as in a plain list."""
+    """Refuse tensors that a module also holds where they would not be exchanged, as in a plain list or a function."""
     names = {tensor: name for name, tensor in (*network.named_parameters(), *network.named_buffers())}
     for name, module in network.named_modules():
         for attribute, held in vars(module).items():
-            if attribute in BARE or (isinstance(module, nn.RNNBase) and attribute == "_flat_weights"):
+            if attribute in TABLES or (isinstance(module, nn.RNNBase) and attribute.startswith("_flat_weight")):
                 continue
-            for one in flat(held):
-                if isinstance(one, Tensor) and one in tensors:
+            for one in reached(held, network):
+                if one in tensors:
                     raise UserError(
                         f"{called(name, module)} holds '{names[one]}' in its attribute {attribute}, too, which would "
                         "go on to hold the tensor of before. Read it where it belongs, or use nn.ParameterList."

@@ -1,12 +1,16 @@
 """What hangs on a layer under a name that its new kind needs, and parameters that are several in one memory."""
 
 import copy
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from made_networks import Block
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
 from benchmark.core.errors import UserError
@@ -85,6 +89,57 @@ def test_parameters_that_lie_side_by_side_in_one_memory_are_several() -> None:
     block.leave.weight = nn.Parameter(memory[1].view(3, 4, 3, 3))
     for name in ("cmc", "packnet", "independent", "together_task_id"):
         adapted(name, copy.deepcopy(block)).begin(0)
+
+
+class Kernel:
+    """Convolves with a kernel that it was given."""
+
+    def __init__(self, kernel: Tensor) -> None:
+        self.kernel = kernel
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, padding=1)
+
+
+def beside(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution with the kernel of another one."""
+    other = nn.Conv2d(4, 3, 3, padding=1)
+    other.weight = conv.weight
+    return other
+
+
+HOLDERS: dict[str, Callable[[nn.Conv2d], object]] = {
+    "partial": lambda conv: partial(F.conv2d, weight=conv.weight),
+    "function": lambda conv: lambda x, kernel=conv.weight: F.conv2d(x, kernel),
+    "method": lambda conv: Kernel(conv.weight).__call__,
+    "object": lambda conv: Kernel(conv.weight),
+    "namespace": lambda conv: SimpleNamespace(kernel=conv.weight),
+    "set": lambda conv: {conv.weight},
+    "deque": lambda conv: deque([(conv.weight,)]),
+    "layer of no network": lambda conv: [beside(conv)],
+    "optimizer": lambda conv: torch.optim.SGD([conv.weight]),
+}
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "wsn", "cpg"])
+@pytest.mark.parametrize("holds", HOLDERS.values(), ids=HOLDERS)
+def test_a_kernel_is_refused_that_would_stay_as_it_was_in_whatever_holds_it(
+    strategy: str, holds: Callable[[nn.Conv2d], object]
+) -> None:
+    block = Block()
+    block.held = holds(block.leave)
+    with pytest.raises(UserError, match=r"\(Block\) holds (a function|'leave\.weight' in its attribute held)"):
+        adapted(strategy, block)
+    assert type(block.leave) is nn.Conv2d
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "wsn"])
+def test_what_leads_back_to_a_layer_leads_to_what_it_became(strategy: str) -> None:
+    block = Block()
+    block.held = [SimpleNamespace(up=block), partial(F.relu, inplace=False)]
+    network = adapted(strategy, block)
+    network.begin(0)
+    assert network.backbone.held[0].up.leave.weight.requires_grad
 
 
 class Filling(Block):
