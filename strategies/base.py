@@ -308,7 +308,7 @@ class TaskNetwork(MultiTaskModule):
         """
         with self._passing(task_label):
             output = self.backbone(x)
-        again_within(output, partial(self._passing, task_label))
+        again_within(x, output, partial(self._passing, task_label))
         return output
 
     @contextmanager

@@ -12,19 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from strategies.copies import flat
+
 _entered: dict[int, ExitStack] = {}
 """What the backward passes at work have entered, by their number."""
 
 
-def again_within(output: Any, within: Callable[[], AbstractContextManager[Any]]) -> None:
+def again_within(given: Any, output: Any, within: Callable[[], AbstractContextManager[Any]]) -> None:
     """Let what an output was computed from be computed again, if at all, within some context.
 
     Args:
-        output: what a pass gave; without a gradient, nothing is computed again.
+        given: what the pass was given; where it is handed on as it is, nothing of the pass is computed again for it.
+        output: what a pass gave, a tensor or several in lists and dicts; without a gradient, nothing is computed again.
         within: makes the context, which is entered as a backward pass comes to the output, and left at its end.
     """
-    if isinstance(output, Tensor) and output.requires_grad and not torch.compiler.is_compiling():
-        output.register_hook(partial(_enter, within))
+    entered = {id(one) for one in flat(given)}
+    for one in () if torch.compiler.is_compiling() else flat(output):
+        if isinstance(one, Tensor) and one.requires_grad and id(one) not in entered:
+            one.register_hook(partial(_enter, within))
 
 
 def _enter(within: Callable[[], AbstractContextManager[Any]], _gradient: Tensor) -> None:

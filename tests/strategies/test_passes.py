@@ -77,6 +77,38 @@ def test_gradients_are_those_of_a_network_that_computes_nothing_again(
         torch.testing.assert_close(one, other)
 
 
+class Several(Saving):
+    """It gives several tensors: what it was asked for, and features, in one of two forms."""
+
+    def __init__(self, saves: bool, form: type) -> None:
+        super().__init__(saves, reentrant=False)
+        self.form = form
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...] | dict[str, list[Tensor]]:
+        restored = super().forward(x)
+        return (x, restored) if self.form is tuple else {"all": [x, restored]}
+
+
+@pytest.mark.parametrize("form", [tuple, dict])
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "independent", "wsn"])
+def test_gradients_are_the_same_where_a_network_gives_several_tensors(strategy: str, form: type) -> None:
+    found = []
+    for saves in (False, True):
+        torch.manual_seed(0)
+        network = adapted(strategy, Several(saves, form))
+        network.rebuild([0])
+        network.begin(1)
+        with torch.no_grad():
+            for parameter in trainable(network):
+                parameter += 0.1
+        x = images(3).requires_grad_()
+        given = network(x, 0)
+        (given[1] if form is tuple else given["all"][1]).square().sum().backward()
+        assert network.cursor.selected == 1
+        found.append(x.grad)
+    torch.testing.assert_close(*found)
+
+
 def test_what_stands_still_does_so_as_it_is_computed_again() -> None:
     network = adapted("packnet", Saving(saves=True, reentrant=False, normalised=True))
     for _ in learn(network, 0):
