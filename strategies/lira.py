@@ -136,14 +136,15 @@ class ForkJoin(nn.Module):
         """Restore images (N, 3, H, W).
 
         Raises:
-            UserError: the base gives images of another size.
+            UserError: the base gives images of another size, or something else than a tensor.
         """
         base, *branches = self.parts(self.cursor.selected)
         restored = base(x.clone() if branches else x)  # which the base may write to
-        if restored.shape != x.shape:
+        if not isinstance(restored, Tensor) or restored.shape != x.shape:
+            made = tuple(restored.shape) if isinstance(restored, Tensor) else f"a {type(restored).__name__}"
             raise UserError(
-                f"lira joins images of one size, and {type(base).__name__} makes {tuple(restored.shape)} of "
-                f"{tuple(x.shape)}. Use a backbone that keeps the size and the three channels."
+                f"lira joins images of one size, and {type(base).__name__} makes {made} of {tuple(x.shape)}. Use a "
+                "backbone that gives one tensor and keeps the size and the three channels."
             )
         for branch in branches:
             restored = branch(x, restored)

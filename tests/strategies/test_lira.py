@@ -190,3 +190,15 @@ def test_a_network_that_changes_the_size_is_refused() -> None:
     network.rebuild(range(1))
     with pytest.raises(UserError, match=r"lira joins images of one size, and Sequential makes \(2, 3, 64, 64\) of"):
         network(images(0), 0)
+
+
+def test_a_network_that_gives_several_tensors_is_refused() -> None:
+    class Several(nn.Sequential):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(x), x
+
+    network = make().adapt(Several(nn.Conv2d(3, 3, 1)), 2)
+    assert isinstance(network, ForkJoinNetwork)
+    network.rebuild(range(1))
+    with pytest.raises(UserError, match=r"Several makes a tuple of .* gives one tensor"):
+        network(images(0), 0)
