@@ -50,7 +50,7 @@ from benchmark.core.validation import Closed
 from strategies.contract import extends
 from strategies.passes import again_within
 from strategies.surgery import TaskConv2d, tensors_in_use
-from strategies.tasks import Cursor, check_begin, check_labels, one_label
+from strategies.tasks import Cursor, check_begin, check_labels, check_outputs, one_label
 from strategies.trainer import Experience, Trainer
 from strategies.traits import Traits
 
@@ -288,16 +288,17 @@ class TaskNetwork(MultiTaskModule):
                 outputs of different tasks cannot be put into one tensor.
         """
         if not isinstance(task_labels, Tensor):
-            return self.forward_single_task(x, one_label(task_labels))
-        check_labels(task_labels, len(x))
-        tasks = torch.unique(task_labels).tolist()
-        if not tasks:
-            return self._restore_nothing(x)
+            tasks = [one_label(task_labels)]
+        else:
+            check_labels(task_labels, len(x))
+            tasks = torch.unique(task_labels).tolist()
+        if isinstance(x, Tensor) and x.shape[:1] == (0,):
+            return self._restore_nothing(x, tasks or self.known)
         if len(tasks) == 1:
             return self.forward_single_task(x, tasks[0])
         places = [torch.nonzero(task_labels == task).flatten() for task in tasks]
         outputs = [self.forward_single_task(x[place], task) for place, task in zip(places, tasks, strict=True)]
-        _check_that_they_fit(tasks, places, outputs)
+        check_outputs(tasks, places, outputs)
         return torch.cat(outputs)[torch.cat(places).argsort()]
 
     def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
@@ -351,12 +352,20 @@ class TaskNetwork(MultiTaskModule):
             "one network in each process instead."
         )
 
-    def _restore_nothing(self, x: Tensor) -> Tensor:
-        """What an empty batch gives, under the task that is known last; nothing can be learned from it."""
-        if not self.known:
+    def _restore_nothing(self, x: Tensor, tasks: list[int]) -> Tensor:
+        """What an empty batch gives, under the last of some tasks; nothing can be learned from it.
+
+        It has the shape and type of what becomes of a blank image, as not every layer takes none.
+        """
+        if not tasks:
             raise UserError("No task was learned yet.")
-        with evaluating(self.backbone.modules()):
-            return self.forward_single_task(x, self.known[-1])
+        blank = x.new_zeros(1, *x.shape[1:])
+        with torch.no_grad(), evaluating(self.backbone.modules()):
+            output = self.forward_single_task(blank, tasks[-1])
+        check_outputs(tasks[-1:], [blank], [output])
+        return output[:0].requires_grad_(
+            torch.is_grad_enabled() and (output.is_floating_point() or output.is_complex())
+        )
 
 
 @contextmanager
@@ -370,20 +379,3 @@ def evaluating(layers: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for layer in changed:
             layer.training = True
-
-
-def _check_that_they_fit(tasks: list[int], places: list[Tensor], outputs: list[Any]) -> None:
-    """Outputs of different tasks can be put into one batch."""
-    for task, place, output in zip(tasks, places, outputs, strict=True):
-        if not isinstance(output, Tensor) or output.shape[:1] != (len(place),):
-            given = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-            raise UserError(
-                f"A batch of several tasks needs a network that gives one tensor with a row for each image; for task "
-                f"{task} with {len(place)} images this one gives {given}. Restore each task's images by themselves."
-            )
-    if len({output.shape[1:] for output in outputs}) > 1:
-        told = ", ".join(f"task {task}: {tuple(output.shape[1:])}" for task, output in zip(tasks, outputs, strict=True))
-        raise UserError(
-            f"Outputs of different tasks have different shapes ({told}) and cannot be put into one batch. Restore the "
-            "images of each task by themselves."
-        )

@@ -99,3 +99,29 @@ def check_labels(labels: Tensor, images: int) -> None:
             f"Task labels of shape {tuple(labels.shape)} and type {kind}: give whole numbers, in shape ({images},) or "
             "one for all images."
         )
+
+
+def check_outputs(tasks: list[int], places: list[Tensor], outputs: list[Any]) -> None:
+    """Refuse outputs of different tasks that cannot be put into one batch.
+
+    Args:
+        tasks: which tasks.
+        places: of each task's images in the batch.
+        outputs: what the network made of them.
+
+    Raises:
+        UserError: one is no tensor with a row for each image, or their shapes differ.
+    """
+    for task, place, output in zip(tasks, places, outputs, strict=True):
+        if not isinstance(output, Tensor) or output.shape[:1] != (len(place),):
+            given = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise UserError(
+                f"A batch of several tasks needs a network that gives one tensor with a row for each image; for task "
+                f"{task} with {len(place)} images this one gives {given}. Restore each task's images by themselves."
+            )
+    if len({output.shape[1:] for output in outputs}) > 1:
+        told = ", ".join(f"task {task}: {tuple(output.shape[1:])}" for task, output in zip(tasks, outputs, strict=True))
+        raise UserError(
+            f"Outputs of different tasks have different shapes ({told}) and cannot be put into one batch. Restore the "
+            "images of each task by themselves."
+        )

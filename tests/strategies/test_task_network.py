@@ -119,6 +119,32 @@ def test_an_empty_batch_gives_an_empty_batch_of_outputs_and_moves_nothing(strate
     assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in before.items())
 
 
+@pytest.mark.parametrize(
+    "labels", [torch.empty(0, dtype=torch.long), torch.tensor(2), 2], ids=["none", "one", "number"]
+)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_empty_batch_moves_no_statistics_whatever_its_label_and_passes_layers_that_take_none(
+    strategy: str, labels: Tensor | int
+) -> None:
+    class Rows(nn.Module):
+        """Rows of four pixels are taken apart and put together, however many there are."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(-1, 4, x.shape[1]).reshape(x.shape)
+
+    plain = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 8, 1), nn.BatchNorm2d(8), Rows())
+    made = network(strategy, plain, tasks=0)
+    made.rebuild([0, 1])
+    made.begin(2)
+    made.train()
+    before = copy.deepcopy(made.state_dict())
+    restored = made(torch.rand(0, 3, 8, 8), labels)
+    assert restored.shape == (0, 8, 4, 4)
+    restored.sum().backward()
+    assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in before.items())
+    assert all(layer.training for layer in made.modules())
+
+
 def test_outputs_that_make_no_batch_are_clear_errors() -> None:
     images = torch.rand(5, 3, 8, 8)
     sizes, lists = Scaling(2, 3), Scaling(2, 2, gives=list)
