@@ -23,6 +23,8 @@ from strategies.tasks import Cursor
 PLAIN = frozenset(dir(nn.Conv2d(1, 1, 1, device="meta")))
 """What every convolution has: this, its tensors, its options, its methods."""
 TABLES = frozenset({"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"})
+OWN = ("weight", "bias")
+"""The tensors of a convolution."""
 STATE_HOOKS = (
     "_state_dict_hooks",
     "_state_dict_pre_hooks",
@@ -90,6 +92,20 @@ class TaskConv2d(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         """Nothing: what a task learns is drawn as the task begins."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute.
+
+        Raises:
+            UserError: it is the weight or the bias, and follows from what the selected task has learned.
+        """
+        if name in OWN and isinstance(getattr(type(self), name, None), property) and "cursor" in vars(self):
+            raise UserError(
+                f"The {name} of {called(getattr(self, 'name', ''), self)} follows from what a task has learned, and "
+                "cannot be set or given for one call (torch.func.functional_call). Compute with another one by "
+                f"F.conv2d(x, ...), as of conv.{name}, or use a strategy that keeps layers as they are (independent)."
+            )
+        super().__setattr__(name, value)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
         """Add a parameter, which takes the place of the anchor."""

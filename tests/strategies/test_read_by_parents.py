@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.errors import UserError
 from benchmark.engine.checkpoints import checkpoint_tensors
 from strategies import registry
 from strategies.base import Strategy, TaskNetwork
@@ -71,3 +72,27 @@ def test_what_parents_ask_is_no_part_of_what_a_task_learns_or_a_checkpoint_holds
     twin.load_state_dict(network.state_dict())
     x = torch.rand(1, 3, 8, 8)
     assert torch.equal(twin(x, 1), network(x, 1))
+
+
+class Standardized(Casting):
+    """It computes with its first kernel in another form: as a function of it, or given for one call."""
+
+    def __init__(self, gives: bool) -> None:
+        super().__init__()
+        self.gives = gives
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.enter.weight - self.enter.weight.mean()
+        if self.gives:
+            return self.leave(torch.func.functional_call(self.enter, {"weight": kernel}, x).relu())
+        return self.leave(nn.functional.conv2d(x, kernel, self.enter.bias, padding=1).relu())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_may_be_read_but_not_given_for_one_call(name: str) -> None:
+    _, network = learned(name, Standardized(gives=False))
+    assert network(torch.rand(1, 3, 8, 8), 1).shape == (1, 3, 8, 8)
+    with pytest.raises(UserError, match=r"The weight of .*Conv2d\) follows from what a task has learned.*F\.conv2d"):
+        learned(name, Standardized(gives=True))
+    with pytest.raises(UserError, match="cannot be set"):
+        network.backbone.enter.weight = nn.Parameter(torch.zeros(6, 3, 3, 3))
