@@ -49,6 +49,7 @@ from benchmark.core.plugins.calls import unfit
 from benchmark.core.validation import Closed
 from strategies.contract import extends
 from strategies.passes import again_within
+from strategies.places import Place, unwritten
 from strategies.surgery import TaskConv2d, tensors_in_use
 from strategies.tasks import Cursor, check_begin, check_labels, check_outputs, one_label
 from strategies.trainer import Experience, Trainer
@@ -197,6 +198,8 @@ class TaskNetwork(MultiTaskModule):
     def __init__(self) -> None:
         super().__init__()
         self.cursor = Cursor()
+        self.common: list[Place] = []
+        """Buffers that the task in training has in common with earlier ones."""
 
     @property
     def known(self) -> list[int]:
@@ -315,7 +318,8 @@ class TaskNetwork(MultiTaskModule):
     @contextmanager
     def _passing(self, task: int) -> Iterator[None]:
         """A pass for a task, during which the task is selected and what must not move stands still."""
-        with self.showing(task), evaluating(self.standing_still(task)):
+        common = self.common if task == self.cursor.learning else ()
+        with self.showing(task), evaluating(self.standing_still(task)), unwritten(common, self.backbone):
             yield
 
     @contextmanager

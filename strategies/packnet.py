@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
+from strategies.places import buffers_outside
 from strategies.surgery import TaskConv2d, convolutions, exactly, replace_convolutions
 from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 from strategies.trainer import Trainer
@@ -234,6 +235,7 @@ class PackedNetwork(TaskNetwork):
                         module.register_buffer(name, copies.setdefault(parameter, parameter.clone()))
             if module._buffers and not isinstance(module, PackedConv2d):
                 self.fixed.append(module)
+        self.common = buffers_outside(self.backbone, PackedConv2d)
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """Of a fixed task all layers; in later tasks than the first, those with running statistics and the like."""

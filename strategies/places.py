@@ -1,6 +1,12 @@
 """Tensors of a network by where they hang, so that other ones can be hung there."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
+
+from benchmark.core.errors import UserError
 
 Place = tuple[nn.Module, str]
 """Where a tensor hangs: a module, and the tensor's name in it."""
@@ -46,3 +52,46 @@ def hang(module: nn.Module, name: str, tensor: Tensor) -> None:
         setattr(module, name, tensor)
     else:
         module.register_buffer(name, tensor)
+
+
+def buffers_outside(backbone: nn.Module, kind: type[nn.Module]) -> list[Place]:
+    """Where buffers of a state lie that are outside of layers of a kind."""
+    return [
+        (module, name)
+        for module in backbone.modules()
+        if not isinstance(module, kind)
+        for name, tensor in module._buffers.items()
+        if tensor is not None and name not in module._non_persistent_buffers_set
+    ]
+
+
+@contextmanager
+def unwritten(buffers: Sequence[Place], network: nn.Module) -> Iterator[None]:
+    """A pass that must leave buffers as they are, since earlier tasks use them, too.
+
+    One that is exchanged for another of another shape is none that was learned, as a grid for images of one size.
+
+    Raises:
+        UserError: it has not.
+    """
+    before = [] if torch.compiler.is_compiling() else [(*at, tensor_at([at]), _written(at)) for at in buffers]
+    yield
+    for module, name, tensor, written in before:
+        now = module._buffers[name]
+        if now is tensor:
+            changed = _written((module, name)) != written
+        else:
+            changed = now is None or (now.shape == tensor.shape and not torch.equal(now, tensor))
+        if changed:
+            where = next(place for place, part in network.named_modules() if part is module)
+            raise UserError(
+                f"'{where}.{name}' has changed as a later task was trained, and earlier ones use it, too. Change it "
+                f"only where its own module ({type(module).__name__}) is in training mode, which it is not by then, or "
+                "use a strategy that has it for each task (cmc, independent)."
+            )
+
+
+def _written(place: Place) -> int:
+    """How often a tensor was written to."""
+    tensor = tensor_at([place])
+    return 0 if tensor.is_inference() else tensor._version

@@ -201,3 +201,47 @@ def test_a_parametrization_that_takes_no_value_is_told() -> None:
     parametrize.register_parametrization(layer, "weight", Symmetric())
     with pytest.raises(UserError, match=r"Layer '0' cannot be drawn anew .* weight is computed by Symmetric"):
         redrawn(nn.Sequential(layer), 0, 1)
+
+
+class Centring(Block):
+    """A block that keeps the mean of its images in a part of its own, or in a hook's, as that or itself is trained."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.kept = way, nn.Identity()
+        self.kept.register_buffer("mean", torch.zeros(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.detach().mean((0, 2, 3)).view(3, 1, 1)
+        if self.way == "its own" and self.kept.training:
+            self.kept.mean = 0.9 * self.kept.mean + 0.1 * mean
+        if self.way == "written" and self.training:
+            self.kept.mean.lerp_(mean, 0.1)
+        if self.way == "assigned" and self.training:
+            self.kept.mean = 0.9 * self.kept.mean + 0.1 * mean
+        if self.way == "resized":
+            self.kept.mean = torch.zeros(3, *x.shape[2:])
+        return super().forward(x - self.kept.mean)
+
+
+@pytest.mark.parametrize("way", ["written", "assigned", "its own", "resized"])
+@pytest.mark.parametrize("name", ["packnet", "cpg", "cmc", "independent"])
+def test_a_buffer_of_all_tasks_that_a_later_one_changes_is_refused(name: str, way: str) -> None:
+    network = adapted(name, Centring(way))
+    network.train()
+    images = torch.rand(2, 3, 8, 8)
+    if name != "cpg":  # whose first task has no buffers of its own either
+        network.begin(0)
+        network(images, 0)
+        network.end()
+        before = network(images, 0)
+    else:
+        network.rebuild([0])
+    network.begin(1)
+    if name in ("packnet", "cpg") and way in ("written", "assigned"):
+        with pytest.raises(UserError, match=r"'kept\.mean' has changed .* its own module \(Identity\)"):
+            network(images, 1)
+        return
+    network(images[:, :, :6], 1)
+    if name != "cpg":
+        assert torch.equal(network(images, 0), before)
