@@ -8,14 +8,26 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from strategies.copies import flat
 
-_entered: dict[int, ExitStack] = {}
-"""What the backward passes at work have entered, by their number."""
+
+class _Contexts(ExitStack):
+    """What a backward pass has entered; it is left as that ends, also where it fails and lets go of this alone."""
+
+    def __call__(self) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+_entered: WeakValueDictionary[int, _Contexts] = WeakValueDictionary()
+"""What the backward passes at work have entered, by their number; these hold it."""
 
 
 def again_within(given: Any, output: Any, within: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -34,11 +46,8 @@ def again_within(given: Any, output: Any, within: Callable[[], AbstractContextMa
 
 def _enter(within: Callable[[], AbstractContextManager[Any]], _gradient: Tensor) -> None:
     number = torch._C._current_graph_task_id()
-    if number not in _entered:
-        _entered[number] = ExitStack()
-        torch.autograd.Variable._execution_engine.queue_callback(partial(_leave, number))
-    _entered[number].enter_context(within())
-
-
-def _leave(number: int) -> None:
-    _entered.pop(number).close()
+    contexts = _entered.get(number)
+    if contexts is None:
+        contexts = _entered[number] = _Contexts()
+        torch.autograd.Variable._execution_engine.queue_callback(contexts)
+    contexts.enter_context(within())

@@ -118,3 +118,27 @@ def test_what_stands_still_does_so_as_it_is_computed_again() -> None:
         pass
     assert same(outputs(network, 1), before)
     assert network.train().backbone.middle[1].training
+
+
+class Failing(torch.autograd.Function):
+    """Hands on an image; its gradient fails, as where memory is exhausted."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "packnet", "independent", "wsn"])
+def test_a_backward_pass_that_fails_leaves_the_task_and_training_as_they_were(strategy: str) -> None:
+    network = adapted(strategy, Saving(saves=True, reentrant=False))
+    network.rebuild([0])
+    network.begin(1)
+    network.train()
+    with pytest.raises(MemoryError):
+        network(Failing.apply(images(0).requires_grad_()), 0).sum().backward()
+    assert network.cursor.selected == 1
+    assert all(layer.training for layer in network.modules())
