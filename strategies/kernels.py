@@ -314,7 +314,8 @@ class KernelNetwork(TaskNetwork):
             if before == learning:
                 hang(self, f"resting_{i}", tensor_at(places))
             if task != learning:
-                put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
+                with torch.inference_mode(False):  # which may be left with the task still selected
+                    put(places, self.get_buffer(f"other_{task}_{i}").clone(), False)
             else:
                 for module, name in places:
                     hang(module, name, getattr(self, f"resting_{i}"))

@@ -386,3 +386,14 @@ def test_the_global_random_state_stays_whatever_a_network_of_tasks_does(strategy
     network.select(0)
     fold(network, 1)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("strategy", ["cmc", "lora"])
+def test_a_task_that_was_selected_in_inference_mode_may_be_differentiated_later(strategy: str) -> None:
+    network = adapted(strategy, Normalised())
+    network.rebuild([0, 1])
+    with torch.inference_mode():
+        network.select(0)
+    image = images(0).requires_grad_()
+    network.backbone(image).sum().backward()
+    assert image.grad is not None
