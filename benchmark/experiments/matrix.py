@@ -170,3 +170,12 @@ def _check_settings(experiment: Experiment, file: YamlFile) -> None:
             if section not in known:
                 problem = unknown(f"section of '{key}':", section, known)
                 raise file.error([*where, key], str(problem))
+            if (fields := _fields(section)) and field not in fields:
+                raise file.error([*where, key], str(unknown(f"setting of {section}", field, fields)))
+
+
+def _fields(section: str) -> list[str]:
+    """The settings of a section or a strategy; none of a strategy that there is not, which is told elsewhere."""
+    if section in SECTIONS:
+        return list(SECTIONS[section].model_fields)
+    return list(registry.load(section).Settings.model_fields) if section in registry.entries() else []
