@@ -1,6 +1,12 @@
 """What was run, at a glance: how good each strategy ends, what it forgot and changed, and what it costs."""
 
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
 from reports.groups import Entry, Group
+from reports.items.exports import frame
 from reports.items.item import Item
 from reports.items.table import Cell, Column, Table, number
 from reports.results import mean
@@ -55,7 +61,25 @@ def item(group: Group) -> Item | None:
     table = Table(
         f"Summary: {group.title}", COLUMNS, [degraded, *rows], fixed=1, note=" ".join(sentences), kind="sortable"
     )
-    return Item("summary", group.key, "Summary", table=table)
+    return Item("summary", group.key, "Summary", table=table, data=data(table, group.entries))
+
+
+def data(table: Table, entries: Sequence[Entry]) -> pd.DataFrame:
+    """The table's figures, where what a cell tells in two numbers has two columns, each of one unit."""
+    found = frame(table)
+    compared = [entry.changed[1] if entry.changed else NOTHING for entry in entries]
+    found.insert(_after(found, "outputs changed"), "outputs compared", [*[NOTHING] * table.fixed, *compared])
+    own, over = (
+        [*[NOTHING] * table.fixed, *(value if math.isfinite(value) else NOTHING for value in values)]
+        for values in ([float(entry.mean(name)) for entry in entries] for name in ("task_parameters", "over_plain"))
+    )
+    found["parameters per task"] = own
+    found.insert(_after(found, "parameters per task"), "parameters per task in plain backbones", over)
+    return found.rename(columns={"stored": "stored bytes"})
+
+
+def _after(found: pd.DataFrame, name: str) -> int:
+    return list(found.columns).index(name) + 1
 
 
 def _row(entry: Entry) -> list[Cell]:

@@ -11,6 +11,8 @@ from browser import chromium
 from made_runs import INPUTS, LEARNED, ORDER, config, made_run
 
 import reports
+from benchmark.core.runs.schemas import METRICS
+from benchmark.core.runs.writing import write_table
 from benchmark.core.shell import steers
 from reports.groups import Group, collect
 from reports.items.exports import latex, markdown
@@ -61,6 +63,28 @@ def test_the_first_table_says_how_good_and_at_what_cost(tmp_path: Path) -> None:
     assert (finetune["forgetting"], finetune["outputs changed"], finetune["told the task"]) == ("4.00", "6 of 6", "no")
     assert (cmc["outputs changed"], cmc["stored"], cmc["told the task"]) == ("0 of 6", "16 KiB", "yes")
     assert "parameters per task" in heads
+
+
+
+
+def test_data_of_the_summary_have_one_unit_in_a_column(tmp_path: Path) -> None:
+    for name in ("cmc", "finetune", "together"):
+        run = made_run(tmp_path, name, keeps=name == "cmc")
+        with (run.path / "ledger.csv").open("a") as file:
+            file.writelines(f"{i + 1},{task},task_parameters,50.0,count\n" for i, task in enumerate(ORDER))
+        if name == "cmc":
+            run.update_status(backbone_parameters=200)
+        if name == "together":
+            write_table(run.path / "metrics.csv", [r for r in run.rows("metrics.csv") if r["unit"] != "count"], METRICS)
+    item = summary.item(group(tmp_path))
+    assert item is not None
+    assert item.data is not None
+    frame = item.data.set_index("strategy")
+    assert frame["outputs changed"].to_dict() == {"degraded input": "–", "cmc": 0, "finetune": 6, "together": "–"}
+    assert frame["outputs compared"].to_dict() == {"degraded input": "–", "cmc": 6, "finetune": 6, "together": "–"}
+    assert frame["parameters per task"].tolist() == ["–", 50, 50, 50]
+    assert frame["parameters per task in plain backbones"].tolist() == ["–", 0.25, "–", "–"]
+    assert frame.loc["cmc", "stored bytes"] == 16384
 
 
 def test_nothing_is_summed_up_before_a_run_has_finished(tmp_path: Path) -> None:
