@@ -25,10 +25,12 @@ ALONE = "independent"
 def item(group: Group) -> Item | None:
     """What each task took from the tasks before it: its PSNR when learned, over a network of its own.
 
-    None where no such network (strategy ``independent``) was trained in the group. Rows are the other entries that
-    learned one task after another, each over the first such network of its backbone and training, over the seeds that
-    both have; of more than MOST_PANELS, the leading ones.
+    None for a stream of one task, and where no such network (strategy ``independent``) was trained in the group. Rows
+    are the other entries that learned one task after another, each over the first such network of its backbone and
+    training, over the seeds that both have; of more than MOST_PANELS, the leading ones.
     """
+    if len(group.order) < 2:
+        return None
     alone: list[Entry] = []
     for entry in group.entries:
         if entry.results[0].strategy == ALONE and _match(entry, alone) is None:

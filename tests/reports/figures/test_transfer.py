@@ -47,3 +47,9 @@ def test_without_networks_of_their_own_that_are_alike_there_is_no_figure(tmp_pat
     assert item(tmp_path) is None
     made_run(tmp_path, "independent", backbone=WIDER)
     assert item(tmp_path) is None
+
+
+def test_one_task_took_nothing_from_earlier_ones(tmp_path: Path) -> None:
+    for name in ("independent", "cmc"):
+        made_run(tmp_path, name, order=ORDER[:1])
+    assert item(tmp_path) is None
