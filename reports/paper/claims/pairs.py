@@ -1,7 +1,7 @@
 """Two configurations beside each other, seed by seed, and what differs in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Pair:
     """Two configurations with seeds in common.
 
     Args:
-        one, other: the configurations.
+        one, other: the configurations, each with the runs of these seeds alone.
         gains: by seed (T,) dB, the first's final PSNR over the second's.
     """
 
@@ -42,6 +42,7 @@ def compared(one: Entry | None, other: Entry | None) -> Pair | None:
     if one is None or other is None:
         return None
     gains = by_seed(one, other, "final_psnr")
+    one, other = (replace(entry, results=[run for run in entry.results if run.seed in gains]) for entry in (one, other))
     return Pair(one, other, gains) if gains else None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.experiments import paper
 from reports.groups import Entry
-from reports.paper.claims.claim import EQUAL, Measured, claim
+from reports.paper.claims.claim import EQUAL, BySeed, Measured, claim
 from reports.paper.claims.pairs import (
     Pair,
     common,
@@ -89,7 +89,7 @@ def more_at_small(evidence: Evidence) -> Measured | None:
 )
 def first_epoch(evidence: Evidence) -> Measured | None:
     """The gap after the first epoch of the last task at the figure's two shares, and by how much the two differ."""
-    gaps: dict[float, dict[int, float]] = {}
+    gaps: dict[float, BySeed] = {}
     pairs = []
     for fraction in paper.load("figure4").vary["cmc.fraction"]:
         pair = with_and_without(evidence, fraction)
@@ -98,8 +98,9 @@ def first_epoch(evidence: Evidence) -> Measured | None:
         one, other = (_epoch(entry, FOUR_TASKS[-1], 1) for entry in (pair.one, pair.other))
         gaps[fraction] = {seed: one[seed] - other[seed] for seed in common([one, other])}
         pairs.append(pair)
+    gaps = shared(gaps)
     large, small = gaps[max(gaps)], gaps[min(gaps)]
-    more = {seed: small[seed] - large[seed] for seed in common([small, large])}
+    more = {seed: small[seed] - large[seed] for seed in large}
     if not more:
         return None
     figures = ", ".join(f"{share(fraction)}: {words(gap)} dB" for fraction, gap in gaps.items())

@@ -364,6 +364,20 @@ def test_a_trend_is_told_in_figures_of_the_seeds_that_it_is_tested_on(
     assert among.measured == alone.measured
 
 
+def test_gaps_after_the_first_epoch_are_those_of_the_seeds_that_are_tested() -> None:
+    """At 5 % there is a second seed, whose gap is 13.5 dB: it has no part in what is 1.25 % over 5 %."""
+    further = [replace_seed(one, 1, 0.0) for one in started(13.5, 6.0) if one.config["settings"]["fraction"] == 0.05]
+    alone, among = verdict("first-epoch", started(3.5, 6.0)), verdict("first-epoch", [*started(3.5, 6.0), *further])
+    assert among.seeds == alone.seeds == (0,)
+    assert among.measured == alone.measured
+
+
+def test_seeds_that_one_side_alone_has_stand_behind_no_claim_about_both() -> None:
+    pairs = by_fraction([0.1, 0.1, 0.2, 0.3, 0.4])
+    further = [replace_seed(one, 1, 0.0) for one in pairs if one.config["settings"]["sharing"] == "fixed"]
+    assert verdict("first-is-equal", [*pairs, *further]).seeds == (0,)
+
+
 def test_the_first_epoch_is_the_first() -> None:
     """A gap that closes in the second epoch counts as it was after the first; epoch 0 is before any training."""
     runs = []
