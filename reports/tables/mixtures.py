@@ -41,10 +41,10 @@ def item(group: Group) -> Item | None:
 
 
 def _rows(group: Group, entry: Entry) -> list[list[Cell]]:
-    """One row for each mixture."""
+    """One row for each mixture that was restored in one of the ways."""
     ways = (way(ONE_AFTER_OTHER), way(COMBINED), "final_psnr")
     means, spreads = ([of(one) for one in ways] for of in (entry.mean, entry.margin))
-    places = np.flatnonzero(~np.isnan(means[0])).tolist()
+    places = np.flatnonzero(~np.isnan(means[:2]).all(axis=0)).tolist()
     return [
         [
             Cell(entry.label, entry.label.casefold()),

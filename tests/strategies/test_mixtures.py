@@ -157,3 +157,16 @@ def test_the_report_sets_them_beside_what_learning_the_mixture_gave(tmp_path: Pa
     assert label.text == "cmc"
     assert name.text == group.headings[3]
     assert [cell.value for cell in values] == pytest.approx([24.0, 21.5, 20.5, 26.5])
+
+
+def test_the_report_has_mixtures_that_were_restored_in_one_way_alone(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "cmc")
+    about = {"after": 4, "after_task": ORDER[-1], "place": 4, "task": ORDER[3], "subject": "combined", "images": 2}
+    row = {**about, "metric": "psnr", "value": 20.0, "unit": "dB", "protocol": PROTOCOL}
+    write_table(run.path / "metrics.csv", [*run.rows("metrics.csv"), row], METRICS)
+    (group,) = collect([tmp_path]).groups
+    found = mixtures.item(group)
+    assert found is not None
+    assert found.table is not None
+    ((_, _, *values),) = found.table.rows
+    assert [cell.value for cell in values] == [24.0, None, 20.0, 26.0]
