@@ -17,6 +17,7 @@ from reports.items import exports
 from reports.items.table import Cell, Column, Table
 from reports.paper.evidence import Evidence, gather
 from reports.paper.tables import by_row
+from reports.tables import summary
 
 CMC = {"fraction": 0.2, "t": 5, "t_ends": None, "sharing": "fixed", "start": None, "exhausted": "error"}
 PACKNET = {"fraction": 0.2}
@@ -74,6 +75,21 @@ def test_the_best_is_bold_and_what_is_level_with_it_is_marked(evidence: Evidence
     assert not rows["Pruning [27]"][2].best
     assert not rows["Pruning [27]"][2].level
     assert rows["CMC-5"][6].best  # of the printed ones
+
+
+def test_data_say_nothing_of_what_was_not_tested(tmp_path: Path) -> None:
+    """Not of the degraded input, nor of the best itself, nor of what has no figure; told apart is another thing."""
+    for seed, near in enumerate((0.4, 0.7, 0.6)):
+        made_run(tmp_path, "cmc", shift=0.5 + 0.1 * seed, seed=seed)
+        made_run(tmp_path, "packnet", shift=0.105 * seed, seed=seed)
+        made_run(tmp_path, "independent", shift=near, seed=seed)
+    (group,) = collect([tmp_path]).groups
+    item = summary.item(group)
+    assert item is not None
+    assert item.data is not None
+    column = item.data.set_index("strategy")["mean PSNR not told from best"]
+    shown = column.loc[["degraded input", "cmc", "packnet", "independent"]].tolist()
+    assert shown == [None, None, False, True]
 
 
 def test_what_three_seeds_cannot_tell_apart_is_marked(tmp_path: Path) -> None:
@@ -143,6 +159,7 @@ def test_names_cannot_break_a_table() -> None:
     made = Table("c", [Column("name"), Column("x")], [[Cell(hostile, hostile), Cell("1", 1.0)]])
     assert r"a\_b \& 50\% \$x\$ \textbackslash{}end\{tabular\} \#1" in exports.latex(made, "x")
     assert r"\| \`\*" in exports.markdown(made)
+    assert "a$>$b$<$c" in exports.latex(Table("c", [Column("name")], [[Cell("a>b<c")]]), "x")
 
 
 def test_names_are_set_as_they_are() -> None:
