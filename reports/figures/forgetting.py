@@ -35,7 +35,7 @@ def item(group: Group) -> Item | None:
         "PSNR on each task from the moment it was learned to the end of the stream; a level line has forgotten "
         "nothing. Dashed: the degraded input. Points are moved sideways a little where they would hide each other."
     )
-    figure = panels(group, _since_learned(group), "after", panel, "PSNR (dB)", caption, title)
+    figure = panels(group, _since_learned(group), "after", panel, "PSNR (dB)", caption, title, markers=True)
     return Item("forgetting", group.key, title, drawing=figure)
 
 

@@ -25,6 +25,7 @@ def panels(
     caption: str,
     description: str,
     first: int | None = None,
+    markers: bool = False,
 ) -> Drawing:
     """One panel per task, with a legend of the strategies below.
 
@@ -36,6 +37,7 @@ def panels(
         unit: the name of the vertical axis.
         caption, description: as in Drawing.
         first: how many of the tasks have a panel, from the first one on; None for all.
+        markers: whether lines have markers, which the legend then shows.
     """
     headings = group.headings[:first]
     columns = min(len(headings), 4)
@@ -66,7 +68,14 @@ def panels(
             axis.set_ylabel(unit if (place - 1) % columns == 0 else "")
             axis.tick_params(labelsize=8)
         handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, markersize=5, dashes=look.dash or (1, 0))
+            Line2D(
+                [],
+                [],
+                color=look.colour,
+                marker=look.marker if markers else None,
+                markersize=5,
+                dashes=look.dash or (1, 0),
+            )
             for look in lines.looks.values()
         ]
         figure.legend(handles, names, loc="outside lower center", ncols=across, labelcolor=INK, handlelength=3)

@@ -1,12 +1,14 @@
 """Lines of PSNR: what they are made of, and where they are drawn."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_runs import ORDER, made_run, psnr
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmark.core.runs.schemas import CURVES
 from benchmark.core.runs.writing import write_table
@@ -64,3 +66,19 @@ def test_a_figure_of_curves_says_what_it_leaves_out(tmp_path: Path) -> None:
     assert curves.CUT in found.drawing.caption
     assert found.data is not None
     assert found.data["psnr"].min() == 7.0
+
+
+def test_a_legend_shows_markers_only_where_lines_have_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_run(tmp_path, "cmc")
+    (group,) = collect([tmp_path]).groups
+    shown: list[str] = []
+    draw = Figure.legend
+
+    def legend(self: Figure, handles: list[Line2D], *rest: Any, **options: Any) -> Any:
+        shown.append(str(handles[0].get_marker()))
+        return draw(self, handles, *rest, **options)
+
+    monkeypatch.setattr(Figure, "legend", legend)
+    assert curves.item(group)
+    assert forgetting.item(group)
+    assert shown == ["None", "o"]
