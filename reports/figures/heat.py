@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
+NARROWEST = 1.6
+"""Inches of a panel, of however few tasks, so that its title need not be cut within a word."""
+
+LOWEST = 2.2
+"""Inches of a figure, of however few tasks, so that what colour is has room beside it."""
+
 
 def maps(
     group: Group,
@@ -43,7 +49,7 @@ def maps(
         description: what it says to those who cannot see it.
     """
     tasks, colours = len(group.order), looks(group.labels)
-    width = cell[0] * tasks + 0.4
+    width = max(NARROWEST, cell[0] * tasks + 0.4)
     columns = min(len(shown), max(1, int(WIDTH / width)))
     rows = -(-len(shown) // columns)
     titles = wrapped((entry.label for entry in shown), width - 0.2)
@@ -83,7 +89,7 @@ def maps(
             "tables."
         )
     height = cell[1] * tasks + 0.75 + 0.16 * max(title.count("\n") for title in titles)
-    return drawing(caption, description, (min(WIDTH, columns * width + 1.8), rows * height + 0.2), draw)
+    return drawing(caption, description, (min(WIDTH, columns * width + 1.8), max(LOWEST, rows * height + 0.2)), draw)
 
 
 def cells(axis: "Axes", values: Array, limit: float) -> "QuadMesh":

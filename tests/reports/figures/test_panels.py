@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_runs import ORDER, made_run, psnr
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.core.runs.schemas import CURVES
 from benchmark.core.runs.writing import write_table
-from reports.figures import curves, forgetting
+from reports.figures import curves, forgetting, matrix
 from reports.figures.panels import Lines
 from reports.groups import collect
 from reports.items.style import looks
@@ -82,3 +83,18 @@ def test_a_legend_shows_markers_only_where_lines_have_some(tmp_path: Path, monke
     assert curves.item(group)
     assert forgetting.item(group)
     assert shown == ["None", "o"]
+
+
+def test_what_colour_is_has_room_beside_matrices_of_one_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("independent", "cmc"):
+        made_run(tmp_path, name, order=ORDER[:1])
+    (group,) = collect([tmp_path]).groups
+    bars: list[Colorbar] = []
+    draw = Figure.colorbar
+    monkeypatch.setattr(Figure, "colorbar", lambda self, *a, **k: bars.append(draw(self, *a, **k)) or bars[0])
+    matrix.matrices(group)
+    (bar,) = bars
+    figure = bar.ax.figure
+    assert isinstance(figure, Figure)
+    inside, label = figure.bbox, bar.ax.yaxis.label.get_window_extent()
+    assert inside.y0 <= label.y0 < label.y1 <= inside.y1
