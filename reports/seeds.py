@@ -50,6 +50,10 @@ def facts(where: str, entries: Sequence[Entry], spread: str = "") -> str:
         f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
         f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
     ]
+    if len(protocols) > 1:
+        sentences.insert(
+            1, f"These runs were measured in {len(protocols)} different ways: do not compare their figures."
+        )
     fewer = [entry for entry in entries if len(entry.results) < len(seeds)]
     if fewer:
         who = [f"{entry.label} ({listed([str(result.seed) for result in entry.results])})" for entry in fewer]

@@ -60,14 +60,13 @@ class Section:
 
     @property
     def about(self) -> str:
-        """What was run, on one line: the order, the seeds, the images and the day."""
-        results = self.group.results
-        seeds = sorted({result.seed for result in results})
+        """What is compared, on one line: the order, the seeds of what finished, the images and the day."""
+        seeds = sorted({result.seed for entry in self.group.entries for result in entry.results})
         trained = dict.fromkeys(str(source.train) for source in self.group.sources)
         tested = dict.fromkeys(str(source.test) for source in self.group.sources)
         parts = [
             " → ".join(self.group.order),
-            seeds_told(seeds),
+            seeds_told(seeds) if seeds else "",
             f"trained on {', '.join(trained)}, tested on {', '.join(tested)}",
             self.dates,
         ]
@@ -85,8 +84,9 @@ class Section:
 
     @property
     def protocols(self) -> list[str]:
-        """How the metrics were computed; more than one makes the figures of the group incomparable."""
-        return sorted({text for result in self.group.results for text in result.protocols})
+        """How the metrics of what finished were computed; more than one makes the figures of the group incomparable."""
+        results = [result for entry in self.group.entries for result in entry.results]
+        return sorted({text for result in results for text in result.protocols})
 
     @property
     def dates(self) -> str:

@@ -17,6 +17,7 @@ from benchmark.core.shell import steers
 from reports.groups import Group, collect
 from reports.items.exports import latex, markdown
 from reports.page.caveats import caveats
+from reports.page.html import Section
 from reports.page.settings import settings
 from reports.paper.claims import CONTRADICTED, HOLDS, UNJUDGED, UNMEASURED
 from reports.results import SMOKE
@@ -65,6 +66,27 @@ def test_the_first_table_says_how_good_and_at_what_cost(tmp_path: Path) -> None:
     assert "parameters per task" in heads
 
 
+def test_the_line_above_the_figures_names_the_seeds_that_stand_behind_them(tmp_path: Path) -> None:
+    made_run(tmp_path, seed=3, state="running", done=1)
+    assert "seed" not in Section(group(tmp_path), []).about
+    made_run(tmp_path, seed=0)
+    made_run(tmp_path, seed=5, state="failed", done=2)
+    assert "; seed 0; " in Section(group(tmp_path), []).about
+
+
+def test_figures_that_were_measured_in_two_ways_are_told_wherever_they_go(tmp_path: Path) -> None:
+    """Those of a run that did not finish stand beside no others."""
+    made_run(tmp_path, "cmc")
+    made_run(tmp_path, "mas")
+    other = [made_run(tmp_path, "packnet", state="failed", done=2)]
+    for count in (1, 2):
+        rows = [row | {"protocol": "in grey"} for row in other[-1].rows("metrics.csv")]
+        write_table(other[-1].path / "metrics.csv", rows, METRICS)
+        found = group(tmp_path)
+        assert len(Section(found, []).protocols) == count
+        for one in (latex(comparison.table(found), "x"), markdown(comparison.table(found))):
+            assert ("measured in 2 different ways" in one) == (count == 2)
+        other.append(made_run(tmp_path, "finetune"))
 
 
 def test_data_of_the_summary_have_one_unit_in_a_column(tmp_path: Path) -> None:
