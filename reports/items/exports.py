@@ -59,7 +59,7 @@ def frame(table: Table) -> pd.DataFrame:
         if any(cell.spread for cell in cells):
             columns[f"{name} ±"] = [cell.spread or None for cell in cells]
         if any(cell.level for cell in cells):
-            columns[f"{name} not told from best"] = [cell.level for cell in cells]
+            columns[f"{name} not told from best"] = [cell.level if cell.tested else None for cell in cells]
     if table.note:
         columns["note"] = [table.note] * len(table.rows)
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})

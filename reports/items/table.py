@@ -38,7 +38,8 @@ class Cell:
         small: a second, quieter line.
         best: whether it is the best of its column.
         spread: half of its interval, as printed, over seeds if its table does not say over what; empty for one value.
-        level: whether it is not told apart from the best of its column; None where that was not asked.
+        level: whether it is not told apart from the best of its column.
+        tested: whether that was asked of it.
     """
 
     text: str
@@ -46,7 +47,8 @@ class Cell:
     small: str = ""
     best: bool = False
     spread: str = ""
-    level: bool | None = None
+    level: bool = False
+    tested: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,9 @@ def mark_level(
         lead = float(top.mean(quantity) if index is None else top.mean(quantity)[index])
         for (row, gap), p in zip(others, corrected([gap.p for _, gap in others]), strict=True):
             behind = gap.mean * (lead - float(row[column].value)) > 0  # type: ignore[arg-type]
-            row[column] = replace(row[column], level=not (p < LEVEL and behind))  # of one seed there is no p
+            row[column] = replace(
+                row[column], tested=True, level=not (p < LEVEL and behind)
+            )  # of one seed there is no p
 
 
 def _at(values: Array, index: int | None) -> Array:
