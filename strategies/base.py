@@ -290,14 +290,14 @@ class TaskNetwork(MultiTaskModule):
             UserError: a task was never learned, there are not as many labels as images, they are no whole numbers, or
                 outputs of different tasks cannot be put into one tensor.
         """
-        if not isinstance(task_labels, Tensor):
-            tasks = [one_label(task_labels)]
-        else:
+        if isinstance(task_labels, Tensor):
             check_labels(task_labels, len(x))
             tasks = torch.unique(task_labels).tolist()
+        else:
+            tasks = [one_label(task_labels)]
         if isinstance(x, Tensor) and x.shape[:1] == (0,):
             return self._restore_nothing(x, tasks or self.known)
-        if len(tasks) == 1:
+        if len(tasks) == 1 or not isinstance(task_labels, Tensor):
             return self.forward_single_task(x, tasks[0])
         places = [torch.nonzero(task_labels == task).flatten() for task in tasks]
         outputs = [self.forward_single_task(x[place], task) for place, task in zip(places, tasks, strict=True)]
