@@ -123,7 +123,7 @@ class Data(Section):
     @classmethod
     def _known(cls, source: str) -> str:
         if source not in SOURCES:
-            raise ValueError(f"{meant(source, SOURCES)} Accepted: {', '.join(SOURCES)}".lstrip())
+            raise ValueError(f"{meant(source, SOURCES)} Those accepted: {', '.join(SOURCES)}".lstrip())
         return source
 
     @field_validator("root", "cache")
@@ -145,7 +145,7 @@ class Backbone(Section):
     def _known(cls, name: str) -> str:
         if name not in backbones.CATALOGUE:
             known = backbones.entries()
-            raise ValueError(f"{meant(name, known)} Accepted: {', '.join(known)}".lstrip())
+            raise ValueError(f"{meant(name, known)} Those accepted: {', '.join(known)}".lstrip())
         return name
 
 

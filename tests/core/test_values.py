@@ -361,8 +361,8 @@ def test_a_number_that_no_float_can_hold_is_infinite_however_it_is_written() -> 
 @pytest.mark.parametrize(
     ("words", "near"),
     [
-        (["--set", "backbone.name=resnte"], "Did you mean 'resnet'? Accepted: resnet, "),
-        (["--data", "embeded"], "Did you mean 'embedded'? Accepted: embedded, datasets"),
+        (["--set", "backbone.name=resnte"], "Did you mean 'resnet'? Those accepted: resnet, "),
+        (["--data", "embeded"], "Did you mean 'embedded'? Those accepted: embedded, datasets"),
         (["--set", "training.schedule=cosin"], "Did you mean 'cosine'?"),
         (["--engine", "loca"], "Did you mean 'local'? Accepted: local, ray"),
     ],
