@@ -115,6 +115,22 @@ def extends(network: nn.Module, verb: str, moved: bool) -> None:
         )
 
 
+def check_trained(strategy: Any, network: nn.Module) -> list[nn.Parameter]:
+    """What of a network is trained.
+
+    Raises:
+        UserError: nothing is.
+    """
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trainable:
+        kind = type(strategy)
+        raise UserError(
+            f"Strategy '{strategy.name}': no parameter of the network {type(network).__name__} requires a gradient as "
+            f"a task begins{where(kind)}, so that nothing would be trained. Leave some with requires_grad=True."
+        )
+    return trainable
+
+
 def check_loss(loss: Any, strategy: Any) -> None:
     """Refuse a loss that has no gradient, before that is asked for.
 

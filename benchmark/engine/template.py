@@ -21,7 +21,7 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, refuse_further, restore
 from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
-from strategies.contract import check_loss, check_pass, extends
+from strategies.contract import check_loss, check_pass, check_trained, extends
 from strategies.state import load_moments, load_network, moments, to_state
 from strategies.trainer import cosine
 
@@ -224,7 +224,7 @@ class RestorationTemplate(SupervisedTemplate):
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """A fresh Adam over what is trainable."""
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        trainable = check_trained(self.strategy, self.model)
         # foreach computes the same as one parameter after another, in fewer calls; fused would round otherwise
         self.optimizer = torch.optim.Adam(trainable, lr=self.training_settings.learning_rate, foreach=True)
 

@@ -13,7 +13,7 @@ from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Experience, Settings, Strategy, TaskNetwork
-from strategies.contract import check_loss, check_pass
+from strategies.contract import check_loss, check_pass, check_trained
 
 HEAD = """from strategies.base import Settings, Strategy, TaskNetwork
 class Mine(Strategy):
@@ -140,6 +140,17 @@ def test_a_loss_without_a_gradient_is_told(loss: Any, told: str) -> None:
     with pytest.raises(UserError, match=rf"Strategy 'mine': {told} \(.*test_contract.py, line \d+\)"):
         check_loss(loss, Mine(Settings()))
     check_loss(torch.zeros(1, requires_grad=True), Mine(Settings()))
+
+
+def test_a_network_of_which_nothing_is_trained_is_told() -> None:
+    class Mine(Strategy):
+        name = "mine"
+
+    network = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(UserError, match=r"Strategy 'mine': no parameter of the network Linear requires a gradient"):
+        check_trained(Mine(Settings()), network)
+    network.bias.requires_grad_(True)
+    assert check_trained(Mine(Settings()), network) == [network.bias]
 
 
 def test_a_network_that_gives_no_tensor_or_changes_its_input_is_told() -> None:
