@@ -121,6 +121,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     if found.damaged:
         on_event(events.RunDamaged(path.name, {file.name: problem for file, problem in found.damaged.items()}))
     if found.nothing:
+        seals.discard_unreadable(path)
         _tell_older(Run(path), on_event)
     _tidy(path, found)
     made, differs = environment(template.device, config), ""

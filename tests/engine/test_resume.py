@@ -265,6 +265,18 @@ def test_what_is_kept_nowhere_else_is_refused_and_named(finished: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_a_run_whose_seal_is_damaged_is_repeated_with_force_as_it_is_advised(finished: Path, tmp_path: Path) -> None:
+    path = copied(finished, tmp_path)
+    config = Run(path).config
+    (path / "checksums.json").write_bytes(b"\xff{{")
+    assert examine(Run(path)).details[0].endswith("Restore it, or repeat the run with --force.")
+    with pytest.raises(UserError, match=r"checksums\.json' cannot be read.*--force"):
+        job.run(config, path)
+    job.run(config, path, force=True)
+    assert examine(Run(path)).state == "whole"
+
+
+@pytest.mark.slow
 def test_a_run_goes_back_over_damaged_checkpoints_to_the_last_good_one(finished: Path, tmp_path: Path) -> None:
     config = tiny("cmc")
     job.run(config, tmp_path / "whole")

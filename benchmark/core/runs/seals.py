@@ -38,6 +38,14 @@ def open_again(path: Path) -> None:
     (path / SEAL).unlink(missing_ok=True)
 
 
+def discard_unreadable(path: Path) -> None:
+    """Take away a seal that is damaged itself, before a run is begun again; a good one stays."""
+    try:
+        checksums(path)
+    except UserError:
+        open_again(path)
+
+
 def checksums(path: Path) -> dict[str, str]:
     """The checksums of a run directory's files by their names; none if it is not sealed, or says it is not finished.
 
