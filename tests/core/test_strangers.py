@@ -115,6 +115,26 @@ def test_a_number_of_tasks_that_no_run_has_is_told_by_whoever_looks(count: str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        *(("status.json", {key: None}, f"cannot be read: '{key}' is not a") for key in records.GIVEN["status.json"]),
+        ("config.yaml", {"order": None}, "cannot be read: 'order' is not a list"),
+        ("status.json", {}, "cannot be read: 'state' is missing"),
+        ("config.yaml", {}, "names no tasks ('order' is missing)"),
+    ],
+)
+def test_a_record_without_what_everyone_looks_into_is_damaged(
+    name: str, given: dict[str, None], words: str, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path, "cmc", state="interrupted", done=1)
+    whole = run.config if name == "config.yaml" else run.status
+    (run.path / name).write_text(json.dumps({**whole, **given} if given else {}))
+    found = examine(run)
+    assert found.state == "damaged"
+    assert f"{name}' {words}" in found.details[0]
+
+
+@pytest.mark.parametrize(
     ("key", "given"),
     [
         *(("peak_memory", {after: 5}) for after in ("x", "0", "9", "-1", "²", " 1")),

@@ -117,6 +117,18 @@ class Run:
         return self._read("config.yaml", records.from_yaml)
 
     @property
+    def order(self) -> list[str]:
+        """The tasks' names, in the order in which they are learned.
+
+        Raises:
+            UserError: the configuration does not tell.
+        """
+        order: list[str] | None = self.config.get("order")
+        if order is None:
+            raise UserError(f"'{self.path / 'config.yaml'}' names no tasks ('order' is missing). Was it edited?")
+        return order
+
+    @property
     def environment(self) -> dict[str, Any]:
         """Versions and machine the run was made with."""
         return self._read("environment.json", records.from_json)
@@ -192,7 +204,7 @@ class Run:
     @property
     def costs(self) -> pd.DataFrame:
         """The ledger, and ``peak_memory`` in bytes; that differs from run to run, and so stands in ``status.json``."""
-        tasks = self.config["order"]
+        tasks = self.order
         rows = [
             {"after": int(after), "task": tasks[int(after) - 1], "quantity": "peak_memory", "value": peak, "unit": "B"}
             for after, peak in self.status.get("peak_memory", {}).items()

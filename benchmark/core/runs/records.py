@@ -38,7 +38,16 @@ KINDS: dict[str, dict[str, Any]] = {
         "seconds_per_task": list,
     },
 }
-"""File → what stands in it → its type, for what the suite itself looks into; None is accepted, too."""
+"""File → what stands in it → its type, for what the suite itself looks into; None is accepted, too, but for GIVEN."""
+
+NEEDED = {"status.json": ("state",)}
+"""File → what it is never without."""
+
+GIVEN = {
+    "config.yaml": ("order",),
+    "status.json": ("state", "tasks_done", "backbone_parameters", "peak_memory", "seconds_per_task"),
+}
+"""File → what may be missing, if it is not in NEEDED, but is never None."""
 
 COUNTED = {"status.json": ("tasks", "tasks_done")}
 """File → the numbers in it that count tasks."""
@@ -66,15 +75,19 @@ def from_json(text: str) -> Any:
 
 
 def check(name: str, data: Mapping[str, Any]) -> None:
-    """Refuse what is not of the kind that it has in this file of a run directory.
+    """Refuse what is not of the kind that it has in this file of a run directory, and a file that lacks what is needed.
 
     Raises:
-        ValueError: something is not.
+        ValueError: something is not, or is missing.
     """
+    for key in NEEDED.get(name, ()):
+        if key not in data:
+            raise ValueError(f"'{key}' is missing")
     for key, kind in KINDS.get(name, {}).items():
         given = data.get(key)
         wrong = not isinstance(given, kind) or (isinstance(given, bool) and kind in (int, _NUMBER))
-        if given is not None and wrong:
+        empty = given is None and not (key in data and key in GIVEN.get(name, ()))
+        if wrong and not empty:
             raise ValueError(f"'{key}' is not {_WORDS[kind]}")
         if given is not None and key in COUNTED.get(name, ()) and not 0 <= given <= MOST_TASKS:
             raise ValueError(f"'{key}' is {given}; a number from 0 to {MOST_TASKS:,} was expected")

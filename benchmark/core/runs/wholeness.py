@@ -39,7 +39,7 @@ def examine(run: Run) -> Examined:
             run.rows(table)
         if run.finished:
             return Examined(name, "whole" if (run.path / seals.SEAL).exists() else "unsealed")
-        done = f"{run.tasks_done} of {len(run.config['order'])} tasks"
+        done = f"{run.tasks_done} of {len(run.order)} tasks"
         if run.updates_done:
             done += f" and {run.updates_done:,} updates of the next"
         why = filter(None, [status.get("error")])
