@@ -71,18 +71,26 @@ def check_strategy(strategy: Any, settings: type, hooks: frozenset[str]) -> None
     _check_calls(f"Strategy '{strategy.name}'", strategy, METHODS | dict.fromkeys(sorted(hooks), ("trainer",)))
 
 
-def check_network(strategy: str, network: nn.Module) -> None:
-    """Refuse a network that is told the task and cannot be called as one.
+def check_network(strategy: Any, network: nn.Module) -> None:
+    """Refuse a network that is told the task and cannot be called as one, or that no trait tells of.
 
     Raises:
-        UserError: it has no ``backbone``, or an attribute or a method of its own is in the way.
+        UserError: its strategy declares to need no label, by which reports rank it among those that are not told; it
+            has no ``backbone``; or an attribute or a method of its own is in the way.
     """
+    whose = f"Strategy '{strategy.name}'"
     if not isinstance(getattr(network, "backbone", None), nn.Module):
         raise UserError(
-            f"Strategy '{strategy}': {type(network).__name__} has no backbone{where(type(network))}. Its __init__ "
+            f"{whose}: {type(network).__name__} has no backbone{where(type(network))}. Its __init__ "
             "calls super().__init__(), and then sets self.backbone to the network that restores images."
         )
-    _check_calls(f"Strategy '{strategy}'", network, VERBS)
+    _check_calls(whose, network, VERBS)
+    if not strategy.traits.needs_task_id:
+        raise UserError(
+            f"{whose}: adapt() gave a TaskNetwork ({type(network).__name__}), which is told the "
+            "task of every image, and its traits declare needs_task_id=False, by which reports rank it among those "
+            "that are not told. Declare traits = Traits(needs_task_id=True), or return a network that is not told."
+        )
 
 
 def _check_calls(whose: str, thing: Any, calls: dict[str, tuple[str, ...]]) -> None:

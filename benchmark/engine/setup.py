@@ -91,9 +91,10 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
     """The strategy of a run and its untrained network, both decided by the configuration alone.
 
     Raises:
-        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken; a
-            task identifier is asked for that would have nothing to tell, or too little to tell it from; or mixtures,
-            or what happens to earlier tasks, are to be measured where there are none.
+        UserError: the strategy's settings are wrong, or do not fit the stream or the backbone; a plugin is broken, or
+            its network is told the task against its word; a task identifier is asked for that would have nothing to
+            tell, or too little to tell it from; or mixtures, or what happens to earlier tasks, are to be measured where
+            there are none.
     """
     kind = registry.load(config.strategy)
     _refuse_evaluation(config, kind.traits.needs_task_id)
@@ -113,7 +114,7 @@ def prepare(config: RunConfig) -> tuple[Strategy, torch.nn.Module]:
                 "that is trained, a torch.nn.Module."
             )
         if isinstance(network, TaskNetwork):
-            contract.check_network(config.strategy, network)
+            contract.check_network(strategy, network)
         named_tensors(network.state_dict(), f"state_dict() of {type(network).__name__}")
         return strategy, network
 

@@ -14,6 +14,7 @@ from benchmark.engine.endings import blamed
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Strategy
+from strategies.packnet import PackedNetwork
 
 
 @pytest.fixture
@@ -69,6 +70,12 @@ def test_a_strategy_is_asked_for_its_state_once_a_task(run: Any) -> None:
 def test_a_strategy_that_returns_no_network_is_told(run: Any) -> None:
     with pytest.raises(UserError, match=r"adapt\(\) gave None. It is to return the network"):
         run(type("Faulty", (Faulty,), {"adapt": lambda self, backbone, tasks: None}))
+
+
+def test_a_network_that_is_told_the_task_against_the_strategys_word_is_refused(run: Any) -> None:
+    adapt = {"adapt": lambda self, backbone, tasks: PackedNetwork(backbone, 0.5)}
+    with pytest.raises(UserError, match=r"'faulty': adapt\(\) gave a TaskNetwork \(PackedNetwork\), which is told"):
+        run(type("Faulty", (Faulty,), adapt))
 
 
 def test_a_strategy_that_does_not_initialise_its_base_is_told(run: Any) -> None:
