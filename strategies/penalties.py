@@ -54,12 +54,18 @@ def quadratic(model: nn.Module, earlier: Iterable[tuple[Tensors, Tensors]]) -> T
         earlier: pairs of the importances Ω_i and the values θ*_i of its weights.
     """
     terms = (
-        (importance[name] * squared(weight - anchor[name])).sum()
+        (mattered * squared(weight - start)).sum()
         for importance, anchor in earlier
-        for name, weight in model.named_parameters()  # not the order of a checkpoint, which would round otherwise
-        if name in importance
+        for mattered, weight, start in held(model, importance, anchor)
     )
     return sum(terms, torch.zeros(()))
+
+
+def held(model: nn.Module, importance: Tensors, anchor: Tensors) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Importance, present value and anchor of each weight that has all three, as one frozen or thawed since has not."""
+    for name, weight in model.named_parameters():  # not the order of a checkpoint, which would round otherwise
+        if name in importance and name in anchor:
+            yield importance[name], weight, anchor[name]
 
 
 def patch_gradients(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensors]:
@@ -96,9 +102,12 @@ def sensitivity(trainer: Trainer, patches: int, loss: Callable[[Tensor, Tensor],
 
 
 def mean_over_tasks(earlier: Tensors, new: Tensors, tasks: int) -> Tensors:
-    """The mean of a quantity over all tasks with equal weights, from that over ``tasks`` earlier ones and the new."""
+    """The mean of a quantity over all tasks with equal weights, from that over ``tasks`` earlier ones and the new.
+
+    It is zero in a task that did not train the weight.
+    """
     old = tasks / (tasks + 1)
-    return {name: old * earlier.get(name, 0) + (1 - old) * value for name, value in new.items()}
+    return {name: old * earlier.get(name, 0) + (1 - old) * new.get(name, 0) for name in new | earlier}
 
 
 def moved(tensors: Tensors, device: torch.device) -> Tensors:

@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from strategies.base import Settings
-from strategies.penalties import Anchored, Tensors, mean_over_tasks, sensitivity
+from strategies.penalties import Anchored, Tensors, held, mean_over_tasks, sensitivity
 from strategies.trainer import Trainer
 
 
@@ -47,9 +47,5 @@ class PIGWM(Anchored):
 
 def weighted_change(model: nn.Module, importance: Tensors, anchor: Tensors) -> Tensor:
     """``s = Σ_k I_k |θ_k − θ*_k|``, a scalar, over the weights θ of a model that have an importance I."""
-    terms = (
-        (importance[name] * (weight - anchor[name]).abs()).sum()
-        for name, weight in model.named_parameters()
-        if name in importance
-    )
+    terms = ((each * (weight - start).abs()).sum() for each, weight, start in held(model, importance, anchor))
     return sum(terms, torch.zeros(()))

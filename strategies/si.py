@@ -44,14 +44,14 @@ class SI(Anchored):
         """Anchor the weights where they are and begin a path."""
         super().before_training_exp(trainer)
         self.path = {name: torch.zeros_like(value.real) for name, value in self.anchor.items()}
-        self.importance = self.importance or dict(self.path)
 
     def after_backward(self, trainer: Trainer) -> None:
         """Note the gradient of the task's loss, then add the penalty and its gradient."""
-        parameters = trainer.model.named_parameters()
-        self.gradient = {name: value.grad.clone() for name, value in parameters if value.grad is not None}
+        found = {name: value.grad for name, value in trainer.model.named_parameters() if name in self.path}
+        self.gradient = {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
         penalty = self.settings.weight * quadratic(trainer.model, [(self.importance, self.anchor)])
-        penalty.backward()
+        if penalty.requires_grad:  # not in the first task
+            penalty.backward()
         trainer.loss = trainer.loss + penalty.detach()
 
     def before_update(self, trainer: Trainer) -> None:
@@ -66,9 +66,10 @@ class SI(Anchored):
 
     def after_training_exp(self, trainer: Trainer) -> None:
         """Turn the path into importance."""
-        for name, end in weights(trainer.model).items():
-            distance = squared(end - self.anchor[name])
-            grown = self.importance[name] + self.path[name] / (distance + self.settings.damping)
+        ends = dict(trainer.model.named_parameters())
+        for name, start in self.anchor.items():
+            distance = squared(ends[name].detach() - start)
+            grown = self.importance.get(name, 0) + self.path[name] / (distance + self.settings.damping)
             self.importance[name] = grown.clamp(min=0)
 
     def progress(self) -> dict[str, Tensor]:

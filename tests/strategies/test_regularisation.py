@@ -275,6 +275,38 @@ def test_the_first_task_is_learned_as_without_protection(kind: type[Strategy]) -
     assert protected.training
 
 
+class InTurn(nn.Module):
+    """Two layers, of which a pass in training uses one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 1).double() for _ in range(2))
+        self.turn = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.turn += self.training
+        return self.layers[self.turn % 2](x)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_in_the_first_task_layers_that_a_pass_skips_are_left_alone(kind: type[Strategy]) -> None:
+    ends = []
+    for strategy in (make(kind), Finetune(Settings())):
+        torch.manual_seed(0)
+        model = InTurn()
+        learner(strategy, model).learn(stream(pairs(0))[0])
+        ends.append(model.state_dict())
+    assert same_bits(*ends)
+
+
+def test_what_ewc_knows_of_more_than_ten_tasks_comes_back_in_their_order() -> None:
+    strategy, resumed = make(EWC), make(EWC)
+    strategy.fisher = [{"weight": torch.tensor([task])} for task in range(12)]
+    strategy.anchors = [{"weight": torch.tensor([task + 50])} for task in range(12)]
+    resumed.load_state(dict(sorted(strategy.state().items())))
+    assert (resumed.fisher, resumed.anchors) == (strategy.fisher, strategy.anchors)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ALL)
 def test_a_resumed_strategy_goes_on_bit_for_bit(kind: type[Strategy], tmp_path: Path) -> None:
