@@ -299,7 +299,8 @@ class CMCConv2d(TaskConv2d):
 
     def revise(self, task: int, vectors: Tensor) -> None:
         """Give a learned task vectors (how many, t) over :meth:`later_terms`, and the kernel that they lead to."""
-        kernel = with_later(self._learned("kernel", task), vectors, self.later_terms(task))
+        terms = self.later_terms(task)[: len(vectors), : vectors.shape[1]]  # more may have come since they were learned
+        kernel = with_later(self._learned("kernel", task), vectors, terms)
         self.register_buffer(f"later_{task}", vectors)
         self.register_buffer(f"revised_{task}", kernel, persistent=False)
 

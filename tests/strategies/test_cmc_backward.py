@@ -15,6 +15,7 @@ from benchmark.core.errors import UserError
 from benchmark.engine.ledger import storage
 from strategies.cmc import backward
 from strategies.cmc.backward import CHOOSE
+from strategies.cmc.layer import CMCConv2d
 from strategies.cmc.network import CMCNetwork, fold
 from strategies.cmc.strategy import CMC, CMCSettings
 from strategies.trainer import psnr
@@ -168,6 +169,30 @@ def test_a_checkpoint_and_a_folded_copy_have_what_was_learned(strategy: CMC, rev
     with torch.no_grad():
         for task in range(TASKS):
             assert torch.equal(fold(revised, task)(image), revised(image, task))
+
+
+@pytest.mark.parametrize("more", ["task", "rows"])
+def test_a_checkpoint_brings_back_what_was_learned_before_the_memory_was_used_further(more: str) -> None:
+    def begun() -> CMCConv2d:
+        layer = CMCConv2d(nn.Conv2d(3, 4, 3), 3).double()
+        for _ in range(2):
+            layer.begin(0.2)
+            layer.end()
+        return layer
+
+    layer, loaded = begun(), begun()
+    layer.revise(0, torch.tensor([[0.3, -0.2, 0.7]], dtype=torch.float64))
+    layer.select(0)
+    kernel = layer.weight.clone()
+    for one in (layer, loaded):
+        if more == "rows":
+            one.expand(1)
+        else:
+            one.begin(0.2)
+            one.end()
+    loaded.load_state_dict(layer.state_dict())
+    loaded.select(0)
+    assert torch.equal(loaded.weight, kernel)
 
 
 def test_what_is_stored_is_declared_and_counted(strategy: CMC, plain: CMCNetwork, revised: CMCNetwork) -> None:
