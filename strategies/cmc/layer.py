@@ -151,10 +151,11 @@ class CMCConv2d(TaskConv2d):
 
         Args:
             fraction: share of all entries that the task owns, in (0, 1].
-            sharing: what the kernel takes from earlier tasks: ``none`` of it; their kernels as they are, ``fixed``
-                (Eq. 4); ``adaptive``, new vectors over the frozen memory, started from theirs (an extension); or
-                ``copy``, a start alone (a control): the task's own entries hold a copy of the last kernel, see
-                :meth:`_copy_of`, and nothing else enters into the kernel. All but ``none`` start from the last bias.
+            sharing: what the kernel takes from earlier tasks: ``none`` of it; the last kernel as it is, ``fixed``,
+                which is the sum of Eq. 4 if all tasks share so; ``adaptive``, new vectors over the frozen memory,
+                started from theirs (an extension); or ``copy``, a start alone (a control): the task's own entries hold
+                a copy of the last kernel, see :meth:`_copy_of`, and nothing else enters into the kernel. All but
+                ``none`` start from the last bias.
             start: every element of ``T_n`` at the start. By default 1 where the kernel starts from nothing, as for
                 the first task, and 0 where it starts from what earlier tasks know. Always 1 for a copy.
             exhausted: what to do when too few entries are free.
@@ -283,7 +284,7 @@ class CMCConv2d(TaskConv2d):
         return [*self._reused(), self.vector]
 
     def kernel_before(self) -> Tensor | None:
-        """K_old (m,) of the task in training: frozen, so the last kernel is the whole sum over i < n; or None."""
+        """K_old (m,) of the task in training: the last kernel, which holds those before if all share so; or None."""
         learning = self.learning
         if not learning or not self.inherits[learning] or self.sharing == "adaptive":
             return None
