@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from made_networks import Block, images, learn, trainable
+from made_stream import learner, pairs, stream
 from torch import Tensor, nn
 
 from benchmark.core.errors import UserError
@@ -222,3 +223,16 @@ def test_features_are_copied_as_values() -> None:
     assert torch.equal(kept, network.features["enter"][0])
     assert not kept.requires_grad
     assert len(trainable(twin)) == len(trainable(network))
+
+
+@pytest.mark.parametrize("name", ["lwf", "kr", "generative_replay"])
+def test_a_network_that_keeps_features_is_distilled_from(name: str) -> None:
+    kind: Any = registry.load(name)
+    strategy = kind(registry.settings(kind, {"autoencoder_updates": 1} if name == "kr" else {}))
+    network = strategy.adapt(Keeping(), 2)
+    template = learner(strategy, network)
+    first, second = stream(*(pairs(seed, torch.float32) for seed in range(2)))
+    template.learn(first)
+    then = [value.clone() for value in network.parameters()]
+    template.learn(second)
+    assert all(map(torch.equal, strategy.teacher.parameters(), then))
