@@ -214,6 +214,28 @@ def test_expansion_changes_no_earlier_output_and_makes_room() -> None:
         assert torch.equal(conv(image), outputs[task])
 
 
+def test_a_task_owns_its_share_of_the_memory_as_it_was_at_the_start() -> None:
+    conv = layer(t=2)
+    for _ in range(5):
+        learn(conv, fraction=0.4, exhausted="expand")
+    assert conv.t > 2
+    assert conv.owner[conv.owner != FREE].bincount().tolist() == [int(0.4 * 2 * conv.m)] * 5
+    hundred = layer(t=100, like=nn.Conv2d(1, 1, 1))
+    assert 0.29 * 100 < 29
+    assert hundred.need(0.29) == 29, "a fraction is meant as it is written"
+    assert hundred.need(0.001) == 1
+
+
+def test_the_first_task_starts_from_ones_whatever_others_start_from() -> None:
+    conv = layer()
+    for value in (1, 0.7):
+        conv.begin(0.2, start=0.7)
+        assert conv.vector.tolist() == pytest.approx([value] * conv.t)
+        conv.end()
+    conv.begin(0.2, sharing="none")
+    assert not torch.equal(conv.task_bias, conv.get_buffer("bias_1")), "without sharing the bias is drawn, too"
+
+
 class TestStartFromACopy:
     """With ``sharing="copy"`` a task starts from the last kernel and bias, and shares nothing."""
 
