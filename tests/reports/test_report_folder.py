@@ -1,5 +1,7 @@
 """A report, a table, a run: none is written over what somebody else has put there."""
 
+import errno
+import fcntl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,6 @@ from made_runs import made_run
 import reports
 from benchmark.core.errors import UserError
 from benchmark.core.process.endings import Stopped
-from benchmark.core.runs import locks
 from benchmark.experiments import tuning
 from reports import folder
 
@@ -157,11 +158,13 @@ def test_wherever_a_report_is_stopped_the_next_one_takes_the_folder(
         assert content(out).keys() == {"index.html", folder.MANIFEST}
 
 
-def test_a_report_is_written_where_nothing_can_stand_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_written_where_nothing_can_be_locked_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.FileLock, "acquire", refused)
+    monkeypatch.setattr(fcntl, "flock", refused)
     folder.write(tmp_path / "site", {"index.html": "page"})
     assert (tmp_path / "site/index.html").read_text() == "page"
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

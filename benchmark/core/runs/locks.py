@@ -2,12 +2,14 @@
 
 The lock is the operating system's, on a hidden file beside the directory or the table: it ends with the process that
 holds it, however that ends, and works between machines where their shared disk passes locks on. The file stays, as
-taking it away could let in two; beside the directory it also holds where that is deleted and made anew.
+taking it away could let in two; beside the directory it also holds where that is deleted and made anew. A report's
+folder is locked itself.
 """
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -59,18 +61,20 @@ def extending(path: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def in_turn(folder: Path) -> Iterator[None]:
     """Be the only one who writes a folder inside of the block; whoever else does is waited for.
 
-    Where no file can stand beside the folder, as in the root of a web server, nobody is.
+    The folder itself is what is locked, so that no file stays. Where that cannot be done, as on Windows and on some
+    disks of a network, nobody is waited for.
     """
-    place = path.resolve()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock: AbstractContextManager[object] = FileLock(place.with_name(f".{place.name}.lock")).acquire()
-    except (OSError, ValueError, NotImplementedError):
-        lock = nullcontext()
-    with lock:
+    with ExitStack() as held:
+        with suppress(OSError, ImportError):
+            import fcntl
+
+            folder.mkdir(parents=True, exist_ok=True)
+            number = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, number)
+            fcntl.flock(number, fcntl.LOCK_EX)
         yield
 
 
