@@ -106,8 +106,8 @@ def mean_over_tasks(earlier: Tensors, new: Tensors, tasks: int) -> Tensors:
 
     It is zero in a task that did not train the weight.
     """
-    old = tasks / (tasks + 1)
-    return {name: old * earlier.get(name, 0) + (1 - old) * new.get(name, 0) for name in new | earlier}
+    old, none = tasks / (tasks + 1), torch.zeros(())
+    return {name: old * earlier.get(name, none) + (1 - old) * new.get(name, none) for name in new | earlier}
 
 
 def moved(tensors: Tensors, device: torch.device) -> Tensors:
