@@ -115,6 +115,12 @@ def machines(record: Run, again: Run) -> Iterator[str]:
             yield f"{name} is {there[name]} in the record and {here[name]} here"
 
 
+def alike(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether two runs were made on one kind of machine, as far as their environments tell."""
+    same = all(there.get(name) == here.get(name) for name in KIND)
+    return same and not (mixed(there) or mixed(here))
+
+
 def mixed(environment: Mapping[str, Any]) -> bool:
     """Whether a run was interrupted and went on with another kind of machine."""
     earlier = environment.get("earlier")

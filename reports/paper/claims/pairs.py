@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmark.reference.comparing import alike
 from reports.groups import Entry
 from reports.paired import Difference
 from reports.paper.claims.claim import BySeed
@@ -41,7 +42,18 @@ def compared(one: Entry | None, other: Entry | None) -> Pair | None:
     """Two configurations as a pair; None if one is missing or they have no seed in common."""
     if one is None or other is None:
         return None
-    gains = by_seed(one, other, "final_psnr")
+    return _of_seeds(one, other, by_seed(one, other, "final_psnr"))
+
+
+def computed_alike(pair: Pair) -> Pair | None:
+    """What of a pair was computed on one kind of machine, on which equal computations give equal bits; or None."""
+    one, other = ({run.seed: run.run.environment for run in entry.results} for entry in (pair.one, pair.other))
+    kept = {seed: gain for seed, gain in pair.gains.items() if alike(one[seed], other[seed])}
+    return _of_seeds(pair.one, pair.other, kept)
+
+
+def _of_seeds(one: Entry, other: Entry, gains: Mapping[int, Array]) -> Pair | None:
+    """The pair of two configurations by the seeds of their gains; None if there are none."""
     one, other = (replace(entry, results=[run for run in entry.results if run.seed in gains]) for entry in (one, other))
     return Pair(one, other, gains) if gains else None
 

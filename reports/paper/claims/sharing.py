@@ -11,6 +11,7 @@ from reports.paper.claims.claim import EQUAL, BySeed, Measured, claim
 from reports.paper.claims.pairs import (
     Pair,
     common,
+    computed_alike,
     final,
     gains,
     members,
@@ -152,14 +153,19 @@ def first_is_equal(evidence: Evidence) -> Measured | None:
     """The largest difference on the first task.
 
     Exact: the first task has nothing to share, so that two runs of one seed compute the same there. No interval is
-    asked for, and one pair of runs that differs is against it.
+    asked for, and one pair of runs that differs is against it. Only of runs on one kind of machine: on another one the
+    same run, too, ends elsewhere.
     """
-    found = _at_each_share(evidence)
+    measured = _at_each_share(evidence)
+    found = {fraction: pair for fraction, both in measured.items() if (pair := computed_alike(both))}
     if not found:
         return None
+    apart = sum(len(pair.gains) for pair in measured.values()) - sum(len(pair.gains) for pair in found.values())
     largest = max(abs(gain) for pair in found.values() for gain in pair.at(0).values())
     at = listed([share(fraction) for fraction in found])
     figures = f"largest difference on the first task {fixed(largest, 3)} dB, at {at} of the memory"
+    if apart:
+        figures += f"; {apart} pair{'s' if apart > 1 else ''} of two kinds of machine left out"
     return Measured(figures, members(found.values()), exact=largest < EQUAL, part=(len(found), len(_shares())))
 
 

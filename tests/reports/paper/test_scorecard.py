@@ -378,6 +378,19 @@ def test_seeds_that_one_side_alone_has_stand_behind_no_claim_about_both() -> Non
     assert verdict("first-is-equal", [*pairs, *further]).seeds == (0,)
 
 
+def test_runs_on_two_kinds_of_machine_tell_nothing_of_whether_the_first_task_is_equal() -> None:
+    """There the same run, too, ends elsewhere, as sums are rounded in another order."""
+    pairs = by_fraction([0.1] * 5)
+    apart = []
+    for one, capability in zip(pair(0.05, (0.1, 0.1, 0.1, 0.1)), ("AVX2", "AVX512"), strict=True):
+        run = SimpleNamespace(**vars(one.run) | {"environment": {"capability": capability}})
+        apart.append(replace(replace_seed(one, 1, 0.0), run=cast(Run, run)))
+    found = verdict("first-is-equal", [*pairs, *apart])
+    assert (found.state, found.seeds) == (HOLDS, (0,))
+    assert found.measured.endswith("; 1 pair of two kinds of machine left out")
+    assert verdict("first-is-equal", apart).state == UNMEASURED
+
+
 def test_the_first_epoch_is_the_first() -> None:
     """A gap that closes in the second epoch counts as it was after the first; epoch 0 is before any training."""
     runs = []
