@@ -141,6 +141,7 @@ def forget_within(run: Run) -> None:
 
 def save_within(run: Run, after: int, template: RestorationTemplate, note: Callable[[], dict[str, Any]]) -> None:
     """Keep a state within the task that follows ``after`` learned ones, and the one before."""
+    run.refuse_gone()
     moving, place = template.progress()
     strategy = template.strategy
     tensors = to_state("model", template.model.state_dict())

@@ -68,7 +68,8 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
         _record(run, "diverged" if isinstance(error, Diverged) else "failed", str(error))
         raise
     except BaseException as error:
-        with suppress(OSError):
+        with suppress(OSError, UserError):
+            run.refuse_gone()
             write_text(run.path / TRACE, "".join(traceback.format_exception(error)))
         known = _shortage(error, run.path) or _blame(error, config)
         _record(run, "failed", str(known or f"{type(error).__name__}: {error}"))

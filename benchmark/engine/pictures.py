@@ -1,5 +1,6 @@
 """The pictures of test images that a run keeps: how they are written, and which of them are gone."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,10 +27,10 @@ def keep(run: Run, benchmark: Benchmark, place: int, index: int, kind: str, pixe
     if index >= PICTURES:
         return
     path = run.image(benchmark.tasks[place - 1].name, benchmark.test[place - 1].names[index], kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = writing.temporary_name(path)
-    Image.fromarray(centre(pixels, PICTURE)).save(temporary, "PNG")
-    temporary.replace(path)
+    picture = io.BytesIO()
+    Image.fromarray(centre(pixels, PICTURE)).save(picture, "PNG")
+    run.refuse_gone()
+    writing.write_text(path, picture.getvalue())
 
 
 def missing(run: Run, benchmark: Benchmark, outputs: Sequence[Mapping[str, Any]]) -> list[str]:

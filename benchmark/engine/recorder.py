@@ -379,6 +379,7 @@ class Recorder(SupervisedPlugin):
 
     def _write(self, *files: str) -> None:
         """Write some tables, or all."""
+        self.run.refuse_gone()
         for file in files or schemas.TABLES:
             writing.write_table(self.run.path / file, self._rows(file), schemas.TABLES[file])
 

@@ -362,13 +362,15 @@ def test_two_processes_never_write_one_run_and_the_holder_is_named(finished: Pat
 
 
 @pytest.mark.slow
-def test_a_run_whose_directory_is_taken_away_ends_with_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", [events.RunDescribed, events.TaskBegun, events.Updated, events.EpochEnded])
+def test_a_run_whose_directory_is_taken_away_ends_with_an_error(moment: type[events.Event], tmp_path: Path) -> None:
     def take_away(event: events.Event) -> None:
-        if isinstance(event, events.Updated):
+        if isinstance(event, moment):
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
 
     with pytest.raises(UserError, match="moved or deleted"):
         job.run(tiny("finetune", "denoise"), tmp_path / "run", take_away)
+    assert not (tmp_path / "run").exists(), "a part of it would be in the way of the same command"
 
 
 def test_how_often_training_is_saved_is_no_part_of_a_runs_identity() -> None:

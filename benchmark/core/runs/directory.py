@@ -239,14 +239,22 @@ class Run:
         matches = [(_WITHIN.fullmatch(path.name), path) for path in (self.path / "checkpoints").glob("task-*")]
         return sorted(((int(match[1]), int(match[2]), path) for match, path in matches if match), reverse=True)
 
+    def refuse_gone(self) -> None:
+        """Raise an error if the directory was taken away; what is written there would make a part of it anew.
+
+        Raises:
+            UserError: it was.
+        """
+        if not (self.path / "config.yaml").exists():
+            raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
+
     def update_status(self, **changes: Any) -> None:
         """Merge changes into ``status.json``; a run that is finished by this is sealed, and any other is not.
 
         Raises:
             UserError: the directory was taken away meanwhile.
         """
-        if not (self.path / "config.yaml").exists():
-            raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
+        self.refuse_gone()
         status = {**self.status, **changes, "updated": now()}
         seals.open_again(self.path)
         write_json(self.path / "status.json", status)
