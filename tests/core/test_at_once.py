@@ -1,4 +1,4 @@
-"""What is read while another process writes it."""
+"""What is read while another process writes it, and written by one process alone."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 from made_runs import made_run
 
 from benchmark.core.runs import seals
+from benchmark.core.runs.locks import RunBusy, writing
 from benchmark.core.runs.wholeness import examine
 
 
@@ -43,3 +44,14 @@ def test_a_run_that_begins_anew_while_it_is_looked_at_is_no_damaged_one(
 
     monkeypatch.setattr(seals, "regular", after_the_beginning)
     assert examine(run).state == "unfinished"
+
+
+def test_a_run_has_one_writer_whichever_link_leads_to_it(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "disk")
+    link = tmp_path / "runs" / run.name
+    link.parent.mkdir()
+    link.symlink_to(run.path)
+    with writing(link), pytest.raises(RunBusy), writing(run.path):
+        pass
+    with writing(run.path), pytest.raises(RunBusy), writing(link):
+        pass

@@ -30,9 +30,10 @@ def writing(path: Path) -> Iterator[None]:
         RunBusy: another process does; it is told which.
         UserError: nothing can be written there.
     """
+    place = path.resolve()  # a link to a directory has no lock of its own
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire(blocking=False)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place.with_name(f".{place.name}.lock")).acquire(blocking=False)
     except Timeout:
         raise RunBusy(
             f"'{path}' is being written by {_holder(path)}. Wait until it ends, or stop it; the same command then goes "
