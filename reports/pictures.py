@@ -4,6 +4,7 @@ Pictures come from run directories, which may come from strangers: only PNG is o
 before it is decoded.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ def kept_images(runs: Sequence[Run]) -> dict[str, list[str]]:
         named.update(dict.fromkeys(zip(outputs["task"], outputs["image"], strict=True)))
     images: dict[str, list[str]] = {}
     for task, image in named:
-        if any(run.image(task, image, "clean").is_file() for run in runs):
+        if any(os.path.isfile(run.image(task, image, "clean")) for run in runs):  # noqa: PTH113 (may be closed)
             images.setdefault(task, []).append(image)
     return images
 

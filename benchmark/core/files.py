@@ -53,6 +53,11 @@ def unreadable(path: Path) -> str:
     return "" if os.access(path, os.R_OK | (os.X_OK if folder else 0)) else os.strerror(errno.EACCES)
 
 
+def closed(path: Path, error: PermissionError) -> UserError:
+    """The error for a file or folder that may not be read: nothing of it is known to be lost."""
+    return UserError(f"{str(path)!r} cannot be read: {error.strerror}. Make it readable, or ask whose it is.")
+
+
 def content(path: Path, largest: int) -> bytes:
     """All that a regular file holds.
 
@@ -61,12 +66,15 @@ def content(path: Path, largest: int) -> bytes:
         largest: bytes that it may have.
 
     Raises:
-        UserError: it is no regular file, or larger.
-        OSError: it cannot be opened or read.
+        UserError: it is no regular file, or larger, or may not be read.
+        OSError: it cannot be opened or read otherwise.
     """
-    with regular(path) as file:
-        small = os.fstat(file.fileno()).st_size <= largest
-        found = file.read(largest + 1) if small else b""
+    try:
+        with regular(path) as file:
+            small = os.fstat(file.fileno()).st_size <= largest
+            found = file.read(largest + 1) if small else b""
+    except PermissionError as error:
+        raise closed(path, error) from error
     if not small or len(found) > largest:
         raise UserError(f"{str(path)!r} has more than {largest:,} bytes and is not read.")
     return found

@@ -270,10 +270,11 @@ def _tidy(path: Path, found: Found) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise an error if what is to become a run directory exists and is something else."""
-    if not path.exists() and not path.is_symlink():
-        return
-    begun = path.is_dir() and ((path / "config.yaml").is_file() or _names(path) <= {"environment.json"})
+    """Raise an error if what is to become a run directory exists and is something else, or may not be looked into."""
+    with reachable(path):
+        if not path.exists() and not path.is_symlink():
+            return
+        begun = path.is_dir() and ((path / "config.yaml").is_file() or _names(path) <= {"environment.json"})
     if not begun:
         raise UserError(
             f"'{path}' is no run of this suite, and a run of that name is to be written there. "

@@ -27,9 +27,11 @@ from benchmark.core.runs.directory import find_runs
 from benchmark.core.shell import joined, steers
 from benchmark.data import datasets
 from benchmark.engine.executors.places import Processes
+from benchmark.engine.job import refuse_foreign
 from benchmark.experiments import tuning
 from benchmark.planning import plan
 from benchmark.streams import definition
+from reports.pictures import kept_images
 from strategies import registry
 
 TASK = "tasks: [{name: haze, degradation: noise}]\n"
@@ -211,6 +213,28 @@ def test_folders_that_may_not_be_looked_into_are_told(strangers_place: Path) -> 
     (run,) = find_runs([strangers_place / "listed"])
     with pytest.raises(UserError, match="Permission denied"):
         run.config  # noqa: B018
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_runs_that_may_not_be_looked_into_are_told_and_not_called_lost(strangers_place: Path) -> None:
+    listed, closed, unread, pictures = (made_run(strangers_place, seed=seed) for seed in range(4))
+    assert len(unread.metrics)  # and Python has all that it loads for that, which the other user may not read
+    listed.path.chmod(0o444)
+    closed.path.chmod(0)
+    (unread.path / "metrics.csv").chmod(0)
+    (pictures.path / "images").chmod(0)
+    os.setresuid(65534, 65534, 0)
+    for run in (listed, closed):
+        with pytest.raises(UserError, match="cannot be used: Permission denied"):
+            refuse_foreign(run.path)
+        for asked in ("status", "finished", "metrics"):
+            with pytest.raises(UserError, match=r"cannot be read: Permission denied. Make it readable"):
+                getattr(run, asked)
+    with pytest.raises(UserError, match=r"metrics.csv' cannot be read: Permission denied. Make it readable"):
+        unread.metrics  # noqa: B018
+    assert pictures.finished
+    assert kept_images([pictures]) == {}
+    assert kept_images([pictures, unread]).keys() == {"derain", "denoise", "deblock", "deblur"}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")

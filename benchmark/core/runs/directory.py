@@ -40,7 +40,7 @@ import pandas as pd
 import yaml
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import content, refuse_leaving
+from benchmark.core.files import closed, content, refuse_leaving
 from benchmark.core.names import file_name
 from benchmark.core.own import RECORD, is_run
 from benchmark.core.runs import formats, processes, records, seals
@@ -143,7 +143,7 @@ class Run:
         ``error`` says what ended the run before its time. A run whose ``process`` is known to be gone was interrupted,
         though it could not write so itself; so was one that has learned tasks and has no status any more.
         """
-        if not (self.path / "status.json").exists():
+        if not self._there("status.json"):
             kept = [_AFTER.fullmatch(path.name) for path in (self.path / "checkpoints").glob("task-*")]
             done = max((int(match[1]) for match in kept if match), default=0)
             return {"state": "interrupted", "tasks_done": done, "error": LOST} if done else {"state": "created"}
@@ -158,7 +158,7 @@ class Run:
 
         Runs of formats before 3 have no seal.
         """
-        return self.status.get("state") == "finished" and (self.format < 3 or (self.path / seals.SEAL).exists())
+        return self.status.get("state") == "finished" and (self.format < 3 or self._there(seals.SEAL))
 
     @property
     def tasks_done(self) -> int:
@@ -245,7 +245,7 @@ class Run:
         Raises:
             UserError: it was.
         """
-        if not (self.path / "config.yaml").exists():
+        if not self._there("config.yaml"):
             raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
 
     def update_status(self, **changes: Any) -> None:
@@ -260,6 +260,17 @@ class Run:
         write_json(self.path / "status.json", status)
         if status.get("state") == "finished":
             seals.seal(self.path)
+
+    def _there(self, name: str) -> bool:
+        """Whether the directory has a file.
+
+        Raises:
+            UserError: it may not be looked into.
+        """
+        try:
+            return (self.path / name).exists()
+        except PermissionError as error:
+            raise closed(self.path, error) from error
 
     def _read(self, name: str, parse: Any) -> dict[str, Any]:
         data = formats.upgrade(self.format, name, self._parsed(name, parse))
@@ -303,7 +314,7 @@ class Run:
 
     def _table(self, name: str) -> Values:
         schema, path = TABLES[name], self.path / name
-        if not path.exists():
+        if not self._there(name):
             self._refuse_changed(name, None)
             return {column: [] for column in schema.names}
         refuse_leaving(path, self.path)
