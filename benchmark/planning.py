@@ -1,6 +1,7 @@
 """From what a command asks for to the configurations of its runs; without torch."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -153,13 +154,22 @@ def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
         own = planned.identity
         begun = planned.run_name.removesuffix(own)
         for identity, path in places.items() if own not in places else ():
-            if path.name == f"{begun}{identity}" and not Run(path).finished:
-                found = _differences(Run(path).config, planned.model_dump(mode="json"))
+            there = _unfinished(path) if path.name == f"{begun}{identity}" else None
+            if there is not None:
+                found = _differences(there, planned.model_dump(mode="json"))
                 differing = [(name.replace("settings.", f"{planned.strategy}.", 1), *both) for name, *both in found]
                 told = "; ".join(f"{name} is {there} there and {here} here" for name, there, here in differing[:5])
                 more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
                 notes.append(f"Note: unfinished run {path.name} is another one and stays as it is: {told}{more}.")
     return notes
+
+
+def _unfinished(path: Path) -> dict[str, Any] | None:
+    """The configuration of a run that is not finished; None of a finished one, and of one that cannot be read."""
+    with suppress(UserError):
+        run = Run(path)
+        return None if run.finished else run.config
+    return None
 
 
 def _differences(there: Any, here: Any, name: str = "") -> list[tuple[str, Any, Any]]:

@@ -409,3 +409,12 @@ def test_a_setting_of_the_strategy_in_which_an_unfinished_run_differs_is_named_a
     Run.create(tmp_path / begun.run_name, begun.model_dump(mode="json"), {})
     (note,) = others_begun([other], tmp_path)
     assert note.endswith(": mas.weight is 2.0 there and 3.0 here.")
+
+
+@pytest.mark.parametrize("name", ["status.json", "environment.json", "config.yaml"])
+def test_another_run_that_is_damaged_is_in_nobodys_way(name: str, tmp_path: Path) -> None:
+    begun, other = tiny("mas", "derain,denoise", "mas.weight=2"), tiny("mas", "derain,denoise", "mas.weight=3")
+    run = Run.create(tmp_path / begun.run_name, begun.model_dump(mode="json"), {})
+    run.update_status(state="running", tasks_done=0)
+    (run.path / name).write_text('{"format": 999')
+    assert not others_begun([other], tmp_path)
