@@ -9,6 +9,7 @@ from benchmark.commands.options import Engine, Jobs, number, place, refuse_idle,
 from benchmark.commands.output import Reporter, console
 from benchmark.core import printing
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.process import endings
 from benchmark.core.runs.directory import LAYER_PROFILE
 from benchmark.reference import SHIPPED
 
@@ -183,7 +184,9 @@ def reference_verify(
         if against is not None:
             compared = verifying.against(whole, against) if whole else {}
         else:
-            draw = random.SystemRandom().randrange(10**6) if draw is None else draw
+            if draw is None:
+                draw = random.SystemRandom().randrange(10**6)
+                endings.chose("--draw", str(draw))
             chosen = verifying.drawn(whole, sample or 1, draw)
             console.print(f"Done again: {len(chosen)} of {len(whole)}, as --draw {draw} says.")
             configs, outdated = verifying.planned(chosen)

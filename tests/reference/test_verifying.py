@@ -12,7 +12,10 @@ import yaml
 from conftest import Command
 from made_runs import made_records, made_run
 
+from benchmark.commands.reference import reference_verify
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
+from benchmark.core.process.endings import Stopped
 from benchmark.core.process.suite import TOLD
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.seals import SEAL, digest
@@ -22,7 +25,7 @@ from benchmark.engine.executors.execute import Results
 from benchmark.engine.executors.workers import Workers
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
-from benchmark.reference import packing, records
+from benchmark.reference import packing, records, verifying
 from benchmark.reference.packing import _asked as asked
 from benchmark.reference.packing import command as command_of
 from benchmark.reference.packing import pack, stale
@@ -40,6 +43,23 @@ def test_a_draw_is_repeated_by_its_number(tmp_path: Path) -> None:
     assert drawn(runs, 3, draw=5)[:2] == first
     assert len({tuple(drawn(runs, 2, draw)) for draw in range(20)}) > 10
     assert set(drawn(runs, 99, draw=5)) == set(runs)
+
+
+@pytest.mark.parametrize("draw", [None, 5])
+def test_what_was_drawn_by_chance_is_gone_on_with_after_an_interruption(
+    draw: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise Stopped("SIGTERM")
+
+    monkeypatch.setattr(verifying, "repeat", interrupted)
+    monkeypatch.setattr(endings, "_chosen", [])
+    with pytest.raises(Stopped):
+        reference_verify(draw=draw, preset="smoke")
+    words = ["reference", "verify", *([] if draw is None else ["--draw", str(draw)])]
+    told = endings.command(words).split()
+    assert told.count("--draw") == 1
+    assert f"as --draw {told[-1]} says" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("asked_for", [None, 5])

@@ -25,6 +25,8 @@ _waiting = 0
 """How many blocks of :func:`deferred` are open."""
 
 _launcher = ["python", "-m", "benchmark"]
+_chosen: list[str] = []
+"""Words that the command chose for itself, by chance."""
 
 
 class Stopped(BaseException):
@@ -162,7 +164,12 @@ def tell(stop: BaseException) -> int:
 
 def command(words: Iterable[str]) -> str:
     """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
-    return joined([*_launcher, *(word for word in words if word != "--force")])
+    return joined([*_launcher, *(word for word in words if word != "--force"), *_chosen])
+
+
+def chose(*words: str) -> None:
+    """Say what was not asked for and left to chance, for :func:`command`, which is to go on with the same."""
+    _chosen[:] = words
 
 
 def launched_by(*words: str) -> None:
