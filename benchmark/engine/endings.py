@@ -76,6 +76,8 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
         endings.check()  # a worker that was stopped by the same signal ends in an error of its own
         if known is None:
             raise
+        for note in getattr(error, "__notes__", []):
+            known.add_note(note)
         if (run.path / TRACE).exists():
             known.add_note(f"The traceback is kept in '{run.path / TRACE}'.")
         raise known from error

@@ -38,6 +38,7 @@ from benchmark.engine.setup import (
     training_rounds,
 )
 from benchmark.engine.template import RestorationTemplate
+from benchmark.engine.trial import try_sizes
 from benchmark.planning import settings_from
 from benchmark.streams.build import build
 from benchmark.streams.sources import refuse_changed
@@ -171,6 +172,7 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
             gone = recorder.restore(last.note)
             on_event(events.RunResumed(record.name, finished, tasks, updates, differs, lost, gone))
         else:
+            try_sizes(config, benchmark, template.device)
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
         for experience, budget in rounds:
