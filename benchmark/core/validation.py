@@ -1,5 +1,6 @@
 """What pydantic found wrong, told so that a user can mend it."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def limits(field: FieldInfo) -> str:
 
 @dataclass(frozen=True)
 class Described:
-    """A setting in words: its name, its default, what is accepted, and what it means."""
+    """A setting in words: its name, its default and what is accepted, as they are given, and what it means."""
 
     name: str
     default: str
@@ -104,16 +105,29 @@ class Described:
 def described(model: type[BaseModel]) -> list[Described]:
     """Every setting of a model, for lists."""
     return [
-        Described(name, str(field.default), limits(field) or _kind(field.annotation), field.description or "")
+        Described(name, written(field.default), _accepted(field), field.description or "")
         for name, field in model.model_fields.items()
     ]
 
 
+def written(value: Any) -> str:
+    """A value as it is given in a file and on the command line, where nothing is ``null``."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _accepted(field: FieldInfo) -> str:
+    """What a field takes, in words: its range or its kind, and ``null`` where it may be unset."""
+    kind = _kind(field.annotation)
+    unset = " | null" if kind.endswith(" | null") else ""
+    return limits(field) + unset if limits(field) else kind
+
+
 def _kind(annotation: Any) -> str:
-    """A type in words, such as ``int | none``."""
+    """A type in words, such as ``int | null``."""
     if getattr(annotation, "__args__", None):
         return " | ".join(_kind(part) if isinstance(part, type) else str(part) for part in annotation.__args__)
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+    known = {type(None): "null", bool: "true | false"}
+    return known.get(annotation) or getattr(annotation, "__name__", str(annotation))
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
