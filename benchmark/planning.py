@@ -12,6 +12,7 @@ from benchmark.core.errors import UserError, unknown
 from benchmark.core.plugins.catalogue import OWN
 from benchmark.core.runs.directory import Run, locate
 from benchmark.core.runs.formats import NO_PART
+from benchmark.core.validation import written
 from benchmark.core.yaml_files import number
 from benchmark.streams.definition import Task, load
 from strategies import registry
@@ -158,7 +159,10 @@ def others_begun(configs: Sequence[config.RunConfig], out: Path) -> list[str]:
             if there is not None:
                 found = _differences(there, planned.model_dump(mode="json"))
                 differing = [(name.replace("settings.", f"{planned.strategy}.", 1), *both) for name, *both in found]
-                told = "; ".join(f"{name} is {there} there and {here} here" for name, there, here in differing[:5])
+                told = "; ".join(
+                    f"{name} is {written(there) or 'empty'} there and {written(here) or 'empty'} here"
+                    for name, there, here in differing[:5]
+                )
                 more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
                 notes.append(f"Note: unfinished run {path.name} is another one and stays as it is: {told}{more}.")
     return notes

@@ -22,7 +22,7 @@ from benchmark.core.runs.wholeness import examine
 from benchmark.engine import checkpoints, events, job
 from benchmark.engine.setup import resolve
 from benchmark.engine.state import State
-from benchmark.planning import plan
+from benchmark.planning import others_begun, plan
 from strategies import registry
 from strategies.base import Strategy
 
@@ -351,3 +351,12 @@ def test_pictures_that_are_gone_from_an_unfinished_run_are_drawn_again_or_told(t
     assert resumed.pictures == len(gone) > 0
     assert whole.keys() - results(run).keys() == gone
     assert {name: whole[name] for name in results(run)} == results(run)
+
+
+def test_what_one_of_two_runs_does_not_have_is_named_in_the_note_about_an_unfinished_one(tmp_path: Path) -> None:
+    begun = tiny().model_copy(update={"backbone_plugin": "mine.py#12"})
+    Run.create(tmp_path / begun.run_name, begun.model_dump(mode="json"), {})
+    (note,) = others_begun([tiny("finetune", "data.test_size=null")], tmp_path)
+    assert note.endswith(
+        ": backbone_plugin is mine.py#12 there and empty here; data.test_size is 32 there and null here."
+    )
