@@ -41,7 +41,9 @@ def list_(
     ] = False,
     strategy: Annotated[
         str | None,
-        typer.Option(parser=words("--strategy"), help="With settings: a strategy whose own settings to show."),
+        typer.Option(
+            parser=words("--strategy"), help="With settings: those of one strategy, or of several with commas between."
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -117,9 +119,11 @@ def _choices(kind: Kind) -> dict[str, str]:
 def _settings(strategy: str | None) -> list[list[str]]:
     from benchmark.config import SECTIONS
     from benchmark.core.validation import described
+    from benchmark.planning import split_names
     from strategies import registry
 
-    models = SECTIONS if strategy is None else {strategy: registry.load(strategy).Settings}
+    names = split_names(strategy, "--strategy") if strategy is not None else []
+    models = {name: registry.load(name).Settings for name in names} or SECTIONS
     return [
         [f"{section}.{one.name}", one.default, one.accepted, one.meaning]
         for section, model in models.items()

@@ -45,6 +45,12 @@ def test_every_setting_has_help_and_appears_in_the_list(command: Command) -> Non
             assert f"{section}.{name}" in names
 
 
+def test_settings_of_several_strategies_are_listed_together(command: Command) -> None:
+    names = command("list", "settings", "--strategy", "packnet,mas", "--names").stdout.split()
+    assert {name.partition(".")[0] for name in names} == {"packnet", "mas"}
+    assert "packnet.fraction" in names
+
+
 def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
     lines = command("list", "strategies").stdout.splitlines()
     assert "task" in lines[1]
