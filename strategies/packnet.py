@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from strategies.base import Settings, Strategy, TaskNetwork, Traits
 from strategies.places import buffers_outside
-from strategies.surgery import TaskConv2d, convolutions, exactly, replace_convolutions
+from strategies.surgery import CONVOLUTIONS_ALONE, TaskConv2d, convolutions, exactly, replace_convolutions
 from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 from strategies.trainer import Trainer
 
@@ -184,7 +184,8 @@ class PackedNetwork(TaskNetwork):
         elsewhere = [name for name, p in self.backbone.named_parameters() if p.ndim > 1 and p.requires_grad]
         if elsewhere:
             raise UserError(
-                f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}."
+                f"PackNet shares out the weights of nn.Conv2d layers, and {kind} has others: {', '.join(elsewhere)}. "
+                f"{CONVOLUTIONS_ALONE}"
             )
 
     def begin(self, task: int) -> None:

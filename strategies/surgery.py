@@ -34,6 +34,10 @@ STATE_HOOKS = (
 UNWRAP = "Fold it into the weight first (torch.nn.utils.parametrize.remove_parametrizations, remove_spectral_norm, \
 remove_weight_norm or prune.remove)."
 
+CONVOLUTIONS_ALONE = "Build the network of these alone, as of nn.functional.interpolate and nn.Conv2d in place of \
+nn.ConvTranspose2d, or use a strategy that keeps other layers for every task, such as cmc."
+"""What to do about a network that has weights in other layers, where a strategy can share out those of these alone."""
+
 
 def _has_hook(parameter: nn.Parameter) -> bool:
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))

@@ -13,7 +13,13 @@ from strategies.base import TaskNetwork
 from strategies.cpg.layer import GrowingConv2d
 from strategies.cpg.widening import places
 from strategies.places import buffers_outside
-from strategies.surgery import convolutions, refuse_complex, refuse_frozen_bias, replace_convolutions
+from strategies.surgery import (
+    CONVOLUTIONS_ALONE,
+    convolutions,
+    refuse_complex,
+    refuse_frozen_bias,
+    replace_convolutions,
+)
 from strategies.tasks import FREE, MAX_TASKS, check_begin, check_end
 
 
@@ -45,7 +51,9 @@ class GrowingNetwork(TaskNetwork):
         elsewhere = [name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad]
         if elsewhere or not self.layers:
             told = f"others: {', '.join(elsewhere)}" if elsewhere else "none that is trained"
-            raise UserError(f"cpg shares out the parameters of nn.Conv2d layers, and {kind} has {told}.")
+            raise UserError(
+                f"cpg shares out the parameters of nn.Conv2d layers, and {kind} has {told}. {CONVOLUTIONS_ALONE}"
+            )
         self.common = buffers_outside(self.backbone, GrowingConv2d)
         self.start = start
         self.register_buffer("widths", torch.zeros(0, dtype=torch.int64))
