@@ -10,7 +10,6 @@ from benchmark.commands.output import Reporter, console
 from benchmark.core import printing
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.process import endings
-from benchmark.core.runs.directory import LAYER_PROFILE
 from benchmark.reference import SHIPPED
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def reference_pack(
         list[Path],
         typer.Argument(
             parser=place("RUN"),
-            help=f"Run directories, or folders that hold some; and {LAYER_PROFILE}, the cost of a layer (Table 6).",
+            help="Run directories, or folders that hold some; and layer-profile.csv, the cost of a layer (Table 6).",
             metavar="RUN...",
         ),
     ],
@@ -86,7 +85,7 @@ def reference_pack(
     and on embedded images. A record of the same run by earlier code is replaced. Then write docs/results.md anew, with:
     reference page
     """
-    from benchmark.core.runs.directory import find_runs
+    from benchmark.core.runs.directory import LAYER_PROFILE, find_runs
     from benchmark.reference.packing import keep_layer, pack
     from benchmark.reference.records import LARGEST_SHIPPED
 
