@@ -44,10 +44,11 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         values = {**general, **special}
         parts = []
         for key, unsaid in usual.items():
-            if key in values and values[key] != unsaid:
+            no_plugin = values.get(key) == "" and unsaid is _MISSING  # others are named with theirs
+            if key in values and values[key] != unsaid and not no_plugin:
                 last = key.rpartition(".")[2]
                 name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
-                parts.append(f"{plain(name)}={plain(values[key], 24)}")
+                parts.append(f"{plain(name)}={plain(values[key], 24) or 'none'}")
         found.append(f"{strategy} ({', '.join(parts)})" if parts else strategy)
     return _distinct(found)
 

@@ -111,6 +111,14 @@ def test_labels_name_only_what_differs() -> None:
     assert labels(configs)[2] == "mas (epochs=9)"
 
 
+def test_what_comes_with_the_suite_is_not_labelled_with_the_plugin_that_it_does_not_have() -> None:
+    own = {"strategy": "cmc", "backbone": {"name": "unet"}, "backbone_plugin": "unet.py#1"}
+    ships = {"strategy": "cmc", "backbone": {"name": "resnet"}}
+    named = "cmc (backbone plugin=unet.py#1, backbone=unet)"
+    assert labels([own, ships]) == [named, "cmc (backbone=resnet)"]
+    assert labels([own] * 4 + [ships])[4] == "cmc (backbone plugin=none, backbone=resnet)"
+
+
 def test_groups_with_the_same_names_are_told_apart(tmp_path: Path) -> None:
     made_run(tmp_path)
     made_run(tmp_path, data={"source": "DIV2K"})
