@@ -254,7 +254,7 @@ def test_a_printed_setting_is_accepted(document: str) -> None:
                 assert resolve(config).strategy == strategy
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CONTRIBUTING.md"])
 def test_every_option_and_path_that_is_named_is_there(document: str) -> None:
     files = (ROOT / "benchmark" / "commands").glob("*.py")
     help_text = "".join(file.read_text(encoding="utf-8") for file in files)
