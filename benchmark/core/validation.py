@@ -127,7 +127,7 @@ def _kind(annotation: Any) -> str:
     if getattr(annotation, "__args__", None):
         return " | ".join(_kind(part) if isinstance(part, type) else str(part) for part in annotation.__args__)
     known = {type(None): "null", bool: "true | false"}
-    return known.get(annotation) or getattr(annotation, "__name__", str(annotation))
+    return known[annotation] if annotation in known else str(getattr(annotation, "__name__", annotation))
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
