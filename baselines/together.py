@@ -57,7 +57,8 @@ class TaskBiasConv2d(TaskConv2d):
 
     def begin(self, task: int) -> None:
         """Add a bias for a task."""
-        self.biases[str(task)] = nn.Parameter(self.start.clone())
+        bias = self.biases[str(task)] = nn.Parameter(self.start.clone())
+        vars(bias).update(self.noted["bias"])
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, k_in, H, W) with the shared weight and the selected task's bias."""

@@ -38,7 +38,7 @@ def rewrites_weights(module: nn.Module) -> bool:
 
 
 def copied(network: nn.Module, ran: bool = False) -> nn.Module:
-    """A deep copy of a network.
+    """A deep copy of a network, with the attributes of its parameters, which a deep copy alone leaves out.
 
     Args:
         network: any.
@@ -56,9 +56,12 @@ def copied(network: nn.Module, ran: bool = False) -> nn.Module:
         held = (one for module in network.modules() for one in flat(vars(module)) if isinstance(one, Tensor))
         memo = {id(one): one.detach().clone() for one in held if not one.is_leaf}
     try:
-        return copy.deepcopy(network, memo)
+        made = copy.deepcopy(network, memo)
+        for own, parameter in zip(network.parameters(), made.parameters(), strict=True):
+            vars(parameter).update(copy.deepcopy(vars(own), memo))
     except (RuntimeError, TypeError) as error:
         raise UserError(f"{type(network).__name__} cannot be copied: {error}") from error
+    return made
 
 
 def refuse_one_memory(network: nn.Module) -> None:

@@ -381,6 +381,8 @@ def fold(network: KernelNetwork, task: int) -> nn.Module:
                 plain.weight.copy_(kernel)
                 if plain.bias is not None and bias is not None:
                     plain.bias.copy_(bias)
+            for name, attributes in layer.noted.items():
+                vars(getattr(plain, name)).update(attributes)
             exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1, device="meta")))) - BARE)
     for places, trained in zip(outside, network.trained, strict=True):
         tensor_at(places).requires_grad_(trained)

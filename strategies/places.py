@@ -36,10 +36,13 @@ def is_given(places: list[Place]) -> bool:
 
 
 def put(places: list[Place], tensor: Tensor, trained: bool) -> None:
-    """Hang a new tensor at its places, as a parameter where one was."""
+    """Hang a new tensor at its places, as a parameter where one was, and with the attributes of the one before."""
     module, name = places[0]
+    attributes = vars(tensor_at(places))
     if name in module._parameters:
         tensor = nn.Parameter(tensor, requires_grad=trained)
+    if attributes:
+        vars(tensor).update(attributes)
     for module, name in places:
         hang(module, name, tensor)
 

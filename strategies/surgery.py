@@ -25,6 +25,8 @@ PLAIN = frozenset(dir(nn.Conv2d(1, 1, 1, device="meta")))
 TABLES = frozenset({"_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"})
 OWN = ("weight", "bias")
 """The tensors of a convolution."""
+BIASES = frozenset({"bias", "task_bias", "shift"})
+"""What layers call a bias that is learned; all else that they learn makes the weight."""
 STATE_HOOKS = (
     "_state_dict_hooks",
     "_state_dict_pre_hooks",
@@ -85,6 +87,9 @@ class TaskConv2d(nn.Conv2d):
 
     Args:
         like: the convolution whose shape, stride, padding, padding mode, dilation and groups are kept.
+
+    Attributes:
+        noted: what the convolution's weight and bias have as attributes, by which an optimizer may group parameters.
     """
 
     anchor: nn.Parameter
@@ -93,6 +98,8 @@ class TaskConv2d(nn.Conv2d):
         super().__init__(**geometry(like), device="meta")
         self.kernel_shape = like.weight.shape
         self.cursor = Cursor()
+        tensors = {name: getattr(like, name) for name in OWN}
+        self.noted = {name: dict(vars(tensor)) for name, tensor in tensors.items() if tensor is not None}
 
     def reset_parameters(self) -> None:
         """Nothing: what a task learns is drawn as the task begins."""
@@ -112,10 +119,12 @@ class TaskConv2d(nn.Conv2d):
         super().__setattr__(name, value)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
-        """Add a parameter, which takes the place of the anchor."""
+        """Add a parameter, which takes the place of the anchor, and has the attributes of what it is learned for."""
         super().register_parameter(name, param)
         if name != "anchor":
             self._parameters.pop("anchor", None)
+            if param is not None and "noted" in vars(self):
+                vars(param).update(self.noted["bias" if name in BIASES else "weight"])
 
     def __delattr__(self, name: str) -> None:
         gone = self._parameters.get(name)

@@ -17,6 +17,8 @@ from benchmark.core.errors import UserError
 from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
+from strategies.copies import copied
+from strategies.kernels import KernelNetwork, fold
 from strategies.separate import redrawn
 
 
@@ -245,3 +247,34 @@ def test_a_buffer_of_all_tasks_that_a_later_one_changes_is_refused(name: str, wa
     network(images[:, :, :6], 1)
     if name != "cpg":
         assert torch.equal(network(images, 0), before)
+
+
+NOTED = ["cmc", "wsn", "piggyback", "lora", "dan", "mini", "packnet", "cpg", "independent", "pnn", "together_task_id"]
+
+
+def groups(network: nn.Module) -> dict[str, str | None]:
+    """What is noted on parameters that hold something, but for laterals between networks, by name."""
+    held = ((name, one) for name, one in network.named_parameters() if one.numel() and "lateral" not in name)
+    return {name: getattr(one, "group", None) for name, one in held}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_is_noted_on_parameters_is_noted_on_those_of_every_task(name: str) -> None:
+    layers = {"enter": nn.Conv2d(3, 4, 3, padding=1), "slope": nn.PReLU(), "leave": nn.Conv2d(4, 3, 3, padding=1)}
+    if name == "cpg":
+        del layers["slope"]
+    plain = nn.Sequential()
+    for place, layer in layers.items():
+        plain.add_module(place, layer)
+        for own, parameter in layer.named_parameters():
+            parameter.group = f"{place}, {'bias' if own == 'bias' else 'others'}"  # type: ignore[attr-defined]
+    network = adapted(name, plain)
+    for task in range(2):
+        network.begin(task)
+        for place, group in groups(copied(network)).items():
+            layer = next(layer for layer in layers if layer in place)
+            kind = "bias" if "bias" in place or "shift" in place else "others"
+            assert group == f"{layer}, {kind}", place
+        network.end()
+    for task in range(2 * isinstance(network, KernelNetwork)):
+        assert groups(fold(network, task)) == groups(plain)
