@@ -84,9 +84,24 @@ class GrowingParts(TaskNetwork):
 
     def standing_still(self, task: int) -> Iterable[nn.Module]:
         """All layers of the parts that the task uses, but those of the part in training."""
+        return [layer for part in self._settled(task) for layer in part.modules()]
+
+    def _settled(self, task: int) -> list[nn.Module]:
+        """The parts that the task uses, but the one in training."""
         parts = self.parts(task)
-        settled = parts[:-1] if task == self.cursor.learning else parts
-        return [layer for part in settled for layer in part.modules()]
+        return parts[:-1] if task == self.cursor.learning else parts
+
+    def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
+        """Restore images (N, C, H, W) of one task; what is learned is frozen, also if somebody let it be trained since.
+
+        Raises:
+            UserError: the task was never learned.
+        """
+        for part in self._settled(task_label) if task_label in self.known else ():
+            for parameter in part.parameters():
+                if parameter.requires_grad and isinstance(parameter, nn.Parameter):
+                    parameter.requires_grad_(False)
+        return super().forward_single_task(x, task_label)
 
     def end(self) -> None:
         """Freeze the newest part, and leave no gradient that an optimizer could still follow."""

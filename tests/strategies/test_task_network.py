@@ -346,3 +346,19 @@ def test_tasks_that_begin_or_are_selected_have_whole_numbers(name: str, label: A
     made.rebuild([1])
     image = torch.rand(1, 3, 8, 8)
     assert torch.equal(made(image, torch.tensor(1)), made(image, 1))
+
+
+@pytest.mark.parametrize("strategy", ["lira", "pnn", "independent"])
+def test_what_is_learned_stays_though_all_parameters_are_let_require_a_gradient(strategy: str) -> None:
+    kind = registry.load(strategy)
+    learner = kind(registry.settings(kind, {})).adapt(convs(nn.Conv2d(6, 3, 3, padding=1)), 2)
+    assert isinstance(learner, TaskNetwork)
+    learner.rebuild([0])
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    before = learner(x, 0)
+    learner.begin(1)
+    learner.requires_grad_(True)
+    optimizer = torch.optim.AdamW(learner.parameters(), 0.1, weight_decay=0.1)
+    (learner(x, 0).mean() + learner(x, 1).square().mean()).backward()
+    optimizer.step()
+    assert torch.equal(learner(x, 0), before)
