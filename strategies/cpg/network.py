@@ -43,17 +43,18 @@ class GrowingNetwork(TaskNetwork):
     def __init__(self, backbone: nn.Module, start: float) -> None:
         super().__init__()
         kind = type(backbone).__name__
-        for name, conv in convolutions(backbone).items():
+        found = convolutions(backbone)
+        for name, conv in found.items():
             refuse_frozen_bias(name, conv, "cpg")
             refuse_complex(name, conv, "cpg")
         self.backbone = replace_convolutions(backbone, lambda conv, _: GrowingConv2d(conv))
-        self.layers = self.following(GrowingConv2d)
         elsewhere = [name for name, parameter in self.backbone.named_parameters() if parameter.requires_grad]
-        if elsewhere or not self.layers:
+        if elsewhere or not found:  # layers of another such network are none to be taken
             told = f"others: {', '.join(elsewhere)}" if elsewhere else "none that is trained"
             raise UserError(
                 f"cpg shares out the parameters of nn.Conv2d layers, and {kind} has {told}. {CONVOLUTIONS_ALONE}"
             )
+        self.layers = self.following(GrowingConv2d)
         self.common = buffers_outside(self.backbone, GrowingConv2d)
         self.start = start
         self.register_buffer("widths", torch.zeros(0, dtype=torch.int64))

@@ -18,6 +18,7 @@ from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
 from strategies.copies import copied
+from strategies.cpg.network import GrowingNetwork
 from strategies.kernels import KernelNetwork, fold
 from strategies.separate import redrawn
 
@@ -278,3 +279,11 @@ def test_what_is_noted_on_parameters_is_noted_on_those_of_every_task(name: str) 
         network.end()
     for task in range(2 * isinstance(network, KernelNetwork)):
         assert groups(fold(network, task)) == groups(plain)
+
+
+def test_layers_that_are_a_part_of_another_network_of_cpg_are_refused_and_stay() -> None:
+    plain = Block()
+    network = adapted("cpg", plain)
+    with pytest.raises(UserError, match=r"cpg shares out .* and Block has none that is trained"):
+        GrowingNetwork(plain, 0.01)
+    assert all(layer.cursor is network.cursor for layer in network.layers)
