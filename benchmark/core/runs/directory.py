@@ -240,11 +240,7 @@ class Run:
         return sorted(((int(match[1]), int(match[2]), path) for match, path in matches if match), reverse=True)
 
     def refuse_gone(self) -> None:
-        """Raise an error if the directory was taken away; what is written there would make a part of it anew.
-
-        Raises:
-            UserError: it was.
-        """
+        """Raise a UserError if the directory was taken away; what is written there would make a part of it anew."""
         if not self._there("config.yaml"):
             raise UserError(f"'{self.path}' was moved or deleted while the run was writing there. Repeat the run.")
 
