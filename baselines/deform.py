@@ -135,9 +135,9 @@ def small_network(backbone: Backbone, width: int) -> Backbone:
     """The backbone at another width, with the first 3×3 convolution of every block deformable.
 
     Raises:
-        UserError: that is not a plain 3×3 convolution, or not trained.
+        UserError: that is not a plain 3×3 convolution, or not trained; or there is no such width.
     """
-    network = type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
+    network = backbone.at_width(width)
     for block in deformed(network):
         name, conv = next(iter(convolutions(block).items()), ("", None))
         options = {} if conv is None else geometry(conv)

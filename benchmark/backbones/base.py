@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from benchmark.core.errors import UserError, told
+
 
 class Backbone(nn.Module):
     """An input convolution, a body, and an output convolution, all at full resolution; subclasses make the body.
@@ -23,6 +25,20 @@ class Backbone(nn.Module):
     def make_body(self) -> nn.Module:
         """A module of ``blocks`` blocks that maps (N, width, H, W) to the same shape."""
         raise NotImplementedError
+
+    def at_width(self, width: int) -> "Backbone":
+        """One like this at another width, with new weights.
+
+        Raises:
+            UserError: it cannot be made so.
+        """
+        try:
+            return type(self)(width=width, blocks=self.blocks, image_skip=self.image_skip)
+        except Exception as error:
+            raise UserError(
+                f"{type(self).__name__} cannot be made {width} channels wide: {told(error)}. This strategy makes it at "
+                "other widths, too: let its layers take any, or use a strategy that keeps the width, such as cmc."
+            ) from error
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images (N, 3, H, W) with values around [0, 1]; the output has the same shape and is not clamped."""

@@ -37,7 +37,7 @@ class Place:
 def built(backbone: Backbone, width: int) -> Backbone:
     """A backbone like another one, at some width and without values."""
     with torch.device("meta"):
-        return type(backbone)(width=width, blocks=backbone.blocks, image_skip=backbone.image_skip)
+        return backbone.at_width(width)
 
 
 def places(backbone: Backbone, narrow: int, wide: int) -> dict[str, tuple[int, int, Place]]:

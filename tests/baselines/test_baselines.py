@@ -342,6 +342,16 @@ class Capped(ResNet):
         self.width = width
 
 
+def test_a_backbone_that_cannot_be_made_at_another_width_is_told_with_that_width() -> None:
+    class Grouped(ResNet):
+        def make_body(self) -> nn.Module:
+            return nn.Sequential(nn.GroupNorm(4, self.width), super().make_body())
+
+    with pytest.raises(UserError, match=r"Grouped cannot be made 1 channels wide: ValueError.*keeps the width"):
+        fitting_width(Grouped(8, 1, False), 0.3)
+    assert Grouped(8, 1, False).at_width(4).width == 4
+
+
 def test_a_backbone_that_stops_growing_with_its_width_is_told_and_not_widened_for_ever() -> None:
     with pytest.raises(
         UserError, match=r"Capped has .* parameters, and it has .* at 17 as at 8 channels. Lower deform.size"
