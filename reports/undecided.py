@@ -38,7 +38,7 @@ def claims(collection: Collection) -> list[Open]:
     found = []
     for evidence in gather(collection):
         for verdict in judge(evidence, STOPPING):
-            if verdict.state == UNDECIDED and not verdict.waits:
+            if verdict.state == UNDECIDED and verdict.tested is not None and not verdict.waits:
                 text = f"{verdict.claim.text}: {verdict.measured}; seeds that would decide it: {verdict.needed}"
                 found.append(Open(text, _directories(verdict.entries)))
     return found

@@ -40,7 +40,8 @@ class Measured:
         figures: our figures in words.
         entries: the runs that they come from; none for a claim that is not about runs.
         above: of a claim about means, the differences that it says are above 0; each has at least one seed.
-        exact: of an exact claim, whether it is so.
+        exact: of an exact claim, whether it is so. Without this and differences the claim stays undecided, as where a
+            measurement is less sure than what it is to tell.
         part: how many of the cells that the claim is about were measured, and how many there are; None where it is
             about no cells. Where some are missing it can be contradicted, and does not hold yet.
     """
@@ -103,6 +104,8 @@ class Claim:
             return replace(found, state=UNJUDGED)
         if measured.exact is not None:
             return replace(found, state=found.outcome(measured.exact))
+        if not measured.above:
+            return found
         tested = Every([Difference(np.array(list(part.values()), dtype=float)) for part in measured.above])
         return replace(found, tested=tested)
 
