@@ -38,8 +38,6 @@ def prepare() -> None:
         told = os.environ.get(name, "")
         if not (told.isascii() and told.isdecimal() and len(told) < 15 and least <= int(told) <= most):
             os.environ.pop(name, None)
-    for name in [
-        name for name in os.environ if name.startswith("TQDM_")
-    ]:  # of bars that Avalanche has, and nobody sees
-        del os.environ[name]
+    for name in [name for name in os.environ if name.startswith("TQDM_")]:
+        del os.environ[name]  # these are about bars that Avalanche has, and nobody sees
     os.environ["MPLBACKEND"] = "agg"  # matplotlib, which Avalanche imports too, does not start with an unknown one
