@@ -122,7 +122,8 @@ def given(result: Result) -> Named:
     """All that was asked for but the seed, by the names that commands use; what no command takes stands at the end."""
     known = {"strategy", "stream", "preset", "order", "seed", "settings", *SECTIONS, *ELSEWHERE}
     others = {name: value for name, value in result.config.items() if name not in known and value not in ("", None, [])}
-    return _texts({**_options(result), **_assigned(result), **flatten(others)})
+    values = {**_options(result), **_assigned(result), **flatten(others)}
+    return _texts({name: "null" if value is None else value for name, value in values.items()})
 
 
 def _computed(result: Result) -> Named:

@@ -296,11 +296,11 @@ def test_terminal_prints_one_run(report: Path) -> None:
 
 
 def test_terminal_names_settings_as_commands_take_them_and_says_what_each_task_is(tmp_path: Path) -> None:
-    run = made_run(tmp_path, "mas", settings={"weight": 7.5}, tasks=[{"degradation": "rain"}] * 4)
+    run = made_run(tmp_path, "mas", settings={"weight": 7.5, "r": None}, tasks=[{"degradation": "rain"}] * 4)
     stream = io.StringIO()
     terminal.show(run, Console(file=stream, width=160))
     lines = [" ".join(line.replace("│", " ").split()) for line in stream.getvalue().splitlines()]
-    assert "mas.weight 7.5" in lines
+    assert {"mas.weight 7.5", "mas.r null"} <= set(lines)
     assert "--strategy mas" in lines
     assert any(line.startswith("task 1: derain degradation=rain; trained on ") for line in lines)
     assert not any(line.startswith(("settings.", "tasks ", "sources ", "plugin ")) for line in lines)
