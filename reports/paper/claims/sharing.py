@@ -144,7 +144,8 @@ def later_is_better(evidence: Evidence) -> Measured | None:
 @claim(
     "first-is-equal",
     "The first task is equal with and without sharing",
-    rule="no difference of 0.005 dB or more with and without sharing, at every share, in every seed (exact)",
+    rule="no difference of 0.005 dB or more with and without sharing, at every share, in every seed of which both runs "
+    "were made on one kind of machine (exact)",
     source="section 4.2, Table 1",
     paper="equal at every share",
     run="table1",
