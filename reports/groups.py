@@ -148,9 +148,14 @@ class Group:
         return all(source.train.name == source.test.name == EMBEDDED for source in self.sources)
 
     @property
+    def finished(self) -> list[Result]:
+        """Every run that finished, by entries."""
+        return [result for entry in self.entries for result in entry.results]
+
+    @property
     def results(self) -> list[Result]:
         """Every run of the group that counts, finished ones first, and those that did not finish."""
-        return [result for entry in self.entries for result in entry.results] + self.unfinished
+        return self.finished + self.unfinished
 
     @property
     def labelled(self) -> list[tuple[str, Result]]:

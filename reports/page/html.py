@@ -61,7 +61,7 @@ class Section:
     @property
     def about(self) -> str:
         """What is compared, on one line: the order, the seeds of what finished, the images and the day."""
-        seeds = sorted({result.seed for entry in self.group.entries for result in entry.results})
+        seeds = sorted({result.seed for result in self.group.finished})
         trained = dict.fromkeys(str(source.train) for source in self.group.sources)
         tested = dict.fromkeys(str(source.test) for source in self.group.sources)
         parts = [
@@ -85,8 +85,7 @@ class Section:
     @property
     def protocols(self) -> list[str]:
         """How the metrics of what finished were computed; more than one makes the figures of the group incomparable."""
-        results = [result for entry in self.group.entries for result in entry.results]
-        return sorted({text for result in results for text in result.protocols})
+        return sorted({text for result in self.group.finished for text in result.protocols})
 
     @property
     def dates(self) -> str:
