@@ -179,3 +179,23 @@ def check_pass(network: nn.Module, output: Any, changed: bool) -> None:
             f"The network {kind.__name__} changes the images that it is given{where(kind)}, as x += 1, x.mul_(2) or a "
             "first layer with inplace=True do. Let it work on new tensors: x = x + 1, inplace=False."
         )
+
+
+def check_restored(whose: str, output: Any, images: Tensor, size: tuple[int, ...]) -> None:
+    """Refuse what is no restored image of each image.
+
+    Args:
+        whose: the network, in words.
+        output: what it gave.
+        images: what it was given.
+        size: the shape that its output has to have.
+
+    Raises:
+        UserError: it is no tensor, or of another shape.
+    """
+    made = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if made != tuple(size):
+        raise UserError(
+            f"{whose} gives {made} for images of {tuple(images.shape)}; it is to give {tuple(size)}, as the clean "
+            "images are."
+        )

@@ -21,7 +21,7 @@ from benchmark.engine.state import State
 from benchmark.engine.tiling import reach, refuse_further, restore
 from benchmark.streams.device import DeviceLoader
 from strategies.base import Strategy, TaskNetwork
-from strategies.contract import check_loss, check_pass, check_trained, extends
+from strategies.contract import check_loss, check_pass, check_restored, check_trained, extends
 from strategies.state import load_moments, load_network, moments, to_state
 from strategies.trainer import cosine
 
@@ -254,11 +254,7 @@ class RestorationTemplate(SupervisedTemplate):
     def forward(self) -> Tensor:
         """The network's output for the mini-batch, under its task labels where the network needs them."""
         output = self._output()
-        if output.shape != self.mb_y.shape:
-            raise UserError(
-                f"The network gives {tuple(output.shape)} for images of {tuple(self.mb_x.shape)}; it is to give "
-                f"{tuple(self.mb_y.shape)}, as the clean images are."
-            )
+        check_restored("The network", output, self.mb_x, self.mb_y.shape)
         return output
 
     def _output(self) -> Tensor:

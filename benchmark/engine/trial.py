@@ -4,16 +4,13 @@ Training shows a network square patches alone. One that cannot take an image's s
 the run only when its first task is learned, hours later where networks are large.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from benchmark import backbones
 from benchmark.config import RunConfig
-from benchmark.core.errors import UserError
 from benchmark.engine.tiling import reach, refuse_further
 from benchmark.streams.build import Benchmark
+from strategies.contract import check_restored
 
 
 def try_sizes(config: RunConfig, benchmark: Benchmark, device: torch.device) -> None:
@@ -38,20 +35,10 @@ def try_sizes(config: RunConfig, benchmark: Benchmark, device: torch.device) -> 
                 if height * width > tile**2:
                     refuse_further(network, network, image, reach(network))
                 else:
-                    _refuse_another_size(network(image), image, backbone.name)
+                    check_restored(f"Backbone '{backbone.name}'", network(image), image, image.shape)
             except Exception as error:
                 error.add_note(
                     f"It was tried on an image of {width}×{height} pixels, which this run has to restore; nothing is "
                     "trained yet. A network may pad its input to the size that it needs, and cut its output."
                 )
                 raise
-
-
-def _refuse_another_size(output: Any, image: Tensor, name: str) -> None:
-    if not isinstance(output, Tensor):
-        raise UserError(f"Backbone '{name}' gives {type(output).__name__} for images; it is to give a tensor.")
-    if output.shape != image.shape:
-        raise UserError(
-            f"Backbone '{name}' gives {tuple(output.shape)} for images of {tuple(image.shape)}; it is to give images "
-            "of the same size."
-        )
