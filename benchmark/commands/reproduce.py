@@ -35,7 +35,9 @@ from benchmark.commands.output import Reporter, console
 from benchmark.core.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.engine.executors.execute import Results
     from benchmark.engine.executors.workers import Workers
+    from benchmark.experiments.agenda import Agenda
     from benchmark.experiments.experiment import Experiment
     from benchmark.experiments.matrix import Choices
     from reports.groups import Collection
@@ -53,6 +55,21 @@ class Rounds:
 
     most: int | None
     undecided: "Callable[[Collection], list[Open]]"
+
+    def further(self, seeds: "Sequence[int]") -> list[int]:
+        """The seeds that may come after the planned ones.
+
+        Raises:
+            UserError: more are planned than may be run.
+        """
+        from benchmark.experiments.agenda import more_seeds
+
+        if self.most is not None and self.most < len(seeds):
+            raise UserError(
+                f"--until-decided runs {self.most} seeds at most (--most-seeds), and {len(seeds)} are planned: "
+                f"{_numbers(seeds)}. Allow as many or more with --most-seeds, or plan fewer with --seed."
+            )
+        return more_seeds(seeds, self.most or 0)
 
     def tell(self, left: "Sequence[Open]", seeds: "Sequence[int]", further: "Sequence[int]") -> None:
         """Print what a round has left undecided, and what comes next."""
@@ -160,8 +177,7 @@ def _do(
     track: Track,
 ) -> None:
     """Do what is missing of some experiments, and report their runs; then, if asked to, more seeds of the undecided."""
-    from benchmark.experiments import agenda, schedule
-    from benchmark.tracking.trackers import tracked
+    from benchmark.experiments import agenda
     from reports import build, folder
     from reports.groups import collect
     from reports.terminal import show_scorecard
@@ -169,40 +185,25 @@ def _do(
     if not dry_run:
         folder.check(page, overwrite)
     seeds = agenda.planned_seeds(experiments, choices)
-    if rounds.most is not None and rounds.most < len(seeds):
-        raise UserError(
-            f"--until-decided runs {rounds.most} seeds at most (--most-seeds), and {len(seeds)} are planned: "
-            f"{_numbers(seeds)}. Allow as many or more with --most-seeds, or plan fewer with --seed."
-        )
-    further = agenda.more_seeds(seeds, rounds.most or 0)
+    further = rounds.further(seeds)
     wanted = agenda.gather(experiments, choices, out, console, asked)
     if dry_run:
-        if wanted.planned:
-            schedule.render(wanted.planned, wanted.needed, console, wanted.jobs)
-        for name, one in wanted.measurements.items():
-            path = out / one.file
-            console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
+        _show(wanted, out)
         if rounds.most and wanted.planned:
-            all_ = agenda.gather(experiments, replace(choices, seeds=(*seeds, *further)), out, console, asked)
-            console.print(f"Until decided: at least these; at most, with seeds {_numbers([*seeds, *further])}:")
-            console.print(schedule.summary(all_.planned, all_.jobs))
+            most = [*seeds, *further]
+            _show_most(agenda.gather(experiments, replace(choices, seeds=tuple(most)), out, console, asked), most)
         return
-    measured = wanted.measurements
+    measured = wanted.measurements.values()
     paths: dict[Path, None] = {}
     belongs: dict[Path, list[str]] = {}
     while True:
-        if wanted.planned:
-            console.print(schedule.summary(wanted.planned, wanted.jobs))
-        for note in wanted.notes:
-            console.print(note)
-        with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
-            results = agenda.perform(wanted, out, listener, asked)
+        results = _perform(wanted, out, asked, track)
         belongs |= wanted.belongs
-        paths |= dict.fromkeys(run.path for run in results.begun)
-        paths |= dict.fromkeys(one.of(out, console) for one in measured.values())
+        paths |= dict.fromkeys([*(run.path for run in results.begun), *(one.of(out, console) for one in measured)])
         if not paths:
             break
-        left = rounds.undecided(collect(list(paths))) if rounds.most and not results.failures else []
+        goes_on = bool(rounds.most) and not results.failures
+        left = rounds.undecided(collect(list(paths))) if goes_on else []
         names = {name for one in left for path in one.runs for name in belongs[path]}
         still = [one for one in experiments if one.name in names]
         last = not (still and further)
@@ -211,13 +212,45 @@ def _do(
             if last:
                 show_scorecard(made.scorecard, console)
             console.print(f"Report: {made.index.resolve()}")
-        if rounds.most and not results.failures:
+        if goes_on:
             rounds.tell(left, seeds, further)
         if last:
             break
         seeds.append(further.pop(0))
         wanted = agenda.gather(still, replace(choices, seeds=(seeds[-1],)), out, console, asked)
     results.check()
+
+
+def _show(wanted: "Agenda", out: Path) -> None:
+    """Print what would be done."""
+    from benchmark.experiments import schedule
+
+    if wanted.planned:
+        schedule.render(wanted.planned, wanted.needed, console, wanted.jobs)
+    for name, one in wanted.measurements.items():
+        path = out / one.file
+        console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
+
+
+def _show_most(wanted: "Agenda", seeds: "Sequence[int]") -> None:
+    """Print what would be done if nothing were decided before the last of these seeds."""
+    from benchmark.experiments import schedule
+
+    console.print(f"Until decided: at least these; at most, with seeds {_numbers(seeds)}:")
+    console.print(schedule.summary(wanted.planned, wanted.jobs))
+
+
+def _perform(wanted: "Agenda", out: Path, asked: "Workers", track: Track) -> "Results":
+    """Do what is missing, and show it."""
+    from benchmark.experiments import agenda, schedule
+    from benchmark.tracking.trackers import tracked
+
+    if wanted.planned:
+        console.print(schedule.summary(wanted.planned, wanted.jobs))
+    for note in wanted.notes:
+        console.print(note)
+    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+        return agenda.perform(wanted, out, listener, asked)
 
 
 def _numbers(seeds: "Sequence[int]") -> str:
