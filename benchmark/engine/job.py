@@ -23,7 +23,7 @@ from benchmark.core.runs.formats import FORMAT
 from benchmark.core.runs.locks import writing
 from benchmark.core.runs.writing import is_temporary
 from benchmark.engine import checkpoints, events, ledger
-from benchmark.engine.checkpoints import NOTHING, Found, tasks_after
+from benchmark.engine.checkpoints import NOTHING, Found, State, tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
 from benchmark.engine.endings import blamed, reachable, recorded
@@ -43,6 +43,7 @@ from benchmark.planning import settings_from
 from benchmark.streams.build import build
 from benchmark.streams.sources import refuse_changed
 from strategies import registry
+from strategies.base import Strategy
 from strategies.identifier import PATCHES, Identifier
 
 
@@ -117,8 +118,45 @@ def run(
 
 def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder, found: Found, arrived: float) -> None:
     """Do what is left of a run, as the only one who writes its directory; ``arrived`` is when it was begun."""
-    path, strategy, benchmark, on_event = recorder.run.path, template.strategy, recorder.benchmark, recorder.on_event
-    identifier = recorder.identifier
+    strategy, on_event = template.strategy, recorder.on_event
+    record, differs = _opened(config, template, recorder, found)
+    lost = "" if found.nothing or (record.path / "status.json").exists() else LOST
+    with blamed(config):
+        rounds = training_rounds(strategy, recorder.benchmark)
+    done = sum(tasks_after(experience) <= found.after for experience, _ in rounds)
+    seconds: list[float] = record.status.get("seconds_per_task", [])[:done]
+    with recorded(record, config), group.together():
+        _announce(config, record, found, strategy, len(recorder.benchmark.tasks), seconds)
+        if found.task is not None:
+            learned = [experience for experience, _ in rounds[:done]]
+            checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(found.after))
+            if recorder.identifier is not None:
+                recorder.identifier.load_state(found.task.part("identifier"))
+        last = found.within or found.task
+        updates = config.training.updates * found.after + (last.note.get("updates", 0) if last else 0)
+        resolved = config.model_dump(mode="json")
+        on_event(events.RunDescribed(record.name, str(record.path), config.identity, resolved, updates))
+        if last is not None:
+            gone = recorder.restore(last.note)
+            tasks = len(recorder.benchmark.tasks)
+            on_event(events.RunResumed(record.name, found.after, tasks, updates, differs, lost, gone))
+        else:
+            try_sizes(config, recorder.benchmark, template.device)
+            recorder.measure_inputs()
+        record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
+        finished, within = found.after, found.within
+        for experience, budget in rounds[done:]:
+            _learn(config, template, recorder, (experience, budget), within, finished)
+            finished, within = tasks_after(experience), None
+        seconds = record.status.get("seconds_per_task", [])
+        known = len(seconds) == len(rounds)
+        record.update_status(state="finished", seconds=round(sum(seconds), 3) if known else None)
+    on_event(events.RunFinished(record.name, sum(seconds)))
+
+
+def _opened(config: RunConfig, template: RestorationTemplate, recorder: Recorder, found: Found) -> tuple[Run, str]:
+    """The run directory, ready to be written on, and in what the machine differs from that before, in words."""
+    path, on_event = recorder.run.path, recorder.on_event
     if found.damaged:
         on_event(events.RunDamaged(path.name, {file.name: problem for file, problem in found.damaged.items()}))
     if found.nothing:
@@ -128,86 +166,80 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     made, differs = environment(template.device, config), ""
     if not found.nothing:
         made, differs = _with_earlier(made, Run(path), found.after)
-    record = Run.create(path, config.model_dump(mode="json"), made)
-    tasks = len(benchmark.tasks)
-    lost = "" if found.nothing or (path / "status.json").exists() else LOST
-    with blamed(config):
-        rounds = training_rounds(strategy, benchmark)
-    finished = found.after
-    done = sum(tasks_after(experience) <= finished for experience, _ in rounds)
-    seconds: list[float] = record.status.get("seconds_per_task", [])[:done]
-    peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= finished}
-    with recorded(record, config), group.together():
-        record.update_status(
-            state="running",
-            process=processes.identity(),
-            started=now(),
-            tasks=tasks,
-            tasks_done=finished,
-            seconds_per_task=seconds,
-            peak_memory=peaks,
-            traits=asdict(strategy.traits),
-            settings_from=settings_from(config),
-            backbone_parameters=ledger.plain_parameters(config.backbone),
-            error=None,
-        )
-        group.announce(
-            {
-                "config": config.model_dump(mode="json"),
-                "path": str(path),
-                "finished": finished,
-                "within": found.within.note["updates"] if found.within else None,
-            }
-        )
-        if found.task is not None:
-            learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]
-            checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(finished))
-            if identifier is not None:
-                identifier.load_state(found.task.part("identifier"))
-        last = found.within or found.task
-        updates = config.training.updates * finished + (last.note.get("updates", 0) if last else 0)
-        resolved = config.model_dump(mode="json")
-        on_event(events.RunDescribed(record.name, str(path), config.identity, resolved, updates))
-        if last is not None:
-            gone = recorder.restore(last.note)
-            on_event(events.RunResumed(record.name, finished, tasks, updates, differs, lost, gone))
-        else:
-            try_sizes(config, benchmark, template.device)
-            recorder.measure_inputs()
-        record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
-        for experience, budget in rounds:
-            after = tasks_after(experience)
-            if after <= finished:
-                continue
-            within = found.within if finished == found.after else None
-            began = time.monotonic() - (within.note["seconds"] if within else 0)
-            ledger.reset_peak_memory(template.device)
-            names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
-            on_event(events.TaskBegun(record.name, config.strategy, names, after, tasks))
-            torch.manual_seed(torch_seed("task", config.seed, after))
+    return Run.create(path, config.model_dump(mode="json"), made), differs
 
-            def note(began: float = began) -> dict[str, Any]:
-                return {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
 
-            place = (record, finished, template, note)
-            template.learn(experience, budget, within, partial(checkpoints.save_within, *place))
-            if identifier is not None:
-                for label in set(experience.task_labels).difference(identifier.known):
-                    identifier.learn(label, benchmark.train[label].degraded("identify", PATCHES))
-            recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
-            state = checkpoints.strategy_state(strategy)
-            recorder.measure_cost(template, strategy, state, after)
-            seconds.append(round(time.monotonic() - began, 3))
-            peaks[str(after)] = ledger.peak_memory(template.device)
-            record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
-            note_after = {"after": after, **recorder.note()}
-            path_after = record.checkpoint(after)
-            checkpoints.save_checkpoint(path_after, template.model, strategy, note_after, identifier, state)
-            checkpoints.forget_within(record)
-            finished = after
-        known = len(seconds) == len(rounds)
-        record.update_status(state="finished", seconds=round(sum(seconds), 3) if known else None)
-    on_event(events.RunFinished(record.name, sum(seconds)))
+def _announce(
+    config: RunConfig, record: Run, found: Found, strategy: Strategy, tasks: int, seconds: list[float]
+) -> None:
+    """Tell the directory's readers, and the other processes of a group, that the run goes on, and from where."""
+    peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= found.after}
+    record.update_status(
+        state="running",
+        process=processes.identity(),
+        started=now(),
+        tasks=tasks,
+        tasks_done=found.after,
+        seconds_per_task=seconds,
+        peak_memory=peaks,
+        traits=asdict(strategy.traits),
+        settings_from=settings_from(config),
+        backbone_parameters=ledger.plain_parameters(config.backbone),
+        error=None,
+    )
+    group.announce(
+        {
+            "config": config.model_dump(mode="json"),
+            "path": str(record.path),
+            "finished": found.after,
+            "within": found.within.note["updates"] if found.within else None,
+        }
+    )
+
+
+def _learn(
+    config: RunConfig,
+    template: RestorationTemplate,
+    recorder: Recorder,
+    one: tuple[Any, int],
+    within: State | None,
+    finished: int,
+) -> None:
+    """Learn and measure one round, and keep the state after it.
+
+    Args:
+        config: the run's.
+        template: trains.
+        recorder: measures.
+        one: the round's experience, and its budget.
+        within: a state within it, from which it goes on.
+        finished: tasks that are learned before it.
+    """
+    (experience, budget), record, identifier = one, recorder.run, recorder.identifier
+    benchmark, strategy, after = recorder.benchmark, template.strategy, tasks_after(experience)
+    began = time.monotonic() - (within.note["seconds"] if within else 0)
+    ledger.reset_peak_memory(template.device)
+    names = "+".join(benchmark.tasks[label].name for label in experience.task_labels)
+    recorder.on_event(events.TaskBegun(record.name, config.strategy, names, after, len(benchmark.tasks)))
+    torch.manual_seed(torch_seed("task", config.seed, after))
+
+    def note() -> dict[str, Any]:
+        return {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
+
+    place = (record, finished, template, note)
+    template.learn(experience, budget, within, partial(checkpoints.save_within, *place))
+    if identifier is not None:
+        for label in set(experience.task_labels).difference(identifier.known):
+            identifier.learn(label, benchmark.train[label].degraded("identify", PATCHES))
+    recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
+    state = checkpoints.strategy_state(strategy)
+    recorder.measure_cost(template, strategy, state, after)
+    seconds = [*record.status.get("seconds_per_task", []), round(time.monotonic() - began, 3)]
+    peaks = record.status.get("peak_memory", {}) | {str(after): ledger.peak_memory(template.device)}
+    record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
+    note_after = {"after": after, **recorder.note()}
+    checkpoints.save_checkpoint(record.checkpoint(after), template.model, strategy, note_after, identifier, state)
+    checkpoints.forget_within(record)
 
 
 def _kept(path: Path, force: bool, on_event: Listener) -> bool:
