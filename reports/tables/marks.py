@@ -75,8 +75,9 @@ def mark_level(
 ) -> None:
     """Mark the cells that are not told apart from the best of their column.
 
-    Cells of one column are so many comparisons, and corrected for that by the false discovery rate. What is ahead of
-    the best on the seeds that both have is not told to be behind it, whatever the means over all seeds are.
+    Cells of one column are so many comparisons, and corrected for that by the false discovery rate. Of several that are
+    the best as printed, that with the most seeds is compared. What is ahead of the best on the seeds that both have is
+    not told to be behind it, whatever the means over all seeds are.
 
     Args:
         rows: the rows of a table, in which the best cells are marked.
@@ -85,10 +86,10 @@ def mark_level(
         places: where they show it.
     """
     for column, index in places:
-        best = next((i for i, row in enumerate(rows) if row[column].best), None)
-        top = entries[best] if best is not None else None
-        if top is None:
+        bold = [entry for row, entry in zip(rows, entries, strict=True) if entry is not None and row[column].best]
+        if not bold:
             continue
+        top = max(bold, key=lambda entry: len(entry.results))
         others = [
             (row, Difference(_at(paired(top, entry, quantity), index)))
             for row, entry in zip(rows, entries, strict=True)

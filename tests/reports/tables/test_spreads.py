@@ -8,9 +8,10 @@ from made_results import LEVEL, made, replace_seed
 from made_runs import INPUTS, ORDER
 
 from reports.groups import Group, entries
-from reports.items.table import Cell, Table
+from reports.items.table import Cell, Column, Table
 from reports.results import Source
 from reports.tables import comparison, summary
+from reports.tables.marks import mark
 
 T_OF_THREE = 4.302652729911275
 """Student's t at 97.5 % with two degrees of freedom."""
@@ -79,6 +80,18 @@ def test_what_is_not_told_apart_is_marked_in_its_own_column_alone(group: Group) 
     summed = columns(item.table)
     assert [summed[head]["ewc"].level for head in ("mean PSNR", "gain", "forgetting")] == [True, True, False]
     assert not any(shown[head]["mas"].level for head in ("forgetting", "mean", *ORDER))
+
+
+def test_of_equally_good_rows_the_one_with_the_most_seeds_is_compared() -> None:
+    """Two that forget nothing, of which the first has one seed: the other's three tell apart what forgets."""
+    keep = [made(name, LEVEL, seed=seed) for name, seeds in (("cmc", 1), ("packnet", 3)) for seed in range(seeds)]
+    several = entries([*keep, *(made("mas", LEVEL, lost=(1, 1.1 + 0.1 * seed, 1, 0), seed=seed) for seed in range(3))])
+    figure = comparison.FORGETTING
+    rows = [[Cell(entry.label), figure.cell(entry)] for entry in several]
+    marked = mark([Column("strategy"), figure.column], rows, several, [""] * 3, [(figure.quantity, [(1, None)])])
+    assert {row[0].text: (row[1].best, row[1].level) for row in marked} == {
+        **{"cmc": (True, False), "packnet": (True, False), "mas": (False, False)}
+    }
 
 
 def test_the_gain_in_the_file_is_that_of_the_table(group: Group) -> None:
