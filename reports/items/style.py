@@ -73,10 +73,16 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def told_apart(labels: Sequence[str], looks: Mapping[str, Look]) -> dict[str, Look]:
-    """The looks of these labels, where one of a colour used before gets a marker and a dash not used with it before."""
+    """The looks of these labels, where one of a colour used before gets a marker and a dash not used with it before.
+
+    Once all dashes were used with its colour it gets another: what has no markers would else be drawn as another is.
+    """
     found: dict[str, Look] = {}
     for label in labels:
         look = looks[label]
+        colours = [other.colour for other in found.values()]
+        if colours.count(look.colour) >= len(DASHES):
+            look = replace(look, colour=_unused(look.colour, list(SERIES), colours))
         kin = [other for other in found.values() if other.colour == look.colour]
         marker = _unused(look.marker, MARKERS, [other.marker for other in kin])
         dash = _unused(look.dash, DASHES, [other.dash for other in kin])

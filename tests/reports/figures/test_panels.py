@@ -16,7 +16,7 @@ from benchmark.core.runs.writing import write_table
 from reports.figures import curves, forgetting, matrix
 from reports.figures.panels import Lines
 from reports.groups import collect
-from reports.items.style import looks
+from reports.items.style import SERIES, looks, told_apart
 
 
 def test_a_task_is_followed_from_the_moment_it_was_learned(tmp_path: Path) -> None:
@@ -40,6 +40,18 @@ def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation() -> None:
     edges = pd.DataFrame(band.get_paths()[0].vertices).groupby(0)[1].agg(["min", "max"])
     np.testing.assert_allclose(edges.loc[1], 20.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
     np.testing.assert_allclose(edges.loc[2], 22.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
+
+
+def test_lines_without_markers_differ_in_colour_or_dash() -> None:
+    """Though all twelve that a figure draws of very many have one colour; the first ones keep it."""
+    labels = [str(number) for number in range(12 * len(SERIES))]
+    every = looks(labels)
+    chosen = labels[:: len(SERIES)]
+    assert len({every[label].colour for label in chosen}) == 1
+    drawn = told_apart(chosen, every)
+    assert list(drawn) == chosen
+    assert len({(look.colour, look.dash) for look in drawn.values()}) == len(chosen)
+    assert [drawn[label].colour for label in chosen[:4]] == [every[label].colour for label in chosen[:4]]
 
 
 def test_an_axis_of_curves_leaves_out_few_points_that_lie_far_below() -> None:
