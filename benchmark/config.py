@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from benchmark.core.errors import UserError, shortened, unknown
+from benchmark.core.files import named
 from benchmark.core.images import EMBEDDED
 from benchmark.core.names import is_text
 from benchmark.core.printing import gib
@@ -171,7 +172,7 @@ def typed_settings() -> dict[str, Any]:
 
 def presets() -> dict[str, str]:
     """Every shipped preset with one line about it."""
-    return {path.stem: _preset(path.stem).get("summary", "") for path in sorted(PRESETS.glob("*.yaml"))}
+    return {name: _preset(name).get("summary", "") for name in named(PRESETS, ".yaml")}
 
 
 def sizes(preset: str) -> tuple[Training, Backbone]:
@@ -351,10 +352,10 @@ def _preset(name: str) -> dict[str, Any]:
     Raises:
         UserError: there is none of this name.
     """
-    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    known = named(PRESETS, ".yaml")
     if name not in known:
         raise unknown("preset", name, known)
-    return _read(PRESETS / f"{name}.yaml")
+    return _read(known[name])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def reference_pack(
     and on embedded images. A record of the same run by earlier code is replaced. Then write docs/results.md anew, with:
     reference page
     """
+    from benchmark.core.files import named
     from benchmark.core.runs.directory import LAYER_PROFILE, find_runs
     from benchmark.reference.packing import keep_layer, pack
     from benchmark.reference.records import LARGEST_SHIPPED
@@ -96,7 +97,7 @@ def reference_pack(
         console.print(f"{folder / LAYER_PROFILE}: what a layer costs")
     for one in pack(found, folder):
         console.print(f"{one.name}: {one.size:,} bytes" + "".join(f"; replaces {name}" for name in one.replaced))
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.zip"))}
+    sizes = {path.name: path.stat().st_size for path in named(folder, ".zip").values()}
     for name, size in sizes.items():
         console.print(f"{folder / name}: {size:,} bytes packed")
     if sum(sizes.values()) > LARGEST_SHIPPED:

@@ -80,6 +80,14 @@ def content(path: Path, largest: int) -> bytes:
     return found
 
 
+def named(folder: Path, ending: str) -> dict[str, Path]:
+    """The files of a folder that have an ending, by their names without it; hidden ones are left out.
+
+    Where files are copied on macOS, ``._quick.yaml`` may lie beside ``quick.yaml``, and is none.
+    """
+    return {path.stem: path for path in sorted(folder.glob(f"*{ending}")) if not path.name.startswith(".")}
+
+
 def refuse_leaving(path: Path, root: Path) -> None:
     """Refuse a path that leads out of a folder, by ``..`` or by links.
 

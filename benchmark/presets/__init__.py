@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.files import named
 from benchmark.core.yaml_files import YamlFile
 
 FOLDER = Path(__file__).parent
@@ -29,5 +30,5 @@ def origin(preset: str, strategy: str) -> str:
 
 def _read(preset: str) -> dict[str, Any]:
     """All that a shipped preset says; nothing for a preset of another name."""
-    path = {path.stem: path for path in FOLDER.glob("*.yaml")}.get(preset)
+    path = named(FOLDER, ".yaml").get(preset)
     return YamlFile(path, "preset", "sections such as 'training:'").data if path else {}

@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import regular
+from benchmark.core.files import named, regular
 from benchmark.core.runs.directory import LAYER_PROFILE, Run
 from benchmark.core.runs.schemas import TABLES
 from benchmark.core.runs.seals import SEAL
@@ -73,7 +73,7 @@ class Records:
     @property
     def presets(self) -> list[str]:
         """The presets of which there are records."""
-        return sorted(path.stem for path in self.folder.glob("*.zip"))
+        return list(named(self.folder, ".zip"))
 
     @property
     def layer(self) -> Path | None:

@@ -31,6 +31,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.core.errors import UserError, unknown
+from benchmark.core.files import named
 from benchmark.core.validation import explain
 from benchmark.core.yaml_files import YamlFile, as_path
 from benchmark.data.degradations import Degradation, make
@@ -153,7 +154,7 @@ MEANT: dict[str, Any] = {"stream": str, "order": list[str]} | {
 
 def shipped() -> dict[str, Path]:
     """The streams that come with the suite, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return named(FOLDER, ".yaml")
 
 
 def load(name: str) -> Stream:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
+from benchmark.core.files import named
 from benchmark.core.images import EMBEDDED
 from benchmark.core.runs.formats import has_effect
 from benchmark.core.shell import joined
@@ -91,7 +92,7 @@ def command(results: Sequence[Result]) -> str:
     """
     options = _options(results[0]) | {"--seed": ",".join(str(result.seed) for result in results)}
     stream = str(options["--stream"])
-    if stream not in {path.stem for path in STREAMS.glob("*.yaml")} and not stream.endswith((".yaml", ".yml")):
+    if stream not in named(STREAMS, ".yaml") and not stream.endswith((".yaml", ".yml")):
         options["--stream"] = f"{stream}.yaml"
     words = [*options.items(), *(("--plugin", file) for file in results[0].config.get("imports") or [])]
     lines = ["python -m benchmark run " + " ".join(f"{name} {joined([str(value)])}" for name, value in words)]

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.core.errors import unknown
+from benchmark.core.files import named
 from benchmark.core.yaml_files import YamlFile
 from benchmark.experiments.experiment import Experiment, read
 from benchmark.streams import definition
@@ -14,7 +15,7 @@ FOLDER = Path(__file__).parent
 @cache
 def names() -> tuple[str, ...]:
     """The tables and figures that can be reproduced, in the paper's order."""
-    return tuple(sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda name: (name[0] != "t", name)))
+    return tuple(sorted(named(FOLDER, ".yaml"), key=lambda name: (name[0] != "t", name)))
 
 
 @cache
