@@ -58,7 +58,7 @@ class Reporter:
         self.forecast = Forecast(self.now)
 
     def __enter__(self) -> "Reporter":
-        if not self.console.is_terminal or self.console.is_dumb_terminal:
+        if not self.console.is_interactive:
             if isinstance(sys.stdout, TextIOWrapper) and self.console.file is sys.stdout:
                 sys.stdout.reconfigure(line_buffering=True)
             return self

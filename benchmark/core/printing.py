@@ -24,12 +24,15 @@ NARROWEST = 20
 class Plain(Console):
     """A console to which text is only text, also in the cells of a table.
 
+    What is written over, such as a progress bar, is for terminals alone; FORCE_COLOR asks for colours in a log.
+
     Args:
         stderr: write to standard error.
     """
 
     def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        written_over = None if (sys.stderr if stderr else sys.stdout).isatty() else False
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, force_interactive=written_over)
         if self.width < NARROWEST:
             self.width = NARROWEST
 

@@ -13,8 +13,10 @@ from rich.table import Table
 
 import reports
 from benchmark.commands.app import main
+from benchmark.commands.output import Reporter
 from benchmark.core import printing
 from benchmark.core.process import surroundings, torchrun
+from benchmark.engine import events
 
 PLAINEST = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TEXT = "a [bold]b[/bold] [/c] [link=x] :smile: \\[d]"
@@ -51,6 +53,18 @@ def test_a_line_is_left_whole_and_control_characters_are_shown(
     shown = "\\x1b[31m\\r\\x07\\udcff 東京 \\u202egnp \\u2067x שלום 👩\u200d👧\n"
     assert said.out == "/a folder/" * 30 + shown
     assert said.err == f"Error: {'b' * 100}\n"
+
+
+@pytest.mark.parametrize("asked", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_colours_in_a_log_are_no_progress_bars(
+    asked: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(asked, "1")
+    console = printing.Plain()
+    assert console.is_terminal, "it has colours"
+    with Reporter(console) as reporter:
+        reporter(events.RunFinished("first", 1.0))
+    assert capsys.readouterr().out == "first: finished in 1 s\n"
 
 
 @pytest.mark.parametrize("columns", ["0", "1"])

@@ -115,7 +115,7 @@ def check(root: Path, patch_sizes: Mapping[str, int] | None = None, console: Con
         UserError: the root is no folder.
     """
     survey = datasets.find(root)
-    shown = progress(console, transient=True) if console and console.is_terminal else None
+    shown = progress(console, transient=True) if console and console.is_interactive else None
     checked: list[Checked] = []
     seen: list[tuple[Dataset, list[_Seen]]] = []
     with shown or nullcontext():
