@@ -124,9 +124,10 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
     with blamed(config):
         rounds = training_rounds(strategy, recorder.benchmark)
     done = sum(tasks_after(experience) <= found.after for experience, _ in rounds)
-    seconds: list[float] = record.status.get("seconds_per_task", [])[:done]
+    spent = _spent(record.status, done, found.after)
     with recorded(record, config), group.together():
-        _announce(config, record, found, strategy, len(recorder.benchmark.tasks), seconds)
+        tasks = len(recorder.benchmark.tasks)
+        _announce(config, record, found, strategy, tasks, spent)
         if found.task is not None:
             learned = [experience for experience, _ in rounds[:done]]
             checkpoints.resume(template, strategy, learned, found.task, record.checkpoint(found.after))
@@ -138,17 +139,16 @@ def _go_on(config: RunConfig, template: RestorationTemplate, recorder: Recorder,
         on_event(events.RunDescribed(record.name, str(record.path), config.identity, resolved, updates))
         if last is not None:
             gone = recorder.restore(last.note)
-            tasks = len(recorder.benchmark.tasks)
             on_event(events.RunResumed(record.name, found.after, tasks, updates, differs, lost, gone))
         else:
             try_sizes(config, recorder.benchmark, template.device)
             recorder.measure_inputs()
         record.update_status(seconds_to_start=round(time.monotonic() - arrived, 3))
-        finished, within = found.after, found.within
+        within = found.within
         for experience, budget in rounds[done:]:
-            _learn(config, template, recorder, (experience, budget), within, finished)
-            finished, within = tasks_after(experience), None
-        seconds = record.status.get("seconds_per_task", [])
+            _learn(config, template, recorder, experience, budget, within, spent)
+            within = None
+        seconds = spent["seconds_per_task"]
         known = len(seconds) == len(rounds)
         record.update_status(state="finished", seconds=round(sum(seconds), 3) if known else None)
     on_event(events.RunFinished(record.name, sum(seconds)))
@@ -169,19 +169,23 @@ def _opened(config: RunConfig, template: RestorationTemplate, recorder: Recorder
     return Run.create(path, config.model_dump(mode="json"), made), differs
 
 
+def _spent(status: Mapping[str, Any], rounds: int, tasks: int) -> dict[str, Any]:
+    """What the status tells of the time and memory that learned rounds and tasks took; it grows with every round."""
+    peaks = {after: peak for after, peak in status.get("peak_memory", {}).items() if int(after) <= tasks}
+    return {"seconds_per_task": status.get("seconds_per_task", [])[:rounds], "peak_memory": peaks}
+
+
 def _announce(
-    config: RunConfig, record: Run, found: Found, strategy: Strategy, tasks: int, seconds: list[float]
+    config: RunConfig, record: Run, found: Found, strategy: Strategy, tasks: int, spent: Mapping[str, Any]
 ) -> None:
     """Tell the directory's readers, and the other processes of a group, that the run goes on, and from where."""
-    peaks = {after: peak for after, peak in record.status.get("peak_memory", {}).items() if int(after) <= found.after}
     record.update_status(
         state="running",
         process=processes.identity(),
         started=now(),
         tasks=tasks,
         tasks_done=found.after,
-        seconds_per_task=seconds,
-        peak_memory=peaks,
+        **spent,
         traits=asdict(strategy.traits),
         settings_from=settings_from(config),
         backbone_parameters=ledger.plain_parameters(config.backbone),
@@ -201,9 +205,10 @@ def _learn(
     config: RunConfig,
     template: RestorationTemplate,
     recorder: Recorder,
-    one: tuple[Any, int],
+    experience: Any,
+    budget: int,
     within: State | None,
-    finished: int,
+    spent: dict[str, Any],
 ) -> None:
     """Learn and measure one round, and keep the state after it.
 
@@ -211,11 +216,12 @@ def _learn(
         config: the run's.
         template: trains.
         recorder: measures.
-        one: the round's experience, and its budget.
+        experience: the round's.
+        budget: how many tasks it adds to those that are learned.
         within: a state within it, from which it goes on.
-        finished: tasks that are learned before it.
+        spent: what earlier rounds took (:func:`_spent`), to which this one's is added.
     """
-    (experience, budget), record, identifier = one, recorder.run, recorder.identifier
+    record, identifier = recorder.run, recorder.identifier
     benchmark, strategy, after = recorder.benchmark, template.strategy, tasks_after(experience)
     began = time.monotonic() - (within.note["seconds"] if within else 0)
     ledger.reset_peak_memory(template.device)
@@ -226,7 +232,7 @@ def _learn(
     def note() -> dict[str, Any]:
         return {**recorder.note(), "seconds": round(time.monotonic() - began, 3)}
 
-    place = (record, finished, template, note)
+    place = (record, after - budget, template, note)
     template.learn(experience, budget, within, partial(checkpoints.save_within, *place))
     if identifier is not None:
         for label in set(experience.task_labels).difference(identifier.known):
@@ -234,9 +240,9 @@ def _learn(
     recorder.measure_outputs(template, after, partial(checkpoints.save_measured, *place))
     state = checkpoints.strategy_state(strategy)
     recorder.measure_cost(template, strategy, state, after)
-    seconds = [*record.status.get("seconds_per_task", []), round(time.monotonic() - began, 3)]
-    peaks = record.status.get("peak_memory", {}) | {str(after): ledger.peak_memory(template.device)}
-    record.update_status(tasks_done=after, seconds_per_task=seconds, peak_memory=peaks)
+    spent["seconds_per_task"].append(round(time.monotonic() - began, 3))
+    spent["peak_memory"][str(after)] = ledger.peak_memory(template.device)
+    record.update_status(tasks_done=after, **spent)
     note_after = {"after": after, **recorder.note()}
     checkpoints.save_checkpoint(record.checkpoint(after), template.model, strategy, note_after, identifier, state)
     checkpoints.forget_within(record)
