@@ -103,6 +103,11 @@ def progress(console: Console | None, **options: Any) -> Progress:
     return Progress(*columns, console=console, **options)
 
 
+def passing(console: Console | None) -> Progress:
+    """A progress bar that leaves no trace, and is shown on a terminal alone."""
+    return progress(console, transient=True, disable=not (console and console.is_interactive))
+
+
 def error(message: str) -> None:
     """Tell an error of the user's on standard error; where that cannot be written, the exit code alone tells it."""
     try:

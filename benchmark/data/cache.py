@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from benchmark.core.errors import UserError
-from benchmark.core.printing import progress
+from benchmark.core.printing import passing
 from benchmark.core.yaml_files import command
 from benchmark.data.datasets import Dataset, Item, find
 from benchmark.data.digests import contents
@@ -202,7 +202,7 @@ def cached_items(dataset: Dataset) -> list[Item]:
 def prepare_shown(dataset: Dataset, folder: Path, console: Console | None = None) -> Path:
     """:func:`prepare` with a progress bar, if the console is a terminal; another process that writes is waited for."""
     pictures = len(cached_items(dataset)) * len(_sides(dataset))
-    with progress(console, transient=True, disable=not (console and console.is_interactive)) as shown:
+    with passing(console) as shown:
         task = shown.add_task(dataset.name, total=pictures)
         return prepare(dataset, folder, lambda: shown.advance(task), console.print if console else lambda text: None)
 

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from benchmark.core import metrics
 from benchmark.core.errors import UserError
 from benchmark.core.images import to_uint8
 from benchmark.core.metrics import luma, psnr
-from benchmark.core.printing import progress
+from benchmark.core.printing import passing
 from benchmark.data import datasets
 from benchmark.data.checks import leaks, rules
 from benchmark.data.checks.leaks import Fingerprint
@@ -115,10 +114,9 @@ def check(root: Path, patch_sizes: Mapping[str, int] | None = None, console: Con
         UserError: the root is no folder.
     """
     survey = datasets.find(root)
-    shown = progress(console, transient=True) if console and console.is_interactive else None
     checked: list[Checked] = []
     seen: list[tuple[Dataset, list[_Seen]]] = []
-    with shown or nullcontext():
+    with passing(console) as shown:
         for dataset in survey.datasets:
             opened, result = _check(dataset, shown, patch_sizes or {})
             checked.append(result)
@@ -136,20 +134,19 @@ def check(root: Path, patch_sizes: Mapping[str, int] | None = None, console: Con
     )
 
 
-def _check(dataset: Dataset, shown: Progress | None, patch_sizes: Mapping[str, int]) -> tuple[list[_Seen], Checked]:
+def _check(dataset: Dataset, shown: Progress, patch_sizes: Mapping[str, int]) -> tuple[list[_Seen], Checked]:
     references = [one for one in REFERENCES if one.dataset == dataset.name]
     degraded_by = [one for one in references if one.degradation is not None]
     opened: list[_Seen] = []
     problems = list(dataset.problems)
-    task = shown.add_task(dataset.name, total=len(dataset.items)) if shown else None
+    task = shown.add_task(dataset.name, total=len(dataset.items))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for result in pool.map(lambda item: _look(dataset, item, degraded_by), dataset.items):
             if isinstance(result, _Seen):
                 opened.append(result)
             else:
                 problems.append(result)
-            if shown and task is not None:
-                shown.advance(task)
+            shown.advance(task)
     inputs = tuple(_inputs(dataset, opened, references))
     if not problems:
         problems += map(_far, inputs)
