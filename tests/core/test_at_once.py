@@ -1,5 +1,6 @@
 """What is read while another process writes it, and written by one process alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from made_runs import made_run
 from benchmark.core.runs import seals
 from benchmark.core.runs.locks import RunBusy, writing
 from benchmark.core.runs.wholeness import examine
+from benchmark.core.runs.writing import refuse_other, write_text
 
 
 def test_a_run_that_is_finished_while_its_status_is_read_is_no_damaged_one(
@@ -55,3 +57,22 @@ def test_a_run_has_one_writer_whichever_link_leads_to_it(tmp_path: Path) -> None
         pass
     with writing(run.path), pytest.raises(RunBusy), writing(link):
         pass
+
+
+def test_what_many_write_at_once_is_whole(tmp_path: Path) -> None:
+    """Threads have one process number, as have two containers that share a disk."""
+    path, contents = tmp_path / "table.csv", {f"a\n{str(number) * 200_000}\n" for number in range(8)}
+    with ThreadPoolExecutor(8) as writers:
+        for written in [writers.submit(write_text, path, content) for content in [*contents] * 8]:
+            written.result()
+            assert path.read_text() in contents
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_many_make_sure_at_once_that_one_table_may_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a\n1\n")
+    with ThreadPoolExecutor(8) as all_of_them:
+        for asked in [all_of_them.submit(refuse_other, path, ["a"], "--table") for _ in range(400)]:
+            asked.result()
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +23,12 @@ LONGEST = 255
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file is written until it is whole: hidden beside it, under a name of this process.
+    """Where a file is written until it is whole: hidden beside it, under a name that nobody else takes.
 
+    It is drawn: processes on two machines, or in two containers, may have one number, and two threads always do.
     A name without room for what is added is cut before its ending.
     """
-    behind = f".{os.getpid()}"
+    behind = f".{secrets.randbelow(10**16):016}"
     room = LONGEST - len(behind) - 1
     name = path.name
     if len(os.fsencode(name)) > room:
@@ -37,7 +39,7 @@ def temporary_name(path: Path) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file has a name from :func:`temporary_name`, of any process, and not one that a person would give."""
+    """Whether a file has a name from :func:`temporary_name`, and not one that a person would give."""
     return bool(_TEMPORARY.fullmatch(path.name)) and path.is_file()
 
 
