@@ -37,6 +37,7 @@ from torch import Tensor
 from benchmark.core.errors import UserError
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import FORMAT
+from benchmark.core.runs.seals import STATES
 from benchmark.core.runs.writing import temporary_name
 from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
@@ -228,7 +229,7 @@ def find(run: Run) -> Found:
     """
     damaged: dict[Path, str] = {}
     begun = all((run.path / name).exists() for name in ("config.yaml", "environment.json"))
-    if not begun and any(run.path.glob("checkpoints/task-*.safetensors")):
+    if not begun and any(run.path.glob(STATES)):
         raise UserError(
             f"'{run.path}' has checkpoints, and its environment.json, which tells their format, is missing. Restore "
             "the file, or repeat the run with --force."

@@ -300,7 +300,7 @@ def _tidy(path: Path, found: Found) -> None:
     for hidden in [file for file in path.rglob(".*") if is_temporary(file)]:
         hidden.unlink()
     if found.nothing:
-        for ours in (*path.glob("images/*--*.png"), *path.glob("checkpoints/task-*.safetensors")):
+        for ours in (*path.glob(seals.PICTURES), *path.glob(seals.STATES)):
             ours.unlink()
     for file in found.damaged:
         file.unlink(missing_ok=True)

@@ -302,6 +302,27 @@ def test_a_seal_reads_nothing_outside_of_its_run(tmp_path: Path) -> None:
     assert "not a regular file" in damage["pipe"]
 
 
+def test_what_people_lay_into_a_run_is_no_part_of_its_record(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "cmc", state="running")
+    theirs = [run.path / name for name in ("notes.txt", "images/Thumbs.db", "images/mine.png", "checkpoints/copy.pt")]
+    for file in theirs:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("as the run was going on")
+    (run.path / "gone").symlink_to(tmp_path / "nowhere")
+    run.checkpoint(4).write_bytes(b"weights")
+    run.update_status(state="finished")
+    theirs[0].write_text("as it was done")
+    theirs[1].unlink()
+    assert examine(run).state == "whole"
+    sealed = {"config.yaml", "status.json", "outputs.csv", "checkpoints/task-4.safetensors"}
+    assert sealed < seals.checksums(run.path).keys()
+    for name in ("checkpoints/task-4.safetensors", "images/derain--chelsea--clean.png"):
+        (run.path / name).write_bytes(b"others")
+    assert seals.damage(run.path) == dict.fromkeys(
+        ("checkpoints/task-4.safetensors", "images/derain--chelsea--clean.png"), "has changed"
+    )
+
+
 def test_a_missing_run_is_an_error_of_the_users(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run directory"):
         _ = Run(tmp_path).config

@@ -16,7 +16,7 @@ without torch::
         ledger.csv          what each strategy stores and computes
         checkpoints/        task-1.safetensors, ...: the network and the strategy's state after each task;
                             task-1-update-1600.safetensors: a state within the task that follows, until it is learned
-        checksums.json      written last: SHA-256 of every file of a finished run (see benchmark.core.runs.seals)
+        checksums.json      written last: SHA-256 of a finished run's own files (see benchmark.core.runs.seals)
         images/             derain--chelsea--clean.png, --degraded.png, --learned.png, --after-2.png, --final.png;
                             other names than these are spelled so that no two share a file (see benchmark.core.names)
 

@@ -1,4 +1,4 @@
-"""The seal of a finished run: a checksum of every file, by which damage is seen.
+"""The seal of a finished run: a checksum of every file of its own, by which damage is seen.
 
 ``checksums.json`` is written last of all. What stands in a sealed directory is read only if it still has its checksum,
 and a run that says it is finished but has no seal was cut off in its last moment and goes on. The other way round, a
@@ -17,17 +17,21 @@ from benchmark.core.runs.writing import write_json
 
 SEAL = "checksums.json"
 STATUS, MISSING, UNREADABLE = "status.json", "is missing", "cannot be read"
+PICTURES, STATES = "images/[!.]*--*.png", "checkpoints/task-*.safetensors"
+"""Names of a run's own files in its folders."""
+OWN = ("config.yaml", "environment.json", STATUS, *TABLES, PICTURES, STATES)
+"""Files of a finished run, which are sealed; what people lay beside them is theirs."""
 UNFINISHED = ("running", "failed", "diverged", "interrupted")
 """States of a run to which no seal belongs."""
 
 
 def seal(path: Path) -> None:
-    """Write down the checksums of all files of a run directory, but for hidden ones.
+    """Write down the checksums of all files of a run directory that are its own.
 
     Raises:
         OSError: a file cannot be read, or the seal not be written.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not _apart(file, path))
+    files = sorted(file for name in OWN for file in path.glob(name) if file.is_file())
     write_json(
         path / SEAL, {"sha256": {file.relative_to(path).as_posix(): digest(file.read_bytes()) for file in files}}
     )
@@ -114,8 +118,3 @@ def _unfinished(path: Path) -> bool:
         return from_json(content(path / "status.json", SIZE).decode("utf-8")).get("state") in UNFINISHED
     except (OSError, ValueError, AttributeError, UserError):
         return False
-
-
-def _apart(file: Path, path: Path) -> bool:
-    """Whether a file is no part of the record: the seal, locks, temporary files."""
-    return file.name == SEAL or any(part.startswith(".") for part in file.relative_to(path).parts)
