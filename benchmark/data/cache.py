@@ -144,6 +144,8 @@ def prepare(
             for side in _sides(dataset):
                 _prepare_side(dataset, side, folder, advance)
     except OSError as error:
+        if all(_finished(place, side, _cached(dataset, side, folder)) for side in _sides(dataset)):
+            return place  # another one's, which may only be read
         raise UserError(
             f"The cache {quoted(place)} cannot be written: {error.strerror}. Choose another folder with {_OTHER}."
         ) from error

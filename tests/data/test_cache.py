@@ -247,6 +247,21 @@ class TestRefused:
         with pytest.raises(UserError, match=r"cannot be written: .* Choose another folder with --cache DIR"):
             cache.prepare(dataset_in(root), folder)
 
+    def test_a_place_where_nothing_may_be_written_serves_as_long_as_it_fits(self, data, decoded, monkeypatch):
+        root, folder = data
+        place = cache.prepare(dataset_in(root), folder)
+        decoded.clear()
+
+        def refused(path):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(cache, "FileLock", refused)
+        assert cache.prepare(dataset_in(root), folder) == place
+        assert decoded == []
+        (root / "haze/train/input/3.png").write_bytes((root / "haze/train/input/4.png").read_bytes())
+        with pytest.raises(UserError, match=r"cannot be written: Permission denied\. Choose another folder"):
+            cache.prepare(dataset_in(root), folder)
+
     @pytest.mark.parametrize("place", ["data/.cache-continual-restoration", "my cache", "-cache"])
     def test_the_hint_writes_the_cache_that_is_read(self, data, place, tmp_path, monkeypatch):
         root, _ = data
