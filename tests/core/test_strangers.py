@@ -213,6 +213,19 @@ def test_runs_that_links_lead_to_are_found_and_each_once(tmp_path: Path) -> None
     assert set(locate(chosen)) == {run.path.name.rpartition("-")[2] for run in found} | {"one"}
 
 
+def test_a_run_that_was_deleted_into_a_hidden_folder_is_gone(tmp_path: Path) -> None:
+    runs = tmp_path / "disk/.hidden/runs"
+    kept = made_run(runs, "cmc")
+    made_run(runs / ".Trash-1000/files", "finetune")
+    made_run(runs / ".Trash-1000/files", "mas").path.rename(runs / ".mas")
+    assert [run.path for run in find_runs([runs])] == [kept.path]
+    assert list(locate(runs).values()) == [kept.path]
+    (tmp_path / "chosen").mkdir()
+    (tmp_path / "chosen/all").symlink_to(runs)
+    assert [run.name for run in find_runs([tmp_path / "chosen"])] == [kept.name]
+    assert {run.name for run in find_runs([runs / ".mas", runs / ".Trash-1000"])} == {".mas", "run-00-seed0"}
+
+
 def test_a_run_has_its_name_from_inside_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made_run(tmp_path / "runs", "cmc")
     monkeypatch.chdir(run.path)

@@ -376,6 +376,7 @@ def _run_directories(path: Path) -> Iterator[Path]:
         yield path
         return
     for root, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # as .Trash-1000: its runs are deleted
         if set(files) >= RECORD:
             folders.clear()
             yield Path(root)
@@ -385,9 +386,9 @@ def _run_directories(path: Path) -> Iterator[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """What a folder holds; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
+    """What a folder holds but hidden; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
     try:
-        return list(folder.iterdir())
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:
         return []
 
