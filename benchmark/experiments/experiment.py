@@ -95,7 +95,7 @@ class Printed(BaseModel):
 class Experiment(Closed):
     """A set of runs, or a measurement, behind one table or figure."""
 
-    name: str = Field(description="the file's name")
+    name: str = Field(min_length=1, description="the file's name")
     summary: str = Field("", description="the question it answers, in one line")
     of: list[str] = Field(default_factory=list, description="experiments of the paper whose runs belong to it, too")
     strategies: list[str] = Field(default_factory=list, description="the strategies to run")

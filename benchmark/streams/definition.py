@@ -89,7 +89,7 @@ class Stream(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="the file's name")
+    name: str = Field(min_length=1, description="the file's name")
     summary: str = Field("", description="one line for lists and reports")
     tasks: list[Task] = Field(
         min_length=1, max_length=MOST_TASKS, description="the tasks in the order in which they are learned"

@@ -52,6 +52,7 @@ def write(tmp_path: Path) -> Write:
         ("strategies: [cmc]\nseeds: []\n", ["line 2", "seeds"]),
         ("strategies: [cmc]\nseeds: [true, 2]\n", ["line 2", "not true or false"]),
         ("strategies: [cmc]\norders: [[]]\n", ["line 2", "orders"]),
+        ("strategies: [cmc]\nname:\n", ["line 2", "name = ''"]),
         ("strategies: [cmc\n", ["line"]),
     ],
 )

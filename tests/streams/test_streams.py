@@ -111,6 +111,7 @@ def test_one_dataset_for_both_sides(tmp_path: Path) -> None:
         (f"tasks:\n  - {NOISE}\n  - {NOISE}\n", 1, ["more than once: a"]),
         (f"summary: two\ntasks:\n  - {NOISE}\nsummary: three\n", 4, ["'summary' stands twice"]),
         ("tasks: []\n", 1, ["tasks"]),
+        (f"name:\ntasks:\n  - {NOISE}\n", 1, ["name = ''"]),
         ("tasks: 3\n", 1, ["tasks"]),
         ("summary: none\n", 1, ["tasks is missing"]),
         (f"tasks:\n  - {NOISE}\n  - name: b\n    again: c\n", 4, ["earlier task 'c'", "a"]),
