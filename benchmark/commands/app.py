@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from benchmark.commands import check, data, listing, profile, reference, report, reproduce, run, tune
 from benchmark.core import printing
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, shortage, told
 from benchmark.core.files import temporary_place
 from benchmark.core.process import torchrun
 from benchmark.core.process.endings import Stopped, mute
@@ -143,3 +143,18 @@ def _call() -> None:
     except FileNotFoundError:
         temporary_place()  # without which torch cannot be imported; where there is none, that is told
         raise
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if short := _short(error):
+            raise UserError(f"{short} ({told(error).removesuffix(': ')})") from error
+        raise
+
+
+def _short(error: Exception) -> str:
+    """What to do where a command had too little of something; empty where it had not."""
+    match shortage(error):
+        case "memory" | "shared memory" as what:
+            return f"The {what} is full, or less of it may be used than is needed (ulimit -v). End what else uses it."
+        case "room":
+            place = temporary_place()
+            return f"A disk is full. Make room where this writes, and for temporary files in '{place}' (TMPDIR)."
+    return ""

@@ -1,7 +1,21 @@
 """The one kind of error a user can mend."""
 
+import errno
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_MEMORY = (
+    "can't allocate memory",
+    "annot allocate memory",
+    "out of memory",
+    "failed to map segment",
+    "killed by signal: Killed",
+)
+_NO_SHARED_MEMORY = ("out of shared memory", "shared memory(shm)")
 
 
 class UserError(Exception):
@@ -26,6 +40,24 @@ def told(error: BaseException) -> str:
     except Exception:
         message = "its message cannot be read"
     return f"{type(error).__name__}: {message}"
+
+
+def shortage(error: BaseException) -> Literal["memory", "shared memory", "room", ""]:
+    """What there was too little of where an error came from: room on a disk, say; empty if of nothing.
+
+    Libraries tell it in words alone. Processes that pass data on to each other have /dev/shm for a disk.
+    """
+    text, number = str(error), error.errno if isinstance(error, OSError) else None
+    told = isinstance(error, RuntimeError | ImportError)
+    full = number in _FULL or any(f"os error {one}" in text for one in _FULL)  # as safetensors words it
+    places = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if told and any(words in text for words in _NO_SHARED_MEMORY):
+        return "shared memory"
+    if full and any("multiprocessing" in place.parts for place in places):
+        return "shared memory"
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (told and any(one in text for one in _NO_MEMORY)):
+        return "memory"
+    return "room" if full else ""
 
 
 def meant(given: str, choices: Iterable[str]) -> str:

@@ -16,7 +16,6 @@ SIGKILL, or a power cut         running      nothing; read back as interrupted (
 A traceback that is not shown is kept as ``error.txt`` in the run directory.
 """
 
-import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ import torch
 
 from benchmark import backbones
 from benchmark.config import RunConfig
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, shortage
 from benchmark.core.plugins.catalogue import Catalogue
 from benchmark.core.plugins.content import is_users
 from benchmark.core.process import endings
@@ -41,9 +40,6 @@ TRACE = "error.txt"
 
 class Diverged(UserError):
     """Training came to a loss or an output that is no number."""
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -85,17 +81,17 @@ def recorded(run: Run, config: RunConfig) -> Iterator[None]:
 
 @contextmanager
 def reachable(path: Path) -> Iterator[None]:
-    """A file that cannot be read or written inside of the block is told as such.
+    """A file that cannot be read or written inside of the block is told as such, and so is memory that is full.
 
     Args:
         path: the run directory.
 
     Raises:
-        UserError: a file could not be used.
+        UserError: a file could not be used, or there was too little of something.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, MemoryError, RuntimeError) as error:
         known = _shortage(error, path)
         if known is None:
             raise
@@ -125,20 +121,21 @@ def _record(run: Run, state: str, error: str) -> None:
 
 def _shortage(error: BaseException, path: Path) -> UserError | None:
     """The error to tell where memory or disk are full."""
-    text = str(error)
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
-    )
-    if memory:
+    short = shortage(error)
+    if short == "memory" or isinstance(error, torch.OutOfMemoryError):
         return UserError(
             "The memory is full. Train with a smaller training.batch_size, training.patch_size or backbone.width, or "
             "evaluate in smaller tiles with data.tile."
         )
-    if isinstance(error, OSError) and error.filename is not None and error.errno not in _FULL:
+    if short == "shared memory":
+        return UserError(
+            "The shared memory, /dev/shm, is full, through which processes that draw training patches pass them on. "
+            "Give it more, as with --shm-size in a container, or do without such processes: --set data.workers=0"
+        )
+    if short == "room":
+        return UserError(f"'{path}' cannot be written: {error}. Make room, or choose another folder with --out.")
+    if isinstance(error, OSError) and error.filename is not None:
         return UserError(f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or choose another --out.")
-    full = isinstance(error, OSError) and error.errno in _FULL
-    if full or any(f"os error {number}" in text for number in _FULL):  # as safetensors words it
-        return UserError(f"'{path}' cannot be written: {text}. Make room, or choose another folder with --out.")
     return None
 
 

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,64 @@ def test_an_error_in_training_is_recorded_and_told(
         assert text in said
     assert "1 of 2 tasks are finished" in said
     assert then.partition("(")[0].split()[1] in (run.path / "error.txt").read_text()
+
+
+def semaphores() -> None:
+    """Fail as multiprocessing does where /dev/shm has no room for a semaphore."""
+    exec(compile("raise OSError(28, 'No space left on device')", "/usr/lib/multiprocessing/synchronize.py", "exec"))
+
+
+def raised(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("fail", "part"),
+    [
+        (semaphores, "data.workers=0"),
+        (raised(RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: (28)")), "data.workers=0"),
+        (raised(RuntimeError("killed by signal: Bus error. The workers are out of shared memory.")), "data.workers=0"),
+        (raised(RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")), "batch_size"),
+        (raised(OSError(12, "Cannot allocate memory")), "batch_size"),
+        (raised(MemoryError()), "batch_size"),
+        (raised(OSError(28, "No space left on device")), "--out"),
+    ],
+)
+def test_a_run_that_has_too_little_of_something_says_of_what(fail: Callable[[], None], part: str) -> None:
+    from benchmark.engine.endings import reachable
+
+    with pytest.raises(UserError, match=part), reachable(Path("runs/one")):
+        fail()
+    with pytest.raises(RuntimeError, match="odd"), reachable(Path("runs/one")):
+        raise RuntimeError("odd")
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (MemoryError(), ["memory is full", "(MemoryError)"]),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), ["memory is full", "libtorch_cpu"]),
+        (OSError(28, "No space left on device"), ["TMPDIR", "No space left on device"]),
+    ],
+)
+def test_a_command_that_has_too_little_of_something_says_of_what(
+    error: Exception, parts: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmark.commands import app
+
+    monkeypatch.setattr(app, "app", raised(error))
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    for part in parts:
+        assert part in said
+    monkeypatch.setattr(app, "app", raised(ImportError("odd")))
+    with pytest.raises(ImportError, match="odd"):
+        app.main()
 
 
 def test_a_plugin_that_ends_the_process_on_import_is_told(tmp_path: Path) -> None:
