@@ -311,6 +311,21 @@ def test_plugins_that_share_a_name_are_refused_and_both_named(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("_no_plugins")
+def test_a_plugin_that_goes_to_another_folder_takes_the_command_not_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Path(plugin(Path("goes.py"), "Goes=goes"))
+    source.write_text(f"import os\nos.chdir('/')\n{source.read_text()}")
+    registry.add_plugin("goes.py")
+    first = registry.entries()["goes"]
+    assert (Path.cwd(), first.imports) == (tmp_path, str(tmp_path / "goes.py"))
+    source.write_text(f"{source.read_text()}\n")
+    registry.add_plugin("goes.py")
+    assert registry.entries()["goes"].origin != first.origin, "its content was read where it lies"
+
+
+@pytest.mark.usefixtures("_no_plugins")
 def test_plugin_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     registry.add_plugin(plugin(tmp_path / "a/same.py", "Kind=from_a"))
     registry.add_plugin(plugin(tmp_path / "b/same.py", "Kind=from_b"))

@@ -7,7 +7,8 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
@@ -78,7 +79,8 @@ def read(given: str) -> Plugin:
     if missing:
         raise UserError(f"--plugin {given}: there is no such file.")
     try:
-        module = _import_file(path) if is_file else import_module(given)
+        with _staying():
+            module = _import_file(path) if is_file else import_module(given)
         digest = content(module.__name__, path if is_file else Path(getattr(module, "__file__", None) or ""))
     except (KeyboardInterrupt, Stopped):
         raise
@@ -86,6 +88,20 @@ def read(given: str) -> Plugin:
         raise UserError(f"--plugin {given} cannot be imported: {_failed(error, path if is_file else None)}") from error
     again, name = (str(path.resolve()), path.name) if is_file else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """The present folder is afterwards what it was before; the command's relative paths are meant from there."""
+    try:
+        before = Path.cwd()
+    except OSError:  # it is gone
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 class _AsWritten(SourceFileLoader):
