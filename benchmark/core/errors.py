@@ -61,9 +61,14 @@ def shortage(error: BaseException) -> Literal["memory", "shared memory", "room",
 
 
 def meant(given: str, choices: Iterable[str]) -> str:
-    """A question after the choice that is nearest to what was given, after a blank; empty if none is near."""
-    near = get_close_matches(given, list(choices), n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """A question after the choice that is nearest to what was given, after a blank; empty if none is near.
+
+    >>> meant("EWC", ["ewc", "cmc"])
+    " Did you mean 'ewc'?"
+    """
+    small = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(given.casefold(), small, n=1)
+    return f" Did you mean '{small[near[0]]}'?" if near else ""
 
 
 def unknown(kind: str, given: str, choices: Iterable[str], hint: str = "") -> UserError:

@@ -66,6 +66,7 @@ def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
     ("words", "expected"),
     [
         (["--strategy", "cmcc"], ["Unknown strategy 'cmcc'", "Did you mean 'cmc'", "finetune", "--plugin"]),
+        (["--strategy", "EWC"], ["Did you mean 'ewc'"]),
         (["--strategy", ","], ["names nothing"]),
         (["--strategy", "cmc", "--stream", "five_tasks"], ["Unknown stream 'five_tasks'", "four_tasks"]),
         (["--strategy", "cmc", "--preset", "slow"], ["Unknown preset 'slow'", "paper, quick, smoke"]),
