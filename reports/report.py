@@ -72,28 +72,20 @@ def _make(collection: Collection, out: Path, overwrite: bool) -> Report:
         reasons = dict.fromkeys(bad.reason for bad in collection.unreadable)
         raise UserError("\n".join(["There is nothing to report: no run can be read.", *reasons]))
 
-    parts: list[html.PaperPart] = []
-    shown: dict[str, Item] = {}
-    for evidence in gather(collection):
-        found = [item for make in contents.CONTENTS if (item := make(evidence)) and item.key not in shown]
-        verdicts = judge(evidence)
-        if found or any(verdict.state != UNMEASURED for verdict in verdicts):
-            parts.append(html.PaperPart(evidence, verdicts, found))
-            shown |= {item.key: item for item in found}
-    scored = scorecard.frame([(part.evidence, part.verdicts) for part in parts])
+    parts = _of_the_paper(collection)
+    judged = [(part.evidence, part.verdicts) for part in parts]
+    scored = scorecard.frame(judged)
     sections = [
         html.Section(group, [item for make in CONTENTS if (item := make(group))]) for group in collection.groups
     ]
     times = [profiles.item(rows) for rows in collection.profiles]
+    shown = [item for part in parts for item in part.items]
+    tables = {item.name for item in shown if item.table}
     items = [
         runs.item(collection),
-        *shown.values(),
-        *(
-            as_printed(name)
-            for name in paper.names()
-            if any(item.table and item.name == name for item in shown.values())
-        ),
-        scorecard.item(scored, [(part.evidence, part.verdicts) for part in parts]),
+        *shown,
+        *(as_printed(name) for name in paper.names() if name in tables),
+        scorecard.item(scored, judged),
         *(item for section in sections for item in section.items),
         *times,
     ]
@@ -102,6 +94,19 @@ def _make(collection: Collection, out: Path, overwrite: bool) -> Report:
         files |= item.files()
     _write(out, files, html.page(collection, parts, sections, times, files), overwrite)
     return Report(out / folder.INDEX, collection, items, scored)
+
+
+def _of_the_paper(collection: Collection) -> list[html.PaperPart]:
+    """Tables and figures of the paper and its claims, for each preset that has any; an item stands in the first."""
+    parts: list[html.PaperPart] = []
+    shown: set[str] = set()
+    for evidence in gather(collection):
+        found = [item for make in contents.CONTENTS if (item := make(evidence)) and item.key not in shown]
+        verdicts = judge(evidence)
+        if found or any(verdict.state != UNMEASURED for verdict in verdicts):
+            parts.append(html.PaperPart(evidence, verdicts, found))
+            shown |= {item.key for item in found}
+    return parts
 
 
 def _write(out: Path, files: Mapping[str, str | bytes], page: str, overwrite: bool) -> None:

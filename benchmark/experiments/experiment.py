@@ -84,6 +84,11 @@ class Printed(BaseModel):
         default_factory=list, description="what a reader has to know, above all where two tables disagree"
     )
 
+    @property
+    def by_head(self) -> list[dict[str, str]]:
+        """The rows as heading → cell."""
+        return [dict(zip(self.columns, row.cells, strict=True)) for row in self.rows]
+
     @model_validator(mode="after")
     def _as_wide_as_its_headings(self) -> "Printed":
         for row in self.rows:

@@ -1,7 +1,7 @@
 """What a comparison found, in one sentence computed from its figures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.groups import Entry, Group
 from reports.paired import LEVEL
@@ -34,29 +34,40 @@ def finding(group: Group) -> str:
         return "No run of this comparison has finished yet."
     losses = {entry.label: round(float(entry.mean("mean_forgetting")), 2) for entry in known}
     losses = {label: loss for label, loss in losses.items() if math.isfinite(loss)}
-    most = max(losses.values(), default=math.nan)
     degraded = mean(group.input("psnr"))
-    if len(known) == 1:
-        aside = {"yes": ", told the task at test time,", "no": ", not told the task at test time,", "unknown": ""}
-        _, beside = _score(known[0], degraded)
-        sentence = f"{known[0].label}{aside[known[0].told]} ends with a mean PSNR of {beside}"
-        if most > 0:
-            return f"{sentence} and forgot {fixed(most)} dB on average."
-        return f"{sentence}." if math.isnan(most) else f"{sentence} and forgot nothing on average."
-    told = [name for name in ALONE if any(entry.told == name for entry in known)]
+    return _alone(known[0], losses, degraded) if len(known) == 1 else _compared(known, losses, degraded)
+
+
+def _alone(entry: Entry, losses: Mapping[str, float], degraded: float) -> str:
+    aside = {"yes": ", told the task at test time,", "no": ", not told the task at test time,", "unknown": ""}
+    _, beside = _score(entry, degraded)
+    sentence = f"{entry.label}{aside[entry.told]} ends with a mean PSNR of {beside}"
+    if not losses:
+        return f"{sentence}."
+    (loss,) = losses.values()
+    return f"{sentence} and forgot {f'{fixed(loss)} dB' if loss > 0 else 'nothing'} on average."
+
+
+def _compared(entries: Sequence[Entry], losses: Mapping[str, float], degraded: float) -> str:
+    told = [name for name in ALONE if any(entry.told == name for entry in entries)]
     parts = []
     for place, name in enumerate(told):
-        best, beside = _leaders([entry for entry in known if entry.told == name], degraded)
+        best, beside = _leaders([entry for entry in entries if entry.told == name], degraded)
         start = ALONE[name] if len(told) == 1 else LATER[name] if place else FIRST[name]
         have = "" if place else f" {'has' if len(best) == 1 else 'have'} the highest mean PSNR after the whole stream"
         parts.append(f"{start}{listed(best)}{have}, {beside}")
-    sentence = "; ".join(parts)
-    if math.isnan(most):
-        return f"{sentence}.{_level(known)}"
+    return f"{'; '.join(parts)}{_forgot(losses)}.{_level(entries)}"
+
+
+def _forgot(losses: Mapping[str, float]) -> str:
+    """Who forgot most, as the end of a sentence; empty where nobody could forget."""
+    if not losses:
+        return ""
+    most = max(losses.values())
     if most <= 0:
-        return f"{sentence}; no strategy forgot anything on average.{_level(known)}"
+        return "; no strategy forgot anything on average"
     worst = listed([label for label, loss in losses.items() if loss == most])
-    return f"{sentence}; {worst} forgot the most, {fixed(most)} dB on average.{_level(known)}"
+    return f"; {worst} forgot the most, {fixed(most)} dB on average"
 
 
 def _level(entries: Sequence[Entry]) -> str:

@@ -1,10 +1,10 @@
 """Tables of the paper whose rows are configurations and whose columns are tasks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.experiments import paper
-from benchmark.experiments.experiment import Combination, Experiment
+from benchmark.experiments.experiment import Combination, Experiment, Printed
 from reports.groups import REFERENCE, Entry
 from reports.items.item import Item
 from reports.items.table import Cell, Column, Table, number
@@ -37,32 +37,28 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     found = [evidence.entry(one) for one in wanted]
     if not any(found):
         return None
-    tasks, heads = list(said.tasks.values()), list(said.tasks)
-    own = [head for head in said.columns if head not in said.tasks]
     methods = len(experiment.strategies) > 1
-    if not methods:  # all are runs of one strategy, so notes tell them apart by the printed row
-        of = [dict(zip(said.columns, row.cells, strict=True)) for row in said.rows]
-        names = [", ".join(f"{head} {cells[head]}" for head in own) for cells in of]
-        found = [entry and replace(entry, label=name) for entry, name in zip(found, names, strict=True)]
+    own = [head for head in said.columns if head not in said.tasks]
+    if not methods:
+        found = _named(found, said, own)
     told = [_told(entry, one) for entry, one in zip(found, wanted, strict=True)]
-    columns = [Column(head) for head in own] + ([Column("told the task")] if methods else [])
-    columns += [Column(task, HERE, best=1) for task in tasks] + [Column(head, PRINTED, best=1) for head in heads]
-    rows = []
-    for row, entry, knows in zip(said.rows, found, told, strict=True):
-        cells = dict(zip(said.columns, row.cells, strict=True))
-        came = REFERENCE if entry and entry.reference else ""
-        named = [Cell(cells[head] + came * (head == own[0]), cells[head].casefold()) for head in own]
-        named += [Cell(knows, knows)] if methods else []
-        rows.append([*named, *_ours(entry, tasks, said.metrics), *(cell(cells[head]) for head in heads)])
+    rows = [
+        _beside(said, cells, own, entry, told[place] if methods else None)
+        for place, (cells, entry) in enumerate(zip(said.by_head, found, strict=True))
+    ]
     if methods:
-        for entry in evidence.others([one.strategy for one in wanted]):
-            found.append(entry)
-            told.append(entry.told)
-            named = [Cell(entry.label, entry.label), Cell(entry.told, entry.told)]
-            rows.append([*named, *_ours(entry, tasks, said.metrics), *[Cell(NOTHING)] * len(heads)])
-    first = len(columns) - len(tasks) - len(heads)
-    tested = [("final_psnr", [(first + place, place) for place in range(len(tasks))])]
+        others = evidence.others([one.strategy for one in wanted])
+        rows += [_further(said, entry) for entry in others]
+        found += others
+        told += [entry.told for entry in others]
     kinds = told if methods else _blocks(rows, own)
+    named = [*own, *(["told the task"] if methods else [])]
+    columns = [
+        *(Column(head) for head in named),
+        *(Column(task, HERE, best=1) for task in said.tasks.values()),
+        *(Column(head, PRINTED, best=1) for head in said.tasks),
+    ]
+    tested = [("final_psnr", [(len(named) + place, place) for place in range(len(said.tasks))])]
     rows = mark(columns, rows, found, kinds, tested)
     sentences = [facts(evidence.title, [entry for entry in found if entry is not None]), *reading(found, kinds)]
     if methods:
@@ -72,6 +68,28 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     aside = frozenset(place for place, entry in enumerate(found) if entry is None)
     made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable", aside=aside)
     return as_item(experiment, made, evidence.key)
+
+
+def _named(found: Sequence[Entry | None], said: Printed, own: Sequence[str]) -> list[Entry | None]:
+    """Runs of one strategy, which notes tell apart by the printed row."""
+    names = [", ".join(f"{head} {cells[head]}" for head in own) for cells in said.by_head]
+    return [entry and replace(entry, label=name) for entry, name in zip(found, names, strict=True)]
+
+
+def _beside(
+    said: Printed, cells: Mapping[str, str], own: Sequence[str], entry: Entry | None, told: str | None
+) -> list[Cell]:
+    """A printed row with ours; ``told`` is whether its strategy is told the task, None where that has no column."""
+    came = REFERENCE if entry and entry.reference else ""
+    named = [Cell(cells[head] + came * (head == own[0]), cells[head].casefold()) for head in own]
+    knows = [] if told is None else [Cell(told, told)]
+    return [*named, *knows, *_ours(entry, said), *(cell(cells[head]) for head in said.tasks)]
+
+
+def _further(said: Printed, entry: Entry) -> list[Cell]:
+    """A row of a strategy that the paper does not have."""
+    named = [Cell(entry.label, entry.label), Cell(entry.told, entry.told)]
+    return [*named, *_ours(entry, said), *[Cell(NOTHING)] * len(said.tasks)]
 
 
 def _told(entry: Entry | None, wanted: Combination) -> str:
@@ -88,7 +106,8 @@ def _blocks(rows: Sequence[list[Cell]], own: Sequence[str]) -> list[tuple[str, .
     return [tuple(row[index].text for index in others) for row in rows]
 
 
-def _ours(entry: Entry | None, tasks: Sequence[str], metrics: Sequence[str]) -> list[Cell]:
+def _ours(entry: Entry | None, said: Printed) -> list[Cell]:
+    tasks = list(said.tasks.values())
     if entry is None:
         return [Cell(NOTHING)] * len(tasks)
     order = entry.results[0].config["order"]
@@ -97,6 +116,6 @@ def _ours(entry: Entry | None, tasks: Sequence[str], metrics: Sequence[str]) -> 
     cells = []
     for place in places:
         value = number(float(psnr[place]), spread=float(margin[place]))
-        more = f"/{fixed(float(ssim[place]), 3)}" if "ssim" in metrics else ""
+        more = f"/{fixed(float(ssim[place]), 3)}" if "ssim" in said.metrics else ""
         cells.append(Cell(value.text + more, value.value, spread=value.spread))
     return cells
