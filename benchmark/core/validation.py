@@ -34,6 +34,17 @@ class Closed(BaseModel):
         return value
 
 
+def filled(name: str) -> str:
+    """A name that is not left out; pydantic's own ``min_length`` refuses what names of files may hold.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not name:
+        raise ValueError("A name of at least one character is accepted")
+    return name
+
+
 def _numbers(kinds: set[Any]) -> bool:
     """Whether numbers are among the types, or what a type such as ``Annotated[int, ...]`` stands for."""
     return bool({int, float} & {*kinds, *(get_args(kind)[0] for kind in kinds if get_args(kind))})

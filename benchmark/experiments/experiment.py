@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.core.errors import UserError
-from benchmark.core.validation import Closed, explain
+from benchmark.core.validation import Closed, explain, filled
 from benchmark.core.yaml_files import YamlFile
 
 _T = TypeVar("_T")
@@ -100,7 +100,7 @@ class Printed(BaseModel):
 class Experiment(Closed):
     """A set of runs, or a measurement, behind one table or figure."""
 
-    name: str = Field(min_length=1, description="the file's name")
+    name: Annotated[str, AfterValidator(filled)] = Field(description="the file's name")
     summary: str = Field("", description="the question it answers, in one line")
     of: list[str] = Field(default_factory=list, description="experiments of the paper whose runs belong to it, too")
     strategies: list[str] = Field(default_factory=list, description="the strategies to run")

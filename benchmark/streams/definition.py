@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchmark.core.errors import UserError, unknown
 from benchmark.core.files import named
-from benchmark.core.validation import explain
+from benchmark.core.validation import explain, filled
 from benchmark.core.yaml_files import YamlFile, as_path
 from benchmark.data.degradations import Degradation, make
 from benchmark.data.names import composed
@@ -89,7 +89,7 @@ class Stream(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, description="the file's name")
+    name: str = Field(description="the file's name")
     summary: str = Field("", description="one line for lists and reports")
     tasks: list[Task] = Field(
         min_length=1, max_length=MOST_TASKS, description="the tasks in the order in which they are learned"
@@ -98,7 +98,7 @@ class Stream(BaseModel):
     @field_validator("name")
     @classmethod
     def _composed(cls, name: str) -> str:
-        return composed(name)
+        return composed(filled(name))
 
     @field_validator("tasks")
     @classmethod
