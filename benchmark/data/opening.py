@@ -58,6 +58,8 @@ _KINDS: dict[bytes, type[ImageFile.ImageFile]] = {
 }
 _GREY_MODES = {"1", "L", "LA", "I", "I;16"}
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+_STEPS = {"L;2": 85, "L;4": 17}
+"""Grey levels from one value to the next in a PNG of 2 or 4 bits, by Pillow's name for its layout."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -323,6 +325,8 @@ def _orientation(picture: ImageFile.ImageFile) -> int:
 def _decode(path: Path, picture: ImageFile.ImageFile) -> Opened:
     if isinstance(picture, PngImageFile):
         _refuse_changed(path)
+        if "transparency" in picture.info and (step := _STEPS.get(str(picture.tile[0][3]))):
+            picture.info["transparency"] *= step  # Pillow scales the pixels alone
     conversions = []
     if picture.mode in _GREY_MODES:
         conversions.append("grey to three equal channels")

@@ -94,6 +94,25 @@ class TestConversions:
         with pytest.raises(UserError, match="partly transparent"):
             open_rgb(tmp_path / "key.png")
 
+    @pytest.mark.parametrize(("bits", "key"), [(2, 1), (2, 3), (4, 5), (4, 15)])
+    def test_a_grey_value_of_few_bits_marked_as_transparent_is_refused_where_it_occurs(self, tmp_path, bits, key):
+        def png(values: list[int]) -> bytes:
+            packed = int("".join(f"{value:0{bits}b}" for value in values), 2).to_bytes(len(values) * bits // 8, "big")
+            parts = {
+                b"IHDR": struct.pack(">IIBBBBB", len(values), 1, bits, 0, 0, 0, 0),
+                b"tRNS": struct.pack(">H", key),
+                b"IDAT": zlib.compress(b"\0" + packed),
+                b"IEND": b"",
+            }
+            return b"\x89PNG\r\n\x1a\n" + b"".join(TestMetadata.chunk(kind, data) for kind, data in parts.items())
+
+        (tmp_path / "with.png").write_bytes(png([0, key, 2, 0]))
+        with pytest.raises(UserError, match="partly transparent"):
+            open_rgb(tmp_path / "with.png")
+        (tmp_path / "without.png").write_bytes(png([0, 2, 2, 0]))
+        grey = 2 * 255 // (2**bits - 1)
+        assert open_rgb(tmp_path / "without.png")[0, :, 0].tolist() == [0, grey, grey, 0]
+
     def test_palette(self, tmp_path, pixels):
         image = Image.fromarray(pixels).quantize(16)
         image.save(tmp_path / "palette.png")
