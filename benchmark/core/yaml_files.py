@@ -130,6 +130,11 @@ class YamlFile:
             self.data: dict[str, Any] = _Builder(str(path)).build(root, meant)
         except OSError as error:
             raise UserError(f"Cannot read the {kind} '{path}': {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            raise UserError(
+                f"{path}, line {line}: the file is not written in UTF-8. Save it in this encoding with an editor."
+            ) from error
         except (yaml.YAMLError, UnicodeError) as error:
             raise UserError(f"'{path}' is not valid YAML: {error}") from error
         self.root = root

@@ -336,6 +336,19 @@ def test_what_nobody_would_write_is_refused(text: str, reason: str, write: Write
         planned(file=write(text))
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("training: {epochs: 2}\n# für später\n".encode("latin-1"), 2),
+        ("training: {epochs: 2}\n".encode("utf-16"), 1),
+    ],
+)
+def test_a_file_in_another_encoding_is_told_with_its_line(content: bytes, line: int, tmp_path: Path) -> None:
+    (tmp_path / "given.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=rf"given\.yaml, line {line}: the file is not written in UTF-8\. Save it"):
+        planned(file=tmp_path / "given.yaml")
+
+
 def test_of_merged_mappings_the_first_wins_and_what_is_written_wins_over_all(write: Write) -> None:
     text = "strategies: [cmc]\nset: {<<: [&a {cmc.t: 3, cmc.start: 0}, {cmc.t: 4, cmc.sharing: none}], cmc.start: 1}\n"
     assert matrix.load(write(text)).set == {"cmc.t": 3, "cmc.sharing": "none", "cmc.start": 1}
