@@ -354,7 +354,9 @@ def _preset(name: str) -> dict[str, Any]:
     """
     known = named(PRESETS, ".yaml")
     if name not in known:
-        raise unknown("preset", name, known)
+        raise unknown(
+            "preset", name, known, "Settings of your own go on top of one, with --config FILE (of run) or --set."
+        )
     return _read(known[name])
 
 

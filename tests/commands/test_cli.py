@@ -70,6 +70,7 @@ def test_the_list_says_what_each_strategy_declares(command: Command) -> None:
         (["--strategy", ","], ["names nothing"]),
         (["--strategy", "cmc", "--stream", "five_tasks"], ["Unknown stream 'five_tasks'", "four_tasks"]),
         (["--strategy", "cmc", "--preset", "slow"], ["Unknown preset 'slow'", "paper, quick, smoke"]),
+        (["--strategy", "cmc", "--preset", "mine.yaml"], ["Unknown preset 'mine.yaml'", "--config FILE"]),
         (["--strategy", "cmc", "--order", "denoise,deluge"], ["Unknown task", "deluge", "derain"]),
         (["--strategy", "cmc", "--order", "denoise,denoise"], ["at most once"]),
         (["--strategy", "cmc", "--seed", "one"], ["--seed one", "whole numbers"]),
