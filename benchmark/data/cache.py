@@ -243,14 +243,14 @@ def _prepare_side(dataset: Dataset, side: Side, folder: Path, advance: Callable[
 def _whole(part: Path, journal: Path, cached: list[CachedPicture]) -> int:
     """How many pictures an interrupted run has left whole; both files are cut off behind the last of them."""
     done, end = 0, 0
-    if part.exists() and journal.exists():
+    lines = journal.read_text("utf-8", errors="replace").splitlines(keepends=True) if journal.exists() else []
+    if part.exists():
         with part.open("rb") as pixels:
-            for one, line in zip(cached, journal.read_text("utf-8").splitlines(), strict=False):
+            for one, line in zip(cached, lines, strict=False):
                 if not _is_whole(one, line, pixels):
                     break
                 done, end = done + 1, end + one.length
-    kept = journal.read_text("utf-8").splitlines(keepends=True)[:done] if done else []
-    journal.write_text("".join(kept), "utf-8")
+    journal.write_text("".join(lines[:done]), "utf-8")
     with part.open("ab") as pixels:
         pixels.truncate(end)
     return done

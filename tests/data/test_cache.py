@@ -155,7 +155,7 @@ class TestAgain:
         ]
         assert np.array_equal(cache.load(dataset, folder, "degraded")[4], brighter(picture(5, LARGE)))
 
-    @pytest.mark.parametrize("damage", ["cut", "changed", "half a line", "no journal"])
+    @pytest.mark.parametrize("damage", ["cut", "changed", "half a line", "no text", "no journal"])
     def test_what_an_interruption_left_damaged_is_decoded_again(self, data, decoded, damage):
         root, folder = data
         dataset = dataset_in(root)
@@ -171,6 +171,8 @@ class TestAgain:
             part.write_bytes(content)
         elif damage == "half a line":
             journal.write_text(journal.read_text()[:-40])
+        elif damage == "no text":
+            journal.write_bytes(journal.read_bytes()[:-40] + b"\xff" * 40)
         else:
             journal.unlink()
         cache.prepare(dataset, folder)
