@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_jobs import PLUGIN, RESULTS, planned, same
@@ -208,3 +209,15 @@ def test_ray_that_is_not_installed_is_told_with_how_to_install_it(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install '\.\[ray\]'"):
         execute(planned("finetune"), tmp_path, workers=Workers(engine="ray"))
+
+
+def test_a_ray_of_ones_own_that_cannot_be_started_is_told_without_a_word_of_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: object) -> None:
+        raise OSError("AF_UNIX path length cannot exceed 107 bytes")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(UserError, match=r"--engine ray: Ray cannot be started.* 107 bytes\n.*RAY_TMPDIR") as told:
+        execute(planned("finetune"), tmp_path, workers=Workers(engine="ray"))
+    assert "--address" not in str(told.value)

@@ -161,6 +161,11 @@ class Cluster:
                     address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **more
                 )
         except Exception as error:
+            if address == "local":
+                raise UserError(
+                    f"--engine ray: Ray cannot be started on this machine: {error}\nIts files are in RAY_TMPDIR, else "
+                    "TMPDIR, else /tmp, where it needs room and a short path. Or leave out --engine."
+                ) from error
             raise UserError(
                 f"--address {address}: there is no Ray cluster that can be joined: {error}\nStart one with "
                 "'ray start --head' on one machine, and 'ray start --address=HOST:PORT' on the others. If it asks for "
