@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import sys
 import tempfile
 from io import BufferedReader
 from pathlib import Path
@@ -11,6 +12,9 @@ from benchmark.core.errors import UserError
 
 _AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """How a file is opened for reading without waiting for a writer should it be a pipe."""
+
+LONGEST = (103 if sys.platform == "darwin" else 107) - len("/pymp-12345678/listener-12345678")
+"""Bytes in the path of the folder for temporary files, at most, so that Python can put its sockets there."""
 
 
 def regular(path: Path) -> BufferedReader:
@@ -114,3 +118,17 @@ def temporary_place() -> str:
         raise UserError(
             "There is no folder for temporary files that can be written to. Set TMPDIR to one, with room in it."
         ) from error
+
+
+def refuse_long_place() -> None:
+    """Refuse a folder for temporary files in which processes cannot meet, since its path is too long for a socket's.
+
+    Raises:
+        UserError: it is, or there is no such folder.
+    """
+    length = len(os.fsencode(temporary_place()))
+    if length > LONGEST:
+        raise UserError(
+            "Processes that pass data on to each other meet in the folder for temporary files, and its path is too "
+            f"long for that: {length} bytes, of at most {LONGEST}. Set TMPDIR to a folder with a shorter path."
+        )

@@ -16,6 +16,7 @@ from benchmark.backbones import build as build_backbone
 from benchmark.config import Revisions, RunConfig, Training
 from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError, shortened
+from benchmark.core.files import refuse_long_place
 from benchmark.core.plugins.catalogue import revision
 from benchmark.core.printing import gib
 from benchmark.core.process import memory
@@ -251,13 +252,21 @@ def choose_workers(asked: int | None, device: torch.device) -> tuple[int, str]:
 
     As many as asked for. By default none on a CPU, where all cores train; beside a GPU, which waits for its patches,
     one for each core but one, at most MOST_DRAWING, of the cores that each process of a group has.
+
+    Raises:
+        UserError: there would be some, and they could not pass on what they have drawn.
     """
     if asked is not None:
-        return asked, "asked for"
-    if device.type != "cuda":
-        return 0, "all cores train"
-    cores = joblib.cpu_count(only_physical_cores=True) // group.size()
-    return max(0, min(MOST_DRAWING, cores - 1)), f"a GPU waits for its patches, and there are {cores} cores"
+        chosen, why = asked, "asked for"
+    elif device.type != "cuda":
+        chosen, why = 0, "all cores train"
+    else:
+        cores = joblib.cpu_count(only_physical_cores=True) // group.size()
+        chosen = max(0, min(MOST_DRAWING, cores - 1))
+        why = f"a GPU waits for its patches, and there are {cores} cores"
+    if chosen:
+        refuse_long_place()
+    return chosen, why
 
 
 def choose_algorithms(device: torch.device, deterministic: bool) -> None:

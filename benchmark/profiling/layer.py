@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core.clock import duration
+from benchmark.core.files import refuse_long_place
 from benchmark.core.runs.layer_table import COLUMNS, Row, write
 from benchmark.core.runs.writing import refuse_other
 from benchmark.engine import ledger
@@ -100,8 +101,13 @@ def measure(
         repeats: how often each is timed, at least once.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
         console: where to show progress.
+
+    Raises:
+        UserError: on the CPU, memory is measured in processes of its own, and they could not be started.
     """
     place = timing.place(device)
+    if place.type == "cpu":
+        refuse_long_place()
     layers = [_ready(variant, channels, place) for variant in VARIANTS]
     features = torch.rand(1, channels, size, size, device=place)
     if console is not None:
@@ -143,7 +149,7 @@ def profile(
     """Measure every variant and write the rows to a CSV file.
 
     Raises:
-        UserError: something else stands at the path.
+        UserError: something else stands at the path; or see :func:`measure`.
     """
     refuse_other(path, COLUMNS.names, "--out")
     rows = measure(channels, size, repeats, console=console)

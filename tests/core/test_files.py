@@ -1,12 +1,17 @@
 """The suite's own files, told from what others leave beside them."""
 
 import shutil
+import sys
+import tempfile
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmark import config, presets
+from benchmark.core import files
+from benchmark.core.errors import UserError
 from benchmark.core.files import named
 from benchmark.experiments import paper
 from benchmark.reference import SHIPPED
@@ -56,3 +61,19 @@ def test_files_are_named_without_their_ending_and_in_order(tmp_path: Path) -> No
     for name in ("b.yaml", "a.b.yaml", ".c.yaml", "d.yml"):
         (tmp_path / name).touch()
     assert list(named(tmp_path, ".yaml").items()) == [("a.b", tmp_path / "a.b.yaml"), ("b", tmp_path / "b.yaml")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes meet elsewhere there")
+def test_a_place_that_is_too_long_for_a_socket_is_told_and_the_longest_that_is_not_holds_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        longest = Path(folder, "x" * (files.LONGEST - len(folder) - 1))
+        longest.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(longest))
+        files.refuse_long_place()
+        place = tempfile.mkdtemp(prefix="pymp-")  # as Python's own does
+        Listener(tempfile.mktemp(prefix="listener-", dir=place)).close()
+        monkeypatch.setattr(tempfile, "tempdir", f"{longest}x")
+        with pytest.raises(UserError, match=f"too long for that: {files.LONGEST + 1} bytes.* Set TMPDIR to"):
+            files.refuse_long_place()

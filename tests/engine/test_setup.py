@@ -1,5 +1,6 @@
 """What is chosen by the machine: the device, how many processes draw patches, how a run tells it; what is too large."""
 
+import tempfile
 from contextlib import nullcontext
 
 import joblib
@@ -25,6 +26,16 @@ def test_a_gpu_is_given_processes_that_draw_by_its_share_of_the_cores(
     assert setup.choose_workers(None, CPU)[0] == 0
     assert setup.choose_workers(12, GPU)[0] == setup.choose_workers(12, CPU)[0] == 12
     assert setup.choose_workers(0, GPU)[0] == 0
+
+
+def test_processes_that_could_pass_on_no_patches_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would wait for each other without end."""
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 100)
+    monkeypatch.setattr(joblib, "cpu_count", lambda only_physical_cores: 2)
+    for asked, device in ((1, CPU), (None, GPU)):
+        with pytest.raises(UserError, match=r"101 bytes.*TMPDIR"):
+            setup.choose_workers(asked, device)
+    assert setup.choose_workers(0, GPU)[0] == setup.choose_workers(None, CPU)[0] == 0
 
 
 def test_a_run_tells_how_many_draw_and_why() -> None:

@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,13 @@ def test_how_long_it_takes_is_told_first(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(layer, "_milliseconds", lambda *_: 1000.0)
     layer.measure(CHANNELS, SIZE, repeats=3, device="cpu", console=Console(file=printed, width=100))
     assert printed.getvalue().startswith(f"11 layers, each timed 3 times: about {duration(told)}.")
+
+
+def test_processes_that_could_not_be_started_are_told_before_anything_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 100)
+    monkeypatch.setattr(layer, "_milliseconds", None)
+    with pytest.raises(UserError, match=r"101 bytes.*TMPDIR"):
+        layer.measure(CHANNELS, SIZE, repeats=1, device="cpu")
 
 
 def test_a_clock_that_stands_still_divides_nothing_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
