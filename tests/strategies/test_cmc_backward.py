@@ -1,6 +1,7 @@
 """Backward transfer: earlier tasks learn vectors over the memory of later ones, and keep them if they are better."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -131,6 +132,69 @@ def test_the_first_update_follows_the_gradient_by_the_vectors() -> None:
         for row, value in enumerate(vectors[0]):
             slope = (loss({(index, row): 1e-4}) - loss({(index, row): -1e-4})) / 2e-4
             assert float(value) == pytest.approx(-0.02 * (slope > 0) + 0.02 * (slope < 0), rel=1e-3)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, CMC]:
+    """A template that has learned two tasks, of which the first has not learned from the second yet."""
+    strategy = make(backward=PATCHES)
+    template = learner(strategy, strategy.adapt(network(), 2))
+    with monkeypatch.context() as patch:
+        patch.setattr("strategies.cmc.strategy.learn_from_later", lambda *_: False)
+        for experience in stream(pairs(0), pairs(2)):
+            template.learn(experience)
+    template.model.eval()
+    return template, strategy
+
+
+def test_an_epoch_follows_fresh_gradients_at_a_rate_that_falls_as_a_cosine(waiting: tuple[Any, CMC]) -> None:
+    """Against the same kernels put in from outside, and Adam's formula written out."""
+    template, strategy = waiting
+    template.training_settings = template.training_settings.model_copy(update={"updates_per_epoch": 5})
+    model, stored = copy.deepcopy(template.model), strategy.stored
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, CMCConv2d)}
+    vectors = {name: torch.zeros(layer.t, dtype=torch.float64) for name, layer in layers.items()}
+    moments = {name: (torch.zeros_like(one), torch.zeros_like(one)) for name, one in vectors.items()}
+    trained = torch.arange(len(stored))[torch.arange(len(stored)) % CHOOSE != CHOOSE - 1]
+    for update in range(5):
+        chosen = trained[generator("cmc", "backward", 3, 0, update).integers(len(trained), size=template.train_mb_size)]
+        moved = {name: one.requires_grad_() for name, one in vectors.items()}
+        kernels = {
+            f"{name}.kernel_0": layer.get_buffer("kernel_0") + moved[name] @ ((layer.owner == 1) * layer.memory)
+            for name, layer in layers.items()
+        }
+        restored = torch.func.functional_call(model, kernels, (stored.degraded[chosen], 0))
+        loss = F.mse_loss(restored, stored.clean[chosen] / 255)
+        slopes = torch.autograd.grad(loss, list(moved.values()))
+        rate = 0.02 * (1 + math.cos(math.pi * update / 5)) / 2
+        for (name, one), slope in zip(moved.items(), slopes, strict=True):
+            first, second = moments[name] = (
+                0.9 * moments[name][0] + 0.1 * slope,
+                0.999 * moments[name][1] + 0.001 * slope**2,
+            )
+            unbiased = (second / (1 - 0.999 ** (update + 1))).sqrt() + 1e-8
+            vectors[name] = one.detach() - rate * first / (1 - 0.9 ** (update + 1)) / unbiased
+    assert backward.learn_from_later(0, template, stored, 3)
+    for name, vector in vectors.items():
+        found = template.model.get_submodule(name).later_0[0]
+        torch.testing.assert_close(found, vector, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [([20.0, 30.0], [26.0, 25.0], True), ([20.0, 30.0], [23.0, 26.0], False), ([20.0, 30.0], [30.0, 20.0], False)],
+)
+def test_kernels_are_kept_only_if_their_mean_is_better(
+    before: list[float], after: list[float], kept: bool, waiting: tuple[Any, CMC], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template, strategy = waiting
+    stored = strategy.stored
+    stored.degraded, stored.clean, stored.labels = stored.degraded[:8], stored.clean[:8], stored.labels[:8]
+    told = iter([*before, *after])
+    monkeypatch.setattr(backward, "psnr", lambda *_: next(told))
+    assert backward.learn_from_later(0, template, stored, 3) is kept
+    assert any("later_0" in name for name in template.model.state_dict()) is kept
+    assert next(told, None) is None
 
 
 def test_every_update_has_patches_of_its_own_and_none_of_those_that_decide(monkeypatch: pytest.MonkeyPatch) -> None:
