@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from benchmark.backbones.resnet import ResNet
 from benchmark.core.errors import UserError
 from strategies.cmc.layer import FREE, CMCConv2d
+from strategies.cmc.network import CMCNetwork, convert
 from strategies.cmc.strategy import CMC, CMCSettings
 
 SHARINGS = ["none", "copy", "fixed", "adaptive"]
@@ -318,6 +319,27 @@ class TestStartFromACopy:
             network.end()
         assert [conv.t for conv in network.layers] == [8, 4, 4, 8]
         assert all(conv.free == 0 for conv in network.layers)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sharing": "none"}, {"sharing": "adaptive", "start": 0.25}, {"sharing": "none", "start": 0.5}],
+    ids=str,
+)
+def test_the_settings_and_the_seed_of_the_strategy_are_those_of_its_layers(settings: dict[str, Any]) -> None:
+    """Against layers that are given them one by one."""
+    plain = ResNet(width=4, blocks=1)
+    made = CMC(CMCSettings(fraction=0.2, t=3, t_ends=4, **settings), seed=7).adapt(plain, 2)
+    other = CMCNetwork(convert(plain, 3, 4, seed=7), lambda layer: layer.begin(0.2, **settings))
+    for network in (made, other):
+        for task in range(2):
+            network.begin(task)
+            if task == 0:
+                network.end()
+    expected = other.state_dict()
+    assert made.state_dict().keys() == expected.keys()
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_what_is_free_is_zero_and_owned_by_nobody() -> None:

@@ -149,6 +149,29 @@ def test_a_task_that_finds_too_little_memory_begins_in_no_layer_and_can_begin_la
     assert torch.equal(network(image, 0), before)
 
 
+class Mixed(nn.Module):
+    """Computes a part in twice the precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.leave(self.enter(x).double()).float()
+
+
+def test_layers_of_several_precisions_learn_each_in_its_own() -> None:
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = CMCNetwork(convert(Mixed(), t=3), lambda layer: layer.begin(0.2))
+    network.begin(0)
+    learned = network(image, 0)
+    learned.square().sum().backward()
+    assert [layer.memory.dtype for layer in network.layers] == [torch.float32, torch.float64]
+    assert all(value.grad is not None and value.grad.any() for layer in network.layers for value in layer.parameters())
+    network.end()
+    torch.testing.assert_close(network.eval()(image, 0), learned)
+
+
 def test_a_network_that_was_not_converted_is_refused() -> None:
     with pytest.raises(UserError, match=r"Sequential has none. Convert it first"):
         CMCNetwork(nn.Sequential(nn.Conv2d(3, 3, 3)), lambda layer: layer.begin(0.2))
