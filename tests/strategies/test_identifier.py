@@ -102,6 +102,17 @@ def test_a_prototype_is_mean_and_shrunk_covariance_and_scores_are_bounded_likeli
     assert learned.scores(image) == pytest.approx(expected, abs=0.05)
 
 
+def test_an_image_is_seen_upright(learned: Identifier) -> None:
+    """Lying on its side, rain falls across: the squares are other ones to the filters."""
+    image = picture("rain", 2, SIDE)
+    found = [features(one.transpose(2, 0, 1)) for one in (image, image.swapaxes(0, 1))]
+    assert found[0] != pytest.approx(found[1], abs=0.1)
+    for one, square in zip((image, image.swapaxes(0, 1)), found, strict=True):
+        logs = {label: float(learned._density(label).logpdf(square)) for label in learned.known}
+        best = np.logaddexp.reduce([*logs.values()])
+        assert learned.scores(one) == pytest.approx({label: max(-10.0, log - best) for label, log in logs.items()})
+
+
 def test_a_few_strange_squares_do_not_outvote_the_others(learned: Identifier, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("noise", 3)
     image[:SIDE] = 0  # a quarter of it: no patch in training was like that
