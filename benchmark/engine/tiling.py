@@ -46,7 +46,9 @@ def reach(network: nn.Module) -> int:
 def refuse_further(network: nn.Module, restored: Callable[[Tensor], Tensor], like: Tensor, margin: int) -> None:
     """Refuse a network that looks further than its reach, as by a mean over the image, which no layer tells.
 
-    One output pixel of two small images is compared that differ only beyond its reach.
+    Two output pixels of two small images are compared, whose surroundings are equal within the reach and differ beyond:
+    one in a corner, and one in the middle, which lies a row and a column further in the second image, as tiles begin
+    anywhere.
 
     Args:
         network: the network; deformable convolutions in it may look further.
@@ -59,17 +61,21 @@ def refuse_further(network: nn.Module, restored: Callable[[Tensor], Tensor], lik
     """
     if any(isinstance(layer, DeformConv2d | DeformableConv2d) for layer in network.modules()):
         return
-    side = -(-(2 * margin + 2) // 64) * 64  # which networks can halve that take no odd sizes
+    side = -(-(3 * margin + 3) // 64) * 64  # which networks can halve that take no odd sizes
     image = torch.rand(len(like), 3, side, side, generator=torch.Generator().manual_seed(0)).to(like)
     other = image * 0.1
     other[..., : margin + 1, : margin + 1] = image[..., : margin + 1, : margin + 1]
+    around, moved = slice(margin + 1, 3 * margin + 2), slice(margin + 2, 3 * margin + 3)
+    other[..., moved, moved] = image[..., around, around]
     layout = torch.channels_last
     one, two = (restored(given.contiguous(memory_format=layout)) for given in (image, other))
-    if (one - two)[..., 0, 0].abs().max() > FURTHER * one.abs().max():
-        raise UserError(
-            f"{type(network).__name__} looks further than the {margin} pixels that its layers tell, as by a mean or "
-            f"a normalisation over the image, or by attention; {_WHOLE}"
-        )
+    for place, same in ((0, 0), (2 * margin + 1, 2 * margin + 2)):
+        if (one[..., place, place] - two[..., same, same]).abs().max() > FURTHER * one.abs().max():
+            raise UserError(
+                f"{type(network).__name__} looks further than the {margin} pixels that its layers tell, as by a mean "
+                "or a normalisation over the image, by attention, by padding on one side, or by where in the image a "
+                f"pixel lies; {_WHOLE}"
+            )
 
 
 def restore(network: Callable[[Tensor], Tensor], images: Tensor, tile: int, margin: int) -> Tensor:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from benchmark.backbones import build
 from benchmark.core.errors import UserError
@@ -73,6 +74,29 @@ def spectrum(x: torch.Tensor) -> torch.Tensor:
     return torch.fft.irfft2(torch.fft.rfft2(x) * torch.linspace(0, 1, x.shape[-1] // 2 + 1), s=x.shape[-2:])
 
 
+class Placed(nn.Module):
+    """Knows the row of a pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        row = torch.linspace(0, 1, x.shape[-2]).view(-1, 1).expand_as(x[:, :1])
+        return self.only(torch.cat([x, row], 1))
+
+
+class Paired(nn.Module):
+    """Takes two by two pixels together, with no layer that tells, beside a layer that looks further than they lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.pairs = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(12, 12, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.wide(x) + F.pixel_shuffle(self.pairs(F.pixel_unshuffle(x, 2)), 2)
+
+
 class Filtered(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return spectrum(super().forward(input))
@@ -85,9 +109,14 @@ class Filtered(nn.Conv2d):
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.Conv2d(4, 3, 1)),
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1)),
         lambda: Filtered(3, 3, 3, padding=1),
+        lambda: nn.Sequential(nn.ZeroPad2d((2, 0, 2, 0)), nn.Conv2d(3, 3, 3)),
+        lambda: nn.Sequential(nn.ZeroPad2d((0, 2, 0, 2)), nn.Conv2d(3, 3, 3)),
+        lambda: nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular"),
+        Placed,
+        Paired,
     ],
 )
-def test_what_looks_at_the_whole_image_is_refused(make: Callable[[], nn.Module]) -> None:
+def test_what_tiles_would_change_is_refused(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     network = make().eval()
     with torch.no_grad(), pytest.raises(UserError, match=r"further than the 1 pixels .*data\.tile"):
