@@ -64,6 +64,17 @@ def copied(network: nn.Module, ran: bool = False) -> nn.Module:
     return made
 
 
+def settled_copy(network: nn.Module) -> nn.Module:
+    """A copy of a network that may have run, in evaluation mode, of which nothing is trained.
+
+    Raises:
+        UserError: see :func:`copied`.
+    """
+    made = copied(network, ran=True).requires_grad_(False)
+    made.eval()  # which gives nothing where a network has a train() of its own that does not
+    return made
+
+
 def refuse_one_memory(network: nn.Module) -> None:
     """Refuse parameters that lie in one memory with another tensor, as after ``b.weight.data = a.weight.data``.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from strategies.copies import copied, refuse_functions_that_stay
+from strategies.copies import refuse_functions_that_stay, settled_copy
 from strategies.generator import GeneratedRehearsal
 from strategies.trainer import Trainer
 
@@ -39,7 +39,7 @@ class GenerativeReplay(GeneratedRehearsal):
         """Freeze a copy of the network and of the generator, if they have learned anything."""
         super().before_training_exp(trainer)
         if self.earlier is not None:
-            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
+            self.teacher = settled_copy(trainer.model)
 
     @torch.no_grad()
     def restored_before(self, trainer: Trainer, patches: Tensor) -> Tensor:

@@ -386,4 +386,5 @@ def fold(network: KernelNetwork, task: int) -> nn.Module:
             exchange(layer, plain, but=frozenset(vars(type(layer)(nn.Conv2d(1, 1, 1, device="meta")))) - BARE)
     for places, trained in zip(outside, network.trained, strict=True):
         tensor_at(places).requires_grad_(trained)
-    return backbone.eval()
+    backbone.eval()
+    return backbone

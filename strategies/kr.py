@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from benchmark.core.addresses import generator, torch_seed
 from benchmark.core.errors import UserError
 from strategies.base import evaluating
-from strategies.copies import copied, refuse_functions_that_stay
+from strategies.copies import refuse_functions_that_stay, settled_copy
 from strategies.rehearsal import Rehearsal, RehearsalSettings, StoredPatches, placed
 from strategies.state import from_state, to_state
 from strategies.trainer import Trainer
@@ -85,7 +85,7 @@ class KnowledgeReplay(Rehearsal):
         """Freeze a copy of the network, if it has learned anything."""
         self.autoencoder.to(trainer.device)
         if trainer.experience.current_experience > 0:
-            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
+            self.teacher = settled_copy(trainer.model)
 
     def before_backward(self, trainer: Trainer) -> None:
         """Add what is replayed, if anything is."""

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from strategies.base import Settings, Strategy
-from strategies.copies import copied, refuse_functions_that_stay
+from strategies.copies import refuse_functions_that_stay, settled_copy
 from strategies.trainer import Trainer
 
 
@@ -45,7 +45,7 @@ class LwF(Strategy):
     def before_training_exp(self, trainer: Trainer) -> None:
         """Freeze a copy of the network, if it has learned anything."""
         if trainer.experience.current_experience > 0:
-            self.teacher = copied(trainer.model, ran=True).requires_grad_(False).eval()
+            self.teacher = settled_copy(trainer.model)
 
     def before_backward(self, trainer: Trainer) -> None:
         """Add the distillation loss."""

@@ -256,7 +256,8 @@ def resume(template: RestorationTemplate, strategy: Strategy, learned: Sequence[
     Raises:
         UserError: the state does not fit.
     """
-    network = template.model.train()
+    network = template.model
+    network.train()
     if isinstance(network, TaskNetwork):
         tasks = [task for experience in learned for task in sorted(experience.task_labels)]
         network.rebuild(dict.fromkeys(tasks))

@@ -28,7 +28,7 @@ def try_sizes(config: RunConfig, benchmark: Benchmark, device: torch.device) -> 
     restored = [image.shape[:2] for images in (*benchmark.valid, *benchmark.test) for image in images.images.clean]
     with torch.random.fork_rng(), torch.no_grad():
         network = backbones.build(backbone.name, backbone.width, backbone.blocks, backbone.image_skip)
-        network = network.to(device).eval()
+        network.to(device).eval()
         for height, width in sorted(set(restored)):
             image = torch.zeros(1, 3, height, width, device=device)
             try:

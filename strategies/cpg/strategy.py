@@ -90,7 +90,8 @@ class CPG(Strategy):
 
     def before_training_exp(self, trainer: Trainer) -> None:
         """Begin with a network of the task alone, which sets the goal."""
-        self.goal = self.make(trainer.experience.current_experience).to(trainer.device).train()
+        self.goal = self.make(trainer.experience.current_experience).to(trainer.device)
+        self.goal.train()
         self.steps = torch.optim.Adam([p for p in self.goal.parameters() if p.requires_grad], foreach=True)
         self.pruned, self.settled, self.grown = 0, False, False
 

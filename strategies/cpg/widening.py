@@ -71,7 +71,8 @@ def places(backbone: Backbone, narrow: int, wide: int) -> dict[str, tuple[int, i
     others = [name for name, _ in tensors if name.rpartition(".")[0] not in large]
     try:
         with torch.no_grad():
-            network.eval()(torch.ones(1, 3, 8, 8))
+            network.eval()
+            network(torch.ones(1, 3, 8, 8))
     except RuntimeError as error:
         if not others:
             raise

@@ -53,6 +53,14 @@ class Less(Network):
     def forward(self, x):
         return self.only(x)[:, :, :-1]
 
+@register("modes")
+class Modes(Network):
+    'Has a method for its mode that gives nothing back.'
+    def train(self, mode=True):
+        super().train(mode)
+    def forward(self, x):
+        return self.only(x)
+
 @register("pair")
 class Pair(Network):
     'Gives two tensors.'
@@ -86,6 +94,7 @@ def test_a_network_that_takes_every_size_passes_and_no_random_number_is_drawn() 
     tried(using("whole", "data.tile=64"), (33, 48), (65, 90))
     tried(using("even"), (32, 48))
     tried(using("mean"), (65, 90))
+    tried(using("modes"), (33, 48))
     assert torch.equal(torch.get_rng_state(), before)
 
 

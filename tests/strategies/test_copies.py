@@ -3,6 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from benchmark.core.errors import UserError
 from strategies import registry
 from strategies.base import TaskNetwork
+from strategies.cmc.layer import CMCConv2d
+from strategies.cmc.network import CMCNetwork, convert
 from strategies.copies import copied
 from strategies.kernels import KernelNetwork, fold
 from strategies.separate import redrawn
@@ -225,11 +228,26 @@ def test_features_are_copied_as_values() -> None:
     assert len(trainable(twin)) == len(trainable(network))
 
 
+class Mode(Block):
+    """Has a method for its mode that gives nothing back."""
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+
+def test_a_network_whose_mode_gives_nothing_back_is_folded() -> None:
+    network = CMCNetwork(convert(Mode()), partial(CMCConv2d.begin, fraction=0.5))
+    for _ in learn(network, 0):
+        pass
+    assert torch.equal(fold(network, 0)(images(1)), network(images(1), 0))
+
+
+@pytest.mark.parametrize("plain", [Keeping, Mode])
 @pytest.mark.parametrize("name", ["lwf", "kr", "generative_replay"])
-def test_a_network_that_keeps_features_is_distilled_from(name: str) -> None:
+def test_strange_networks_are_distilled_from(name: str, plain: type[nn.Module]) -> None:
     kind: Any = registry.load(name)
     strategy = kind(registry.settings(kind, {"autoencoder_updates": 1} if name == "kr" else {}))
-    network = strategy.adapt(Keeping(), 2)
+    network = strategy.adapt(plain(), 2)
     template = learner(strategy, network)
     first, second = stream(*(pairs(seed, torch.float32) for seed in range(2)))
     template.learn(first)
