@@ -259,15 +259,17 @@ class RestorationTemplate(SupervisedTemplate):
 
     def _output(self) -> Tensor:
         images = self.mb_x.contiguous(memory_format=torch.channels_last)
-        if self.is_eval and images.shape[-2] * images.shape[-1] > self.tile**2:
+        if not self.is_eval:
+            with precise(self.training_settings, self.device):
+                output = self._restore(images)
+            return output.to(images.dtype)
+        if images.shape[-2] * images.shape[-1] > self.tile**2:
             margin = self._reach()
             refuse_further(self.model, self._restore, images, margin)
-            return restore(self._restore, images, self.tile, margin)
-        if self.is_eval:
-            return self._restore(images)
-        with precise(self.training_settings, self.device):
+            output = restore(self._restore, images, self.tile, margin)
+        else:
             output = self._restore(images)
-        return output.to(images.dtype)
+        return output.to(torch.promote_types(output.dtype, images.dtype))  # as of one that computes in bf16 by itself
 
     def _reach(self) -> int:
         """How far outputs look; of tasks that the network is told, by what these use, whatever is learned later."""

@@ -99,6 +99,20 @@ def test_only_the_forward_pass_of_training_is_in_bf16() -> None:
     assert set(moments) == {torch.float32}
 
 
+@pytest.mark.parametrize("tile", [2048, 4])
+def test_a_network_that_computes_in_bf16_by_itself_is_measured_in_float32(tile: int) -> None:
+    class Own(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return super().forward(input)
+
+    template = made.learner(Finetune(Settings()), Own(3, 3, 1))
+    template.tile = tile
+    (experience,) = made.stream(made.pairs(0, torch.float32))
+    for restored, _ in template.outputs(experience):
+        assert restored.dtype == torch.float32
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["cmc", "lwf"])
 def test_the_same_bytes_twice(strategy: str, tmp_path: Path) -> None:
