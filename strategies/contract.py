@@ -191,7 +191,7 @@ def check_restored(whose: str, output: Any, images: Tensor, size: tuple[int, ...
         size: the shape that its output has to have.
 
     Raises:
-        UserError: it is no tensor, or of another shape.
+        UserError: it is no tensor, or of another shape or of complex numbers.
     """
     made = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if made != tuple(size):
@@ -199,3 +199,5 @@ def check_restored(whose: str, output: Any, images: Tensor, size: tuple[int, ...
             f"{whose} gives {made} for images of {tuple(images.shape)}; it is to give {tuple(size)}, as the clean "
             "images are."
         )
+    if output.is_complex():
+        raise UserError(f"{whose} gives complex numbers ({output.dtype}); it is to give real ones, as output.real is.")

@@ -13,7 +13,7 @@ from benchmark.engine import setup
 from benchmark.planning import plan
 from strategies import registry
 from strategies.base import Experience, Settings, Strategy, TaskNetwork
-from strategies.contract import check_loss, check_pass, check_trained
+from strategies.contract import check_loss, check_pass, check_restored, check_trained
 
 HEAD = """from strategies.base import Settings, Strategy, TaskNetwork
 class Mine(Strategy):
@@ -160,6 +160,13 @@ def test_a_network_that_gives_no_tensor_or_changes_its_input_is_told() -> None:
         check_pass(nn.Identity(), None, changed=False)
     with pytest.raises(UserError, match="The network Identity changes the images that it is given"):
         check_pass(nn.Identity(), image, changed=True)
+
+
+def test_complex_numbers_are_no_images() -> None:
+    image = torch.zeros(1, 3, 4, 4)
+    check_restored("It", image.double(), image, image.shape)
+    with pytest.raises(UserError, match=r"It gives complex numbers \(torch.complex64\)"):
+        check_restored("It", image.cfloat(), image, image.shape)
 
 
 class Halves(nn.Module):
