@@ -37,6 +37,9 @@ from strategies import registry
 TRACE = "error.txt"
 """The traceback of the error that ended a run, in its directory; taken away when it goes on."""
 
+GRADIENTS = Path(torch.autograd.__file__).parent
+"""Where torch takes gradients: what fails there is what was computed, though no line of it is at work by then."""
+
 
 class Diverged(UserError):
     """Training came to a loss or an output that is no number."""
@@ -146,21 +149,23 @@ def _blame(error: BaseException, config: RunConfig) -> UserError | None:
     else:
         what = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
-    suspects: list[tuple[str, str, Catalogue[Any]]] = [
-        ("Backbone", config.backbone.name, backbones.CATALOGUE),
-        ("Strategy", config.strategy, registry.CATALOGUE),
+    in_gradient = bool(frames) and Path(frames[-1].filename).is_relative_to(GRADIENTS)
+    suspects: list[tuple[str, str, Catalogue[Any], bool, str]] = [
+        ("Backbone", config.backbone.name, backbones.CATALOGUE, False, ""),
+        ("Strategy", config.strategy, registry.CATALOGUE, True, "gives back, and leaves in the trainer"),
+        ("Backbone", config.backbone.name, backbones.CATALOGUE, in_gradient, "computes, as in place"),
     ]
-    for kind, name, catalogue in suspects:
+    for kind, name, catalogue, led_astray, what_else in suspects:
         entry = catalogue.entries().get(name)
         if entry is None or not entry.origin:
             continue
         file = catalogue.file_of(name)
         own = [frame for frame in frames if file is not None and Path(frame.filename) == file]
-        if own or kind == "Strategy":  # which may have led others astray
+        if own or led_astray:
             theirs = [frame for frame in frames if is_users(Path(frame.filename))] or own
             last = (theirs or frames)[-1:]
             place = f"{last[0].filename}, line {last[0].lineno}, in {last[0].name}" if last else entry.origin
             if not theirs and file is not None:
-                place += f", which is none of its own code: look at what {file} gives back, and leaves in the trainer"
+                place += f", which is none of its own code: look at what {file} {what_else}"
             return UserError(f"{kind} '{name}' ({entry.origin}) failed: {what}\nat {place}")
     return UserError(f"Strategy '{config.strategy}': {what}.") if isinstance(error, SystemExit) else None

@@ -93,6 +93,16 @@ def test_an_error_in_a_backbone_is_told_with_its_line(tmp_path: Path) -> None:
         job.run(planned("finetune", "mine"), tmp_path / "run")
 
 
+def test_an_error_as_its_gradient_is_taken_is_told_as_the_backbones(tmp_path: Path) -> None:
+    file = mine(tmp_path / "odd.py", body="x = self.only(x).sigmoid(); y = x * x; x += 1; return x + y")
+    registry.add_plugin(file)
+    with pytest.raises(UserError) as told:
+        job.run(planned("finetune", "mine"), tmp_path / "run")
+    assert "Backbone 'mine' (odd.py#" in str(told.value)
+    assert "modified by an inplace operation" in str(told.value)
+    assert f"which is none of its own code: look at what {file} computes" in str(told.value)
+
+
 def test_an_installed_backbone_is_known_by_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine(tmp_path / "package_with_a_net.py", "ignored")
     info = tmp_path / "nets-3.1.dist-info"
