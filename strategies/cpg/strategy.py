@@ -39,7 +39,7 @@ from strategies.copies import copied
 from strategies.cpg.network import GrowingNetwork
 from strategies.cpg.widening import check_that_it_widens
 from strategies.separate import redrawn
-from strategies.state import from_state, load_moments, moments, to_state
+from strategies.state import from_state, load_moments, load_network, moments, to_state
 from strategies.tasks import MAX_TASKS
 from strategies.trainer import Trainer, psnr
 
@@ -143,7 +143,7 @@ class CPG(Strategy):
 
     def load_progress(self, progress: dict[str, Tensor]) -> None:
         """Go on from what :meth:`progress` gave."""
-        self.goal.load_state_dict(from_state("goal", progress))
+        load_network(self.goal, from_state("goal", progress))
         load_moments(self.steps, from_state("moments", progress))
         pruned, settled, grown = progress["stage"].tolist()
         self.pruned, self.settled, self.grown = pruned, bool(settled), bool(grown)

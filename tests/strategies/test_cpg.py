@@ -436,3 +436,31 @@ def test_layers_are_exchanged_one_for_one() -> None:
     network = made()
     assert [*network.named] == ["head", "body.0.conv1", "body.0.conv2", "tail"]
     assert all(isinstance(layer, GrowingConv2d) and layer.cursor is network.cursor for layer in network.layers)
+
+
+class Centred(nn.Module):
+    """Has a buffer that is None until the first images have passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = nn.Conv2d(3, 3, 3, padding=1)
+        self.register_buffer("mean", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mean is None:
+            self.mean = x.detach().mean((0, 2, 3), keepdim=True)
+        return self.only(x - self.mean)
+
+
+def test_a_goal_is_gone_on_from_where_its_network_has_a_buffer_that_its_first_images_made() -> None:
+    first, again = CPG(CPGSettings(grow=0)), CPG(CPGSettings(grow=0))
+    (experience,) = stream(pairs(0, torch.float32))
+    for strategy in (first, again):
+        trainer = learner(strategy, strategy.adapt(Centred(), 2))
+        if strategy is first:
+            trainer.learn(experience)
+        else:
+            trainer.experience = experience
+            strategy.before_training_exp(trainer)
+    again.load_progress(first.progress())
+    assert torch.equal(again.goal(images(1, 3, 8, 8)), first.goal(images(1, 3, 8, 8)))
