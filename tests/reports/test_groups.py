@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_results import made
 from made_runs import ORDER, config, made_run
 
 import reports
-from reports.groups import Entry, collect, setting, tasks
+from reports.groups import Entry, Group, collect, setting, tasks
 from reports.items import style
 from reports.labels import labels
 from reports.page.settings import settings
 from reports.paper.contents import CONTENTS
 from reports.paper.evidence import gather
+from reports.results import Result, Source
 from reports.tables import comparison as comparisons
 
 
@@ -29,6 +31,9 @@ from reports.tables import comparison as comparisons
         {"order": ORDER[::-1]},
         {"tasks": [{"name": task, "degradation": "noise", "train": {"std": 25}} for task in ORDER]},
         {"sources": [{"train": {"name": "embedded"}, "test": {"name": "CBSD68", "release": "68 images"}}] * 4},
+        {"sources": [{"train": {"name": "DIV2K", "release": "800 images"}, "test": {"name": "embedded"}}] * 4},
+        {"sources": [{"train": {"name": "embedded"}, "test": {"name": "embedded", "digest": "other pixels"}}] * 4},
+        {"revisions": {"training": 2, "strategy": 1}},
     ],
 )
 def test_what_makes_runs_incomparable(tmp_path: Path, changes: dict) -> None:
@@ -60,6 +65,15 @@ def test_what_changed_is_counted_over_all_seeds_or_not_at_all() -> None:
     known, other, unknown = made(changed=(1, 12)), made(seed=1, changed=(2, 12)), made(seed=2)
     assert Entry("cmc", [known, other]).changed == (3, 24)
     assert Entry("cmc", [known, other, unknown]).changed is None
+
+
+def test_the_degraded_input_is_the_mean_of_what_runs_have_measured() -> None:
+    def measured(seed: int, *psnr: float) -> Result:
+        return replace(made(seed=seed), inputs={"psnr": np.array(psnr)})
+
+    runs = [measured(0, 24, 15, np.nan, 20), measured(1, 26, 15, 27, 20)]
+    group = Group("a", 0, "four_tasks", ORDER, "quick", {}, (Source(),) * 4, [Entry("cmc", runs)])
+    assert group.input("psnr").tolist() == [25, 15, 27, 20]
 
 
 def test_workers_do_not_make_runs_incomparable(tmp_path: Path) -> None:
