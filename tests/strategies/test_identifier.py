@@ -91,6 +91,8 @@ def test_a_prototype_is_mean_and_shrunk_covariance_and_scores_are_bounded_likeli
         prototype = learned.state()[str(label)].double().numpy()
         assert prototype.shape == (FEATURES + FEATURES * (FEATURES + 1) // 2,)
         assert prototype[:FEATURES] == pytest.approx(described[task].mean(0), rel=1e-5, abs=1e-5)
+        spread = fitted[task].covariance_ + 1e-4 * np.eye(FEATURES)
+        assert prototype[FEATURES:] == pytest.approx(spread[np.tril_indices(FEATURES)], rel=1e-4, abs=1e-6)
     image = picture("blur", 1, 2 * SIDE)
     expected = dict.fromkeys(range(4), 0.0)
     for top, left in itertools.product((0, SIDE), repeat=2):
@@ -166,6 +168,15 @@ def test_a_grid_of_blocks_is_found_wherever_it_begins(down: int, across: int) ->
     assert min(found[:2]) > 3 * max(features(np.random.default_rng(2).random((3, 48, 48)))[:2])
 
 
+def test_a_grid_shows_as_strongly_in_the_mirror() -> None:
+    """A step is compared with those on both sides of it."""
+    square = np.random.default_rng(6).random((3, 48, 48))
+    found = features(square)[:2]
+    assert min(found) > 0
+    for mirrored in (square[:, :, ::-1], square[:, ::-1], square[:, ::-1, ::-1]):
+        assert features(mirrored)[:2] == pytest.approx(found)
+
+
 def test_rounding_to_8_bits_does_not_show() -> None:
     image = picture("blur", 0).transpose(2, 0, 1)
     assert features(np.rint(image * 255) / 255) == pytest.approx(features(image), abs=0.2)
@@ -187,6 +198,24 @@ def test_labels_are_in_the_order_of_numbers_not_of_texts() -> None:
     again.load_state(first.state())
     assert again.known == [2, 10]
     assert first.identify(picture("noise", 0)) == again.identify(picture("noise", 0)) == 2
+
+
+def test_of_tasks_that_explain_a_square_alike_each_has_its_share() -> None:
+    """Learned from the same patches, k tasks share the likelihood of every square: the logarithm of 1 / k is left."""
+    found = Identifier(SIDE)
+    for count in range(1, 4):
+        found.learn(count, patches("noise", 16))
+        expected = -16 * np.log(count)  # of 4 × 4 squares
+        assert found.scores(picture("noise", 0, 4 * SIDE)) == pytest.approx(dict.fromkeys(found.known, expected))
+
+
+def test_a_task_whose_patches_are_all_alike_can_be_learned() -> None:
+    """Its features have no spread at all, and still it has a density."""
+    found = Identifier(SIDE)
+    found.learn(0, [np.full((3, SIDE, SIDE), 0.5)] * 4)
+    found.learn(1, patches("noise", 16))
+    assert found.identify(np.full((SIDE, SIDE, 3), 0.5)) == 0
+    assert found.identify(picture("noise", 0)) == 1
 
 
 def test_squares_are_spread_over_an_image_that_has_too_many(learned: Identifier) -> None:
