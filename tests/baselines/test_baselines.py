@@ -178,6 +178,36 @@ def test_task_biases_leave_bare_convolutions_alone_and_need_at_least_one_bias() 
         TaskBiasNetwork(nn.Sequential(nn.Conv2d(3, 3, 1, bias=False)))
 
 
+def test_a_bias_that_is_not_trained_stays_the_same_for_all_tasks() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1))
+    plain[0].bias.requires_grad_(False)
+    network = TaskBiasNetwork(plain)
+    learn(network, [0, 1])
+    assert [name for name, _ in network.named_parameters() if "bias" in name] == [
+        "backbone.0.bias",
+        "backbone.1.biases.0",
+        "backbone.1.biases.1",
+    ]
+
+
+def test_whoever_reads_a_bias_reads_that_of_the_task() -> None:
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.conv2d(x, self.conv.weight, self.conv.bias)
+
+    network = TaskBiasNetwork(Reader())
+    learn(network, [0, 1])
+    layer, image = network.backbone.conv, torch.rand(1, 3, 8, 8)
+    assert not torch.equal(layer.biases["0"], layer.biases["1"])
+    for task in range(2):
+        expected = nn.functional.conv2d(image, layer.weight, layer.biases[str(task)])
+        assert torch.equal(network(image, task), expected)
+
+
 @pytest.mark.parametrize("kind", [Independent, Deform])
 def test_separate_networks_share_nothing_and_keep_earlier_outputs(kind: type[Strategy]) -> None:
     torch.manual_seed(1)
@@ -371,6 +401,11 @@ def test_one_convolution_of_every_block_is_deformable(backbone: str) -> None:
 def test_deform_needs_a_backbone_that_can_be_built_at_another_width() -> None:
     with pytest.raises(UserError, match="cannot do so with Sequential"):
         Deform(DeformSettings()).adapt(nn.Sequential(nn.Conv2d(3, 3, 1)), TASKS)
+
+
+def test_small_networks_have_the_type_of_the_backbone() -> None:
+    network = begun(Deform(DeformSettings()).adapt(ResNet(width=8, blocks=1).double(), TASKS), [0, 1])
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float64}
 
 
 def test_deform_refuses_a_network_without_blocks() -> None:

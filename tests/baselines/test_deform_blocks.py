@@ -15,6 +15,7 @@ from benchmark.core.errors import UserError
     "options",
     [
         {"kernel_size": 1},
+        {"kernel_size": 3, "padding": 1, "stride": 2},
         {"kernel_size": 3, "padding": 2, "dilation": 2},
         {"kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
         {"kernel_size": 3, "padding": 1, "groups": 2},
