@@ -169,7 +169,11 @@ def test_type_shape_and_bytes_decide() -> None:
     ones = torch.ones(2, 3)
     others = [ones.double(), ones.view(3, 2), ones.to(torch.bfloat16), torch.tensor(1.0), ones.bool(), -ones]
     assert len({digest(tensor) for tensor in [ones, *others]}) == 7
+    zeros = [torch.zeros(2, 3, dtype=dtype) for dtype in (torch.float32, torch.int32, torch.float16, torch.int16)]
+    assert len({digest(tensor) for tensor in zeros}) == 4, "types of one size, whose bytes are the same"
     assert digest(ones.T.contiguous().T) == digest(ones), "not how they lie in memory"
+    assert digest(torch.arange(6.0)[::2]) == digest(torch.tensor([0.0, 2.0, 4.0]))
+    assert digest(torch.zeros(1).expand(2, 3)) == digest(zeros[0])
     assert list(tensor_digests({"b": ones, "a": ones})) == ["a", "b"]
 
 
