@@ -60,6 +60,9 @@ def test_one_seed_tells_nothing() -> None:
 def test_equal_differences_have_no_width() -> None:
     assert (of(0.3, 0.3, 0.3).p, of(0.3, 0.3, 0.3).margin(), of(0.3, 0.3).needed()) == (0.0, 0.0, 2)
     assert (of(0.0, 0.0).p, of(0.0, 0.0).needed()) == (1.0, MOST + 1)
+    rounded = of(1e-12, 2e-12)
+    assert (rounded.p, rounded.margin(), rounded.needed()) == (1.0, 0.0, MOST + 1), "as 0 but for rounding"
+    assert (of(0.3, 0.1 + 0.2).p, of(0.3, 0.1 + 0.2).margin()) == (0.0, 0.0)
     assert stated(MOST + 1) == f"more than {MOST}"
     assert math.isnan(of(0.1, math.nan).p)
 
@@ -136,6 +139,7 @@ def test_every_one_of_several() -> None:
     assert Every([of(1.0), strong]).p == 1.0, "of one seed nothing is told, so not of all"
     assert Every([of(1.0), strong]).needed() is None
     assert math.isnan(Every([of(1.0), of(2.0)]).p)
+    assert Every([strong, weak, of(-0.3, 0.1, 0.0)]).p == 1.0, "three times the p of nearly nothing is no chance"
 
 
 def test_luck_seldom_decides_what_is_about_every_one() -> None:
