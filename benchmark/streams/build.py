@@ -105,6 +105,9 @@ class TestImages(Dataset[Pair]):
         images: the clean images; where they have degraded partners, those are the inputs.
         degradation: makes the inputs of clean images.
         address: what names this set of inputs, such as the task.
+
+    Raises:
+        UserError: an image is too large for the degradation.
     """
 
     __test__ = False  # for pytest: not a test class
@@ -113,6 +116,12 @@ class TestImages(Dataset[Pair]):
         self.images, self.degradation, self.address = images, degradation, address
         self.names = images.names
         self._kept: dict[int, np.ndarray] | None = {} if self.pixels <= KEPT else None
+        for name, image in zip(self.names, images.clean, strict=True) if images.degraded is None else ():
+            if max(image.shape[:2]) > degradation.longest:
+                raise UserError(
+                    f"Image '{name}' has {image.shape[1]}×{image.shape[0]} pixels, and '{degradation.name}' takes at "
+                    f"most {degradation.longest:,} along a side. Cut the image into smaller ones, or leave it out."
+                )
 
     def __len__(self) -> int:
         return len(self.names)

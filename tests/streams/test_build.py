@@ -9,9 +9,11 @@ import torch
 
 from benchmark.config import Data, checked
 from benchmark.core.addresses import generator
+from benchmark.core.errors import UserError
+from benchmark.data.degradations import make
 from benchmark.data.patches import test_pair as inputs_of
 from benchmark.streams import sources
-from benchmark.streams.build import Benchmark, MixedPatches, build
+from benchmark.streams.build import Benchmark, MixedPatches, TestImages, build
 from benchmark.streams.definition import load
 
 DATA = Data(dead_leaves=0, validation_size=48, test_size=64)
@@ -71,3 +73,17 @@ def test_validation_and_test_images_have_degradations_of_their_own(made: Benchma
             assert np.array_equal(degraded, expected)
             if task.name == "derain":  # JPEG of one quality has nothing random
                 assert not np.array_equal(degraded, other)
+
+
+@pytest.mark.parametrize("shape", [(1, 65_501, 3), (65_501, 1, 3)])
+def test_an_image_too_large_for_a_jpeg_is_told_before_anything_is_trained(shape: tuple[int, int, int]) -> None:
+    """It was told by Pillow, as "broken data stream", in the first evaluation."""
+    wide = sources.Images(("panorama",), [np.zeros(shape, np.uint8)])
+    jpeg = make("jpeg", {"quality": 20})
+    for degradation in (jpeg, make("blend", {"steps": [{"noise": {}}, {"jpeg": {"quality": 20}}]})):
+        with pytest.raises(UserError, match=r"Image 'panorama' has \d+×\d+ pixels, .* 65,500 along a side\. Cut"):
+            TestImages(wide, degradation, "deblock")
+    TestImages(wide, make("noise", {}), "denoise")
+    TestImages(sources.Images(wide.names, wide.clean, wide.clean), jpeg, "pairs of images, of which none is made")
+    largest = sources.Images(wide.names, [np.zeros((1, 65_500, 3), np.uint8)])
+    assert TestImages(largest, jpeg, "deblock").degraded(0).shape == (1, 65_500, 3)

@@ -1,5 +1,6 @@
 """What a degradation is: its parameters, its random numbers, and how it is found by name."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
@@ -56,6 +57,11 @@ class Degradation(BaseModel, ABC):
     def context(self) -> int:
         """Pixels of surroundings that a training patch needs on each side."""
         return CONTEXT
+
+    @property
+    def longest(self) -> int:
+        """Pixels that a side of an image may have."""
+        return sys.maxsize
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Degrade one image.

@@ -23,6 +23,11 @@ class Blend(Degradation):
         """What the steps need, added up."""
         return sum(step.context for step in self.steps)
 
+    @property
+    def longest(self) -> int:
+        """What every step takes."""
+        return min(step.longest for step in self.steps)
+
     @field_validator("steps", mode="before")
     @classmethod
     def _made(cls, steps: Any) -> Any:

@@ -10,6 +10,9 @@ from pydantic import Field
 from benchmark.core.images import to_float, to_uint8
 from benchmark.data.degradations.base import Degradation, Whole, between, draw_whole, register
 
+LONGEST = 65_500
+"""Pixels along a side; the bound of libjpeg (JPEG_MAX_DIMENSION)."""
+
 
 @register
 class JPEG(Degradation):
@@ -17,6 +20,11 @@ class JPEG(Degradation):
 
     name: ClassVar[str] = "jpeg"
     quality: Annotated[Whole, between(1, 95, whole=True)] = Field(description="quality factor of the encoder, 1 to 95")
+
+    @property
+    def longest(self) -> int:
+        """What libjpeg encodes at the most."""
+        return LONGEST
 
     def numbers(self, height: int, width: int, rng: np.random.Generator) -> int:
         """The quality factor."""
