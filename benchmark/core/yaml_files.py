@@ -124,7 +124,7 @@ class YamlFile:
                 content = file.read(SIZE + 1)
             if len(content) > SIZE:
                 raise UserError(f"'{path}' is no {kind}: it has more than {SIZE:,} bytes.")
-            root = _composed(content.decode("utf-8-sig"))
+            root = _composed(_decoded(content))
             if not isinstance(root, yaml.MappingNode):
                 raise UserError(f"'{path}' is no {kind}: it needs {needs}.")
             self.data: dict[str, Any] = _Builder(str(path)).build(root, meant)
@@ -167,6 +167,17 @@ class _Loader(YamlLoader):
         "<": [(_MERGE, re.compile("<<$"))],
         None: [(_PLAIN, re.compile(""))],
     }
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        UnicodeDecodeError: it is not in UTF-8, also where only zero bytes beside letters tell UTF-16 from it.
+    """
+    if content[:2].count(0) == 1:
+        raise UnicodeDecodeError("utf-8", content, 0, 2, "UTF-16 without a mark at its start")
+    return content.decode("utf-8-sig")
 
 
 def _composed(text: str) -> yaml.Node | None:

@@ -341,6 +341,8 @@ def test_what_nobody_would_write_is_refused(text: str, reason: str, write: Write
     [
         ("training: {epochs: 2}\n# für später\n".encode("latin-1"), 2),
         ("training: {epochs: 2}\n".encode("utf-16"), 1),
+        ("training: {epochs: 2}\n".encode("utf-16-le"), 1),
+        ("training: {epochs: 2}\n".encode("utf-16-be"), 1),
     ],
 )
 def test_a_file_in_another_encoding_is_told_with_its_line(content: bytes, line: int, tmp_path: Path) -> None:
