@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -10,6 +10,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic.fields import FieldInfo
 
 from benchmark.core.errors import meant, shortened, unknown
+
+ACCEPTED = {
+    "dict_type": "A mapping such as {{name: value}} is accepted",
+    "model_type": "A mapping such as {{name: value}} is accepted",
+    "list_type": "A list is accepted",
+    "tuple_type": "A list is accepted",
+    "string_type": "Text is accepted",
+    "string_pattern_mismatch": "Text like {pattern} is accepted",
+    "too_short": "A list of {min_length} or more entries is accepted",
+    "too_long": "A list of {max_length} or fewer entries is accepted",
+}
+"""What pydantic tells in words of Python, by its name for the problem; with what it knows of the bounds."""
 
 
 class Closed(BaseModel):
@@ -78,7 +90,7 @@ def explain(
         parent = _model_at(model, path[:-1]) if path else model
         field = parent.model_fields.get(path[-1]) if path else None
         meaning = f" {name}: {field.description}." if field and field.description else ""
-        reason = problem["msg"].removeprefix("Value error, ")
+        reason = reason_of(problem)
         if problem["type"] == "missing":
             lines.append(f"{where}{name} is missing.{meaning}")
         else:
@@ -88,6 +100,12 @@ def explain(
                 f"{where}{name} = {shortened(repr(problem['input']))} is not accepted. {reason}.{near}{meaning}"
             )
     return "\n".join(dict.fromkeys(lines))
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """What is accepted in place of a value, from one of the problems that pydantic found; without a full stop."""
+    known = ACCEPTED.get(problem["type"])
+    return known.format(**problem.get("ctx", {})) if known else str(problem["msg"]).removeprefix("Value error, ")
 
 
 def limits(field: FieldInfo) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark.core.errors import UserError, shortened, unknown
+from benchmark.core.validation import reason_of
 
 CONTEXT = 16
 """Pixels of surroundings a training patch needs on each side, so that its degraded pixels are those that degrading
@@ -127,6 +128,6 @@ def make(name: str, parameters: Mapping[str, Any]) -> Degradation:
         raise unknown(f"parameter of '{name}'", field, kind.model_fields)
     if problem["type"] == "missing":
         raise UserError(f"Degradation '{name}' needs '{field}' ({kind.model_fields[field].description}).")
-    reason = problem["msg"].removeprefix("Value error, ")
+    reason = reason_of(problem)
     given = f" was given {field} = {shortened(repr(problem['input']))}" if field else ""
     raise UserError(f"Degradation '{name}'{given}: {reason}.")
