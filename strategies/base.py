@@ -263,8 +263,18 @@ class TaskNetwork(MultiTaskModule):
         self.select(task)
 
     def following(self, kind: type[Layer]) -> list[Layer]:
-        """The backbone's layers of a kind, which follow this network's cursor from now on."""
+        """The backbone's layers of a kind, which follow this network's cursor from now on.
+
+        Raises:
+            UserError: they follow that of another network, which would compute another task than it selects.
+        """
         layers = [layer for layer in self.backbone.modules() if isinstance(layer, kind)]
+        if any(layer.cursor.followed for layer in layers):
+            raise UserError(
+                f"The layers of {type(self.backbone).__name__} belong to another network already, which would compute "
+                "another task than it selects. Go on with that network, or convert the plain backbone once more."
+            )
+        self.cursor.followed = bool(layers)
         for layer in layers:
             layer.cursor = self.cursor
         return layers

@@ -225,7 +225,7 @@ class KernelNetwork(TaskNetwork):
         called: what the strategy is called in errors.
 
     Raises:
-        UserError: it has no such layer, or one has begun a task already.
+        UserError: it has no such layer, one has begun a task already, or they are those of another network.
     """
 
     def __init__(self, backbone: nn.Module, kind: type[TaskConv2d], called: str) -> None:
@@ -233,18 +233,19 @@ class KernelNetwork(TaskNetwork):
         self.backbone = backbone
         self.called = called
         self.kind = kind
-        self.layers: list[Any] = self.following(kind)
-        if not self.layers:
+        layers: list[Any] = [layer for layer in backbone.modules() if isinstance(layer, kind)]
+        if not layers:
             raise UserError(
                 f"{called} needs layers that have a kernel for each task ({kind.__name__}), and "
                 f"{type(backbone).__name__} has none. Convert it first; for CMC: convert(network, t=5)."
             )
-        begun = [layer.name for layer in self.layers if layer.learning is not None or hasattr(layer, "kernel_0")]
+        begun = [layer.name for layer in layers if layer.learning is not None or hasattr(layer, "kernel_0")]
         if begun:
             raise UserError(
                 f"Layer '{begun[0]}' of {type(backbone).__name__} has learned tasks by itself or elsewhere, and "
                 f"{called} would not know of them. Give one that was only just converted, or go on with that network."
             )
+        self.layers: list[Any] = self.following(kind)
         self.places = tensors_outside(backbone, kind)
         self.trained: list[bool] = []
 

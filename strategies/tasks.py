@@ -24,11 +24,13 @@ class Cursor:
         known: the tasks that have begun, in their order.
         learning: the task in training; None between tasks.
         selected: the task that is computed.
+        followed: whether layers of a network read it.
     """
 
     known: list[int] = field(default_factory=list)
     learning: int | None = None
     selected: int = 0
+    followed: bool = False
 
 
 def check_begin(cursor: Cursor, task: int, called: str, alone: bool = True, ordered: bool = False) -> None:

@@ -375,6 +375,18 @@ def test_layers_that_have_learned_elsewhere_are_refused(strategy: str) -> None:
         network.end() if network.cursor.learning is not None else None
 
 
+@pytest.mark.parametrize("strategy", ["cmc", "lora"])
+def test_layers_of_another_network_are_refused_and_go_on_following_it(strategy: str) -> None:
+    """Of two networks over the same layers the first computed the first task whichever it selected."""
+    network = adapted(strategy, Block())
+    with pytest.raises(UserError, match=r"The layers of Block belong to another network already.* convert the plain"):
+        KernelNetwork(network.backbone, network.kind, strategy)  # type: ignore[arg-type]
+    network.begin(0)
+    with pytest.raises(UserError):
+        KernelNetwork(network.backbone, network.kind, strategy)  # type: ignore[arg-type]
+    assert all(layer.cursor is network.cursor for layer in network.layers)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("strategy", ["cmc", "dan", "lora", "piggyback", "wsn", "mini"])
 def test_the_global_random_state_stays_whatever_a_network_of_tasks_does(strategy: str) -> None:
     plain = Normalised()
