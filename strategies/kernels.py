@@ -245,8 +245,8 @@ class KernelNetwork(TaskNetwork):
                 f"Layer '{begun[0]}' of {type(backbone).__name__} has learned tasks by itself or elsewhere, and "
                 f"{called} would not know of them. Give one that was only just converted, or go on with that network."
             )
-        self.layers: list[Any] = self.following(kind)
         self.places = tensors_outside(backbone, kind)
+        self.layers: list[Any] = self.following(kind)
         self.trained: list[bool] = []
 
     def begin_layers(self) -> None:
