@@ -18,8 +18,8 @@ ACCEPTED = {
     "tuple_type": "A list is accepted",
     "string_type": "Text is accepted",
     "string_pattern_mismatch": "Text like {pattern} is accepted",
-    "too_short": "A list of {min_length} or more entries is accepted",
-    "too_long": "A list of {max_length} or fewer entries is accepted",
+    "too_short": "A list with a length of at least {min_length} is accepted",
+    "too_long": "A list with a length of at most {max_length} is accepted",
 }
 """What pydantic tells in words of Python, by its name for the problem; with what it knows of the bounds."""
 

@@ -133,12 +133,12 @@ def test_one_dataset_for_both_sides(tmp_path: Path) -> None:
         ("tasks:\n  - name: a\n    degradation: {noise: 50}\n", 3, ["Text is accepted"]),
         ("tasks: [a]\n", 1, ["tasks.0 = 'a'", "A mapping such as {name: value} is accepted."]),
         ("tasks: a\n", 1, ["tasks = 'a'", "A list is accepted."]),
-        ("tasks: []\n", 1, ["A list of 1 or more entries is accepted."]),
+        ("tasks: []\n", 1, ["A list with a length of at least 1 is accepted."]),
         ("tasks:\n  - name: b c\n    degradation: noise\n", 2, ["Text like ^[A-Za-z0-9_]+$ is accepted."]),
         (
             "tasks:\n  - name: a\n    degradation: blend\n    train: {steps: []}\n",
             4,
-            ["'blend' was given steps", "A list of 1 or more entries is accepted."],
+            ["'blend' was given steps", "A list with a length of at least 1 is accepted."],
         ),
     ],
 )
