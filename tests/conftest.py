@@ -12,6 +12,9 @@ import forked
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmark import backbones
+from strategies import registry
+
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MATPLOTLIBRC"):
     os.environ.pop(name, None)  # output is that of a pipe 80 columns wide, whatever the terminal is set to
 os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the processes that tests start
@@ -51,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.fixture(autouse=True)
+def _plugins_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins that a test adds are gone after it; which tests share a process depends on how long they take."""
+    for catalogue in (backbones.CATALOGUE, registry.CATALOGUE):
+        monkeypatch.setattr(catalogue, "plugins", dict(catalogue.plugins))
 
 
 @pytest.fixture(scope="session")
