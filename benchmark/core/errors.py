@@ -48,14 +48,14 @@ def shortage(error: BaseException) -> Literal["memory", "shared memory", "room",
     Libraries tell it in words alone. Processes that pass data on to each other have /dev/shm for a disk.
     """
     text, number = str(error), error.errno if isinstance(error, OSError) else None
-    told = isinstance(error, RuntimeError | ImportError)
+    worded = isinstance(error, RuntimeError | ImportError)
     full = number in _FULL or any(f"os error {one}" in text for one in _FULL)  # as safetensors words it
     places = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if told and any(words in text for words in _NO_SHARED_MEMORY):
+    if worded and any(words in text for words in _NO_SHARED_MEMORY):
         return "shared memory"
     if full and any("multiprocessing" in place.parts for place in places):
         return "shared memory"
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or (told and any(one in text for one in _NO_MEMORY)):
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (worded and any(one in text for one in _NO_MEMORY)):
         return "memory"
     return "room" if full else ""
 
