@@ -1,6 +1,6 @@
 """From what a command asks for to the configurations of its runs; without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
@@ -101,36 +101,54 @@ def about_images(configs: Sequence[config.RunConfig]) -> list[str]:
 
     notes = []
     for planned in {one.stream: one for one in configs}.values():
-        sources = dict(zip(planned.order, planned.sources, strict=True))
-        notes += [
-            f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test set "
-            "of this stream. See: data check"
-            for task, source in sources.items()
-            if source["leaks"]
-        ]
-        notes += [
-            f"Note: {source['validation_leaks']} training images of {task} ({source['train']['name']}) also stand "
-            "among those held out for validation, so that validation flatters. Remove the copies."
-            for task, source in sources.items()
-            if source.get("validation_leaks")
-        ]
         tasks = [Task.model_validate(task) for task in planned.tasks]
-        again = {task.name for task in tasks if task.again}
-        for one, other in combinations([task for task in sources if task not in again], 2):
-            if sources[one] == sources[other] and "pair" in sources[one]["train"]["release"]:
-                name = sources[one]["train"]["name"]
-                notes.append(
-                    f"Note: {one} and {other} are the same task: both take the pairs of {name}, which bring their own "
-                    "degraded images, so that no degradation is applied."
-                )
-        notes += [f"Note: {text}" for text in left_out(tasks, planned.data)]
-        unused = sorted({name for task in tasks for name in (task.dataset.train, task.dataset.test) if _own(name)})
-        if planned.data.source == "embedded" and unused:
-            notes.append(
-                f"Note: datasets that {planned.stream} names are not used without --data-root: {', '.join(unused)}. "
-                "Embedded photographs, degraded as the tasks say, stand in for them."
-            )
+        notes += [
+            *_leaks(planned),
+            *_twins(planned, {task.name for task in tasks if task.again}),
+            *(f"Note: {text}" for text in left_out(tasks, planned.data)),
+            *_unused(planned, tasks),
+        ]
     return list(dict.fromkeys(notes))
+
+
+def _leaks(planned: config.RunConfig) -> list[str]:
+    """Training images that stand in a test set of the stream, and those that are held out, too."""
+    sources = dict(zip(planned.order, planned.sources, strict=True))
+    tested = [
+        f"Note: {source['leaks']} training images of {task} ({source['train']['name']}) also stand in a test set "
+        "of this stream. See: data check"
+        for task, source in sources.items()
+        if source["leaks"]
+    ]
+    held_out = [
+        f"Note: {source['validation_leaks']} training images of {task} ({source['train']['name']}) also stand "
+        "among those held out for validation, so that validation flatters. Remove the copies."
+        for task, source in sources.items()
+        if source.get("validation_leaks")
+    ]
+    return tested + held_out
+
+
+def _twins(planned: config.RunConfig, again: Collection[str]) -> list[str]:
+    """Tasks that are one and the same, but for those that come ``again`` on purpose."""
+    sources = {task: source for task, source in zip(planned.order, planned.sources, strict=True) if task not in again}
+    return [
+        f"Note: {one} and {other} are the same task: both take the pairs of {sources[one]['train']['name']}, which "
+        "bring their own degraded images, so that no degradation is applied."
+        for one, other in combinations(sources, 2)
+        if sources[one] == sources[other] and "pair" in sources[one]["train"]["release"]
+    ]
+
+
+def _unused(planned: config.RunConfig, tasks: Sequence[Task]) -> list[str]:
+    """Datasets of one's own for which embedded photographs stand in."""
+    unused = sorted({name for task in tasks for name in (task.dataset.train, task.dataset.test) if _own(name)})
+    if planned.data.source != "embedded" or not unused:
+        return []
+    return [
+        f"Note: datasets that {planned.stream} names are not used without --data-root: {', '.join(unused)}. "
+        "Embedded photographs, degraded as the tasks say, stand in for them."
+    ]
 
 
 def _own(dataset: str) -> bool:

@@ -39,18 +39,24 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     }
     found = []
     for strategy, general, special in zip(strategies, everyones, own, strict=True):
-        usual = {**specials[strategy], **shared}
-        short = Counter(key.rpartition(".")[2] for key in usual)
-        values = {**general, **special}
-        parts = []
-        for key, unsaid in usual.items():
-            no_plugin = values.get(key) == "" and unsaid is _MISSING  # others are named with theirs
-            if key in values and values[key] != unsaid and not no_plugin:
-                last = key.rpartition(".")[2]
-                name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
-                parts.append(f"{plain(name)}={plain(values[key], 24) or 'none'}")
+        parts = _parts({**general, **special}, {**specials[strategy], **shared})
         found.append(f"{strategy} ({', '.join(parts)})" if parts else strategy)
     return _distinct(found)
+
+
+def _parts(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """What a label has to say: those of a configuration's values that are not the usual ones, by the last part of their
+    name where that is enough.
+    """
+    short = Counter(key.rpartition(".")[2] for key in usual)
+    parts = []
+    for key, unsaid in usual.items():
+        no_plugin = values.get(key) == "" and unsaid is _MISSING  # others are named with theirs
+        if key in values and values[key] != unsaid and not no_plugin:
+            last = key.rpartition(".")[2]
+            name = "backbone" if key == "backbone.name" else last if short[last] == 1 else key
+            parts.append(f"{plain(name)}={plain(values[key], 24) or 'none'}")
+    return parts
 
 
 def _code(config: Mapping[str, Any]) -> dict[str, Any]:

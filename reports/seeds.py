@@ -43,39 +43,60 @@ def facts(where: str, entries: Sequence[Entry], spread: str = "") -> str:
         spread: what ± is, in a sentence; empty where it is half of the interval over seeds.
     """
     results = [result for entry in entries for result in entry.results]
-    protocols = sorted({text for result in results for text in result.protocols})
-    seeds = sorted({result.seed for result in results})
     sentences = [
-        f"PSNR in dB: {'; '.join(protocols) or 'protocol not stated'}.",
+        *_protocols(results),
         f"{where[:1].upper()}{where[1:]}; {_images(results)}.",
-        f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}.",
+        *_seeds(entries),
+        spread or _interval(entries),
+        *_machines(results),
     ]
-    if len(protocols) > 1:
-        sentences.insert(
-            1, f"These runs were measured in {len(protocols)} different ways: do not compare their figures."
-        )
+    return " ".join(sentences)
+
+
+def _protocols(results: Sequence[Result]) -> list[str]:
+    """How PSNR was measured."""
+    ways = sorted({text for result in results for text in result.protocols})
+    told = [f"PSNR in dB: {'; '.join(ways) or 'protocol not stated'}."]
+    if len(ways) > 1:
+        told.append(f"These runs were measured in {len(ways)} different ways: do not compare their figures.")
+    return told
+
+
+def _seeds(entries: Sequence[Entry]) -> list[str]:
+    """All seeds, and the rows that do not have all of them."""
+    seeds = sorted({result.seed for entry in entries for result in entry.results})
+    told = [f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}."]
     fewer = [entry for entry in entries if len(entry.results) < len(seeds)]
     if fewer:
         who = [f"{entry.label} ({listed([str(result.seed) for result in entry.results])})" for entry in fewer]
         named = listed(who) if len(who) <= MOST_NAMED else f"{len(fewer)} of {len(entries)} rows"
-        sentences.append(f"Not all rows have all of these, and means of other seeds differ by luck, too: {named}.")
-    if spread:
-        sentences.append(spread)
-    elif max((len(entry.results) for entry in entries), default=0) < 2:
-        sentences.append("One seed has no interval: nothing is told apart.")
-    else:
-        sentences.append("Means ± half of their 95 % interval over seeds (Student’s t).")
-    kept = [result for result in results if result.reference]
-    if kept:
-        made = sorted({f"{result.computed_on}, commit {plain(commit(result.run.environment))}" for result in kept})
-        sentences.append(f"Rows marked{REFERENCE} came with the suite (computed on {'; '.join(made)}).")
+        told.append(f"Not all rows have all of these, and means of other seeds differ by luck, too: {named}.")
+    return told
+
+
+def _interval(entries: Sequence[Entry]) -> str:
+    if max((len(entry.results) for entry in entries), default=0) < 2:
+        return "One seed has no interval: nothing is told apart."
+    return "Means ± half of their 95 % interval over seeds (Student’s t)."
+
+
+def _machines(results: Sequence[Result]) -> list[str]:
+    """Where the suite's own rows were computed, and that not all were computed alike."""
+    told = []
+    made = {
+        f"{result.computed_on}, commit {plain(commit(result.run.environment))}"
+        for result in results
+        if result.reference
+    }
+    if made:
+        told.append(f"Rows marked{REFERENCE} came with the suite (computed on {'; '.join(sorted(made))}).")
     machines = sorted({result.computed_on for result in results})
     if len(machines) > 1:
-        sentences.append(
+        told.append(
             f"Not all computed alike ({'; '.join(machines)}): differences may in part be those of rounding, which "
             "training enlarges."
         )
-    return " ".join(sentences)
+    return told
 
 
 def _images(results: Sequence[Result]) -> str:

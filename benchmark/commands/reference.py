@@ -14,6 +14,7 @@ from benchmark.reference import SHIPPED
 
 if TYPE_CHECKING:
     from benchmark.core.runs.directory import Run
+    from benchmark.engine.executors.workers import Workers
     from benchmark.reference.comparing import Comparison
     from benchmark.reference.records import Records
 
@@ -155,9 +156,6 @@ def reference_verify(
 
         python -m benchmark reference verify --preset quick --strategy cmc --seed 0
     """
-    import random
-
-    from benchmark.core.clock import duration
     from benchmark.planning import seeds, split_names
     from benchmark.reference import verifying
     from benchmark.reference.comparing import FAILED
@@ -184,24 +182,36 @@ def reference_verify(
         if against is not None:
             compared = verifying.against(whole, against) if whole else {}
         else:
-            if draw is None:
-                draw = random.SystemRandom().randrange(10**6)
-                endings.chose("--draw", str(draw))
-            chosen = verifying.drawn(whole, sample or 1, draw)
-            console.print(f"Done again: {len(chosen)} of {len(whole)}, as --draw {draw} says.")
-            configs, outdated = verifying.planned(chosen)
-            for name, problem in outdated.items():
-                console.print(f"{name}: cannot be repeated: {problem}")
+            compared, outdated = _repeated(whole, sample or 1, draw, out or Path("runs/reference"), doing)
             failed |= outdated
-            chosen = [run for run in chosen if run.name in configs]
-            for run in chosen:
-                if (took := run.status.get("seconds")) is not None:
-                    console.print(f"{run.name}: took {duration(float(took))} where it was made")
-            with Reporter(console) as reporter:
-                compared = verifying.repeat(chosen, configs, out or Path("runs/reference"), reporter, doing)
         _show(compared)
     if failed or any(one.verdict == FAILED for one in compared.values()):
         raise typer.Exit(1)
+
+
+def _repeated(
+    records: "list[Run]", sample: int, draw: int | None, out: Path, doing: "Workers"
+) -> "tuple[dict[str, Comparison], dict[str, str]]":
+    """Do a sample of records again: what was found, and of those that cannot be repeated why."""
+    import random
+
+    from benchmark.core.clock import duration
+    from benchmark.reference import verifying
+
+    if draw is None:
+        draw = random.SystemRandom().randrange(10**6)
+        endings.chose("--draw", str(draw))
+    chosen = verifying.drawn(records, sample, draw)
+    console.print(f"Done again: {len(chosen)} of {len(records)}, as --draw {draw} says.")
+    configs, outdated = verifying.planned(chosen)
+    for name, problem in outdated.items():
+        console.print(f"{name}: cannot be repeated: {problem}")
+    chosen = [run for run in chosen if run.name in configs]
+    for run in chosen:
+        if (took := run.status.get("seconds")) is not None:
+            console.print(f"{run.name}: took {duration(float(took))} where it was made")
+    with Reporter(console) as reporter:
+        return verifying.repeat(chosen, configs, out, reporter, doing), outdated
 
 
 def _of(records: "Records", preset: str | None, verified: bool = False) -> "list[Run]":

@@ -1,6 +1,7 @@
 """What a task took from the tasks before it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from reports.groups import Entry, Group
 from reports.items.drawing import WIDTH, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import GRID, INK, change_colours, looks
+from reports.results import Array
 from reports.seeds import paired
 from reports.text import fixed, listed
 
@@ -35,44 +37,16 @@ def item(group: Group) -> Item | None:
     for entry in group.entries:
         if entry.results[0].strategy == ALONE and _match(entry, alone) is None:
             alone.append(entry)
-    pairs = [(entry, _match(entry, alone)) for entry in group.entries if entry not in alone]
-    others = [entry for entry, match in pairs if match is not None]
-    gaps = {entry.label: paired(entry, match, "psnr") for entry, match in pairs if match is not None}
-    found = {label: np.diag(values.mean(axis=0)) for label, values in gaps.items() if len(values)}
-    alike = [entry for entry in others if entry.label in found and np.isfinite(found[entry.label]).all()]
+    found = _gains([entry for entry in group.entries if entry not in alone], alone)
+    alike = [entry for entry in group.entries if entry.label in found]
     if not alike:
         return None
     shown = leading(alike, MOST_PANELS)
     gains = np.array([found[entry.label] for entry in shown])
     colours = looks(group.labels)
-    limit = max(1.0, float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)))
     names = shorts(entry.label for entry in shown)
     used = [entry.label for entry in alone if any(_match(row, alone) is entry for row in shown)]
     each = ", each over that of its own backbone and training" if len(used) > 1 else ""
-
-    def draw(figure: "Figure") -> None:
-        import seaborn as sns
-
-        axis = figure.subplots()
-        axis.grid(False)
-        sns.heatmap(
-            pd.DataFrame(gains, index=names, columns=shorts(group.order, 14)),
-            ax=axis,
-            vmin=-limit,
-            vmax=limit,
-            cmap=change_colours(),
-            annot=np.array([[fixed(gain, sign=True) for gain in row] for row in gains]),
-            fmt="",
-            annot_kws={"color": INK, "fontsize": 8.5},
-            linewidths=0.8,
-            linecolor=GRID,
-            cbar=False,
-        )
-        axis.tick_params(axis="y", rotation=0)
-        axis.tick_params(axis="x", rotation=0)
-        for label, entry in zip(axis.get_yticklabels(), shown, strict=True):
-            label.set_color(colours[entry.label].colour)
-
     caption = (
         "PSNR (dB) of each task at the moment it was learned, over a network of its own that learned nothing before "
         f"({listed(used)}{each}), over the seeds of both: what a task took from earlier tasks, or what its share of "
@@ -86,9 +60,50 @@ def item(group: Group) -> Item | None:
             f"{name}: mean {fixed(float(row.mean()), sign=True)} dB" for name, row in zip(names, gains, strict=True)
         ),
         (min(WIDTH, 0.085 * max(map(len, names)) + 0.85 * len(group.order) + 0.6), 0.3 * len(shown) + 0.6),
-        draw,
+        partial(
+            _draw,
+            pd.DataFrame(gains, index=names, columns=shorts(group.order, 14)),
+            [colours[entry.label].colour for entry in shown],
+        ),
     )
     return Item("transfer", group.key, "What a task took from earlier ones", drawing=figure)
+
+
+def _gains(entries: Sequence[Entry], alone: Sequence[Entry]) -> dict[str, Array]:
+    """Label → what each task gained, of those that learned all tasks and share seeds with a match in ``alone``."""
+    found = {}
+    for entry in entries:
+        match = _match(entry, alone)
+        gaps = paired(entry, match, "psnr") if match is not None else ()
+        if len(gaps) and np.isfinite(gains := np.diag(np.mean(gaps, axis=0))).all():
+            found[entry.label] = gains
+    return found
+
+
+def _draw(gains: pd.DataFrame, colours: Sequence[str], figure: "Figure") -> None:
+    """A heatmap of gains (dB), with a colour for each row's name."""
+    import seaborn as sns
+
+    limit = max(1.0, float(np.abs(gains.to_numpy()).max()))
+    axis = figure.subplots()
+    axis.grid(False)
+    sns.heatmap(
+        gains,
+        ax=axis,
+        vmin=-limit,
+        vmax=limit,
+        cmap=change_colours(),
+        annot=np.array([[fixed(gain, sign=True) for gain in row] for row in gains.to_numpy()]),
+        fmt="",
+        annot_kws={"color": INK, "fontsize": 8.5},
+        linewidths=0.8,
+        linecolor=GRID,
+        cbar=False,
+    )
+    axis.tick_params(axis="y", rotation=0)
+    axis.tick_params(axis="x", rotation=0)
+    for label, colour in zip(axis.get_yticklabels(), colours, strict=True):
+        label.set_color(colour)
 
 
 def _match(entry: Entry, alone: Sequence[Entry]) -> Entry | None:

@@ -59,18 +59,14 @@ def item(group: Group) -> Item | None:
     """
     found = {entry.label: seeds for entry in group.entries if (seeds := _finals(entry, len(group.order)))}
     shown = [entry for entry in group.entries if entry.label in found and np.isfinite(entry.mean("mean_psnr"))]
-    names = {frozenset(names) for names in _names(found, len(group.order))}
-    same = len(group.order) > 1 and len(names) == 1 and len({source.test for source in group.sources}) == 1
-    rows: list[list[Cell]] = []
-    several = False
-    for best, others in with_best(shown, [entry.told for entry in shown]):
-        gains = [_gains(found[entry.label], found[best.label], len(group.order), same) for entry in others]
-        several |= any(len(one.values) > 1 for row in gains for one in row)
-        cells = [_column(column) for column in zip(*gains, strict=True)]
-        leads = Cell(best.label, best.label.casefold())
-        rows += [[named(entry), leads, *row] for entry, row in zip(others, zip(*cells, strict=True), strict=True)]
-    if not several:
+    same = _alike(group, found)
+    compared = [
+        (best, others, [_gains(found[entry.label], found[best.label], len(group.order), same) for entry in others])
+        for best, others in with_best(shown, [entry.told for entry in shown])
+    ]
+    if not any(len(gain.values) > 1 for _, _, gains in compared for row in gains for gain in row):
         return None
+    rows = [row for best, others, gains in compared for row in _rows(best, others, gains)]
     columns = [
         Column("strategy"),
         Column("the best", "", "the entry with the highest mean PSNR of those told the task, or of those not told"),
@@ -82,6 +78,19 @@ def item(group: Group) -> Item | None:
     note = f"{facts(f'preset {group.preset}', shown, SPREAD)} {NOTE}{left_out}"
     table = Table(f"{TITLE}: {group.title}", columns, rows, note=note, kind="sortable")
     return Item("images", group.key, TITLE, table=table, data=_frame(group, shown, found))
+
+
+def _alike(group: Group, found: Mapping[str, Mapping[int, Values]]) -> bool:
+    """Whether all of several tasks were tested on the same images."""
+    names = {frozenset(names) for names in _names(found, len(group.order))}
+    return len(group.order) > 1 and len(names) == 1 and len({source.test for source in group.sources}) == 1
+
+
+def _rows(best: Entry, others: Sequence[Entry], gains: Sequence[Sequence[Difference]]) -> list[list[Cell]]:
+    """Rows of those that are compared with the same one, from each one's gains in the columns of figures."""
+    leads = Cell(best.label, best.label.casefold())
+    cells = zip(*(_column(column) for column in zip(*gains, strict=True)), strict=True)
+    return [[named(entry), leads, *row] for entry, row in zip(others, cells, strict=True)]
 
 
 def _finals(entry: Entry, tasks: int) -> dict[int, Values]:
