@@ -12,9 +12,6 @@ import forked
 import pytest
 from hypothesis import HealthCheck, settings
 
-from benchmark import backbones
-from strategies import registry
-
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MATPLOTLIBRC"):
     os.environ.pop(name, None)  # output is that of a pipe 80 columns wide, whatever the terminal is set to
 os.environ["PYTHONUTF8"] = "1"  # and in UTF-8, whatever the locale; for the processes that tests start
@@ -59,6 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _plugins_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins that a test adds are gone after it; which tests share a process depends on how long they take."""
+    from benchmark import backbones  # not above: what importing them warns of would be told of every run of the tests
+    from strategies import registry
+
     for catalogue in (backbones.CATALOGUE, registry.CATALOGUE):
         monkeypatch.setattr(catalogue, "plugins", dict(catalogue.plugins))
 

@@ -13,6 +13,11 @@ from benchmark.core.errors import UserError
 _AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """How a file is opened for reading without waiting for a writer should it be a pipe."""
 
+OF_THE_DISK = frozenset(
+    ("#recycle", "$recycle.bin", "@eadir", "@recycle", "__macosx", "lost+found", "system volume information")
+)
+"""Folders that systems and disks make for themselves, in lower case: trash, thumbnails, remains of a crash."""
+
 LONGEST = (103 if sys.platform == "darwin" else 107) - len("/pymp-12345678/listener-12345678")
 """Bytes in the path of the folder for temporary files, at most, so that Python can put its sockets there."""
 
@@ -90,6 +95,11 @@ def named(folder: Path, ending: str) -> dict[str, Path]:
     Where files are copied on macOS, ``._quick.yaml`` may lie beside ``quick.yaml``, and is none.
     """
     return {path.stem: path for path in sorted(folder.glob(f"*{ending}")) if not path.name.startswith(".")}
+
+
+def is_beside(name: str) -> bool:
+    """Whether a name in a folder is hidden or of OF_THE_DISK, so that it is none of what the user has put there."""
+    return name.startswith(".") or name.lower() in OF_THE_DISK
 
 
 def refuse_leaving(path: Path, root: Path) -> None:

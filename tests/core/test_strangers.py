@@ -226,6 +226,14 @@ def test_a_run_that_was_deleted_into_a_hidden_folder_is_gone(tmp_path: Path) -> 
     assert {run.name for run in find_runs([runs / ".mas", runs / ".Trash-1000"])} == {".mas", "run-00-seed0"}
 
 
+@pytest.mark.parametrize("trash", ["#recycle", "$RECYCLE.BIN", "@Recycle", "lost+found", "System Volume Information"])
+def test_a_run_that_a_disk_or_a_system_keeps_as_trash_is_gone(tmp_path: Path, trash: str) -> None:
+    kept = made_run(tmp_path / "runs", "cmc")
+    made_run(tmp_path / "runs" / trash, "finetune")
+    assert [run.path for run in find_runs([tmp_path / "runs"])] == [kept.path]
+    assert list(locate(tmp_path / "runs").values()) == [kept.path]
+
+
 def test_a_run_has_its_name_from_inside_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made_run(tmp_path / "runs", "cmc")
     monkeypatch.chdir(run.path)

@@ -56,6 +56,15 @@ def test_an_empty_folder_is_no_rival(root: Path) -> None:
     assert only(root).usable().release == "1 training pair"
 
 
+@pytest.mark.parametrize("folder", ["@eaDir", "#recycle", "__MACOSX", "lost+found", "$RECYCLE.BIN"])
+def test_thumbnails_and_trash_that_a_disk_keeps_are_no_pictures(root: Path, folder: str) -> None:
+    write_pair(root / "mine/train/noisy/1.png", root / "mine/train/clean/1.png", 1)
+    for place in ("", "mine", "mine/train/noisy", "mine/train/clean"):
+        write(root / place / folder / "1.png/SYNOPHOTO_THUMB_M.jpg", picture("thumbnail"))
+        write(root / place / folder / "2.png", picture("deleted"))
+    assert only(root).usable().release == "1 training pair"
+
+
 @pytest.mark.parametrize(
     ("layout", "below"),
     [

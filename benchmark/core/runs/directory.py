@@ -40,7 +40,7 @@ import pandas as pd
 import yaml
 
 from benchmark.core.errors import UserError
-from benchmark.core.files import closed, content, refuse_leaving
+from benchmark.core.files import closed, content, is_beside, refuse_leaving
 from benchmark.core.names import file_name
 from benchmark.core.own import RECORD, is_run
 from benchmark.core.runs import formats, processes, records, seals
@@ -376,7 +376,7 @@ def _run_directories(path: Path) -> Iterator[Path]:
         yield path
         return
     for root, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # as .Trash-1000: its runs are deleted
+        folders[:] = [name for name in folders if not is_beside(name)]  # as .Trash-1000: its runs are deleted
         if set(files) >= RECORD:
             folders.clear()
             yield Path(root)
@@ -386,9 +386,9 @@ def _run_directories(path: Path) -> Iterator[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """What a folder holds but hidden; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
+    """What a folder holds of the user's; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
     try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return [path for path in folder.iterdir() if not is_beside(path.name)]
     except OSError:
         return []
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from benchmark.core import own
 from benchmark.core.errors import UserError
-from benchmark.core.files import unreadable
+from benchmark.core.files import is_beside, unreadable
 from benchmark.data.names import composed, in_order, is_text
 from benchmark.data.opening import ENDINGS, quoted
 
@@ -195,7 +195,7 @@ class _Scanner:
     def _listed(self, path: Path) -> list[Path]:
         try:
             with os.scandir(path) as entries:
-                found = [path / entry.name for entry in entries if not entry.name.startswith(".")]
+                found = [path / entry.name for entry in entries if not is_beside(entry.name)]
         except OSError as error:
             self.remarks.problems.append(f"{quoted(path)} cannot be listed: {error.strerror}.")
             return []
