@@ -40,14 +40,14 @@ def item(group: Group) -> Item | None:
 
 
 def _since_learned(group: Group) -> pd.DataFrame:
-    """One row per run, task and moment since it was learned: label, run, place and after (from 1), PSNR in dB."""
+    """One row per run, task and moment since it was learned: label, seed, place and after (from 1), PSNR in dB."""
     rows = [
-        (entry.label, result.run.name, j + 1, i + 1, result.psnr[i, j])
+        (entry.label, result.seed, j + 1, i + 1, result.psnr[i, j])
         for entry in group.entries
         for result in entry.results
         for i, j in zip(*np.tril_indices(len(group.order)), strict=True)
     ]
-    return pd.DataFrame(rows, columns=["label", "run", "place", "after", "psnr"])
+    return pd.DataFrame(rows, columns=["label", "seed", "place", "after", "psnr"])
 
 
 def _input_line(axis: "Axes", group: Group, place: int) -> None:

@@ -31,7 +31,7 @@ def panels(
 
     Args:
         group: what is compared.
-        frame: tidy, with the columns label, run, place, psnr and x.
+        frame: tidy, with the columns label, seed, place, psnr and x.
         x: the column on the horizontal axis.
         panel: draws one panel, given the task's place (from 1).
         unit: the name of the vertical axis.
@@ -88,7 +88,7 @@ class Lines:
     """Lines of PSNR over x: the mean over seeds, with a band of one standard deviation.
 
     Args:
-        frame: tidy, with the columns label, run, place, psnr and x.
+        frame: tidy, with the columns label, seed, place, psnr and x.
         x: the column on the horizontal axis.
         looks: labels that are drawn in colour, and how.
         others: labels that are drawn as thin grey lines.
@@ -97,8 +97,8 @@ class Lines:
     def __init__(self, frame: pd.DataFrame, x: str, looks: Mapping[str, Look], others: Sequence[str]) -> None:
         self.looks, self.others = looks, others
         known = frame[frame["label"].isin({*looks, *others})].dropna(subset=["psnr"])
-        if len(known):  # two measurements of a run at one x, as where one task ends and the next begins, are one
-            known = known.groupby(["place", "label", "run", x])["psnr"].mean().reset_index()
+        if len(known):  # two measurements of a seed at one x, as where one task ends and the next begins, are one
+            known = known.groupby(["place", "label", "seed", x])["psnr"].mean().reset_index()
         means = known.groupby(["place", "label", x])["psnr"].agg(["mean", "std"]).reset_index() if len(known) else known
         self._lines: dict[Any, np.ndarray] = {
             key: part[[x, "mean", "std"]].to_numpy(float).T

@@ -30,9 +30,9 @@ def test_a_task_is_followed_from_the_moment_it_was_learned(tmp_path: Path) -> No
 
 def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation() -> None:
     """Of two seeds 1 dB apart, of which one was measured twice at a moment."""
-    first = [("cmc", "first", 1, 1, 19.0), ("cmc", "first", 1, 1, 21.0), ("cmc", "first", 1, 2, 22.0)]
-    second = [("cmc", "second", 1, 1, 21.0), ("cmc", "second", 1, 2, 23.0)]
-    frame = pd.DataFrame([*first, *second], columns=["label", "run", "place", "after", "psnr"])
+    first = [("cmc", 0, 1, 1, 19.0), ("cmc", 0, 1, 1, 21.0), ("cmc", 0, 1, 2, 22.0)]
+    second = [("cmc", 1, 1, 1, 21.0), ("cmc", 1, 1, 2, 23.0)]
+    frame = pd.DataFrame([*first, *second], columns=["label", "seed", "place", "after", "psnr"])
     axis = Figure().subplots()
     Lines(frame, "after", looks(["cmc"]), []).draw(axis, 1)
     (line,), (band,) = axis.lines, axis.collections
@@ -40,6 +40,20 @@ def test_a_line_is_the_mean_over_seeds_with_a_band_of_one_deviation() -> None:
     edges = pd.DataFrame(band.get_paths()[0].vertices).groupby(0)[1].agg(["min", "max"])
     np.testing.assert_allclose(edges.loc[1], 20.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
     np.testing.assert_allclose(edges.loc[2], 22.5 + np.sqrt([0.5, 0.5]) * [-1, 1])
+
+
+def test_seeds_in_directories_of_one_name_are_several(tmp_path: Path) -> None:
+    """As where each seed has a folder of its own, and the run in it is called alike."""
+    for seed, shift in enumerate((0.0, 1.0, 2.0)):
+        run = made_run(tmp_path / str(seed), "cmc", seed=seed, shift=shift)
+        run.path.rename(run.path.with_name("run"))
+    (group,) = collect([tmp_path]).groups
+    for x, frame in (("after", forgetting._since_learned(group)), ("epoch", curves.frame(group))):
+        axis = Figure().subplots()
+        Lines(frame, x, looks(["cmc"]), []).draw(axis, 1)
+        (band,) = axis.collections
+        edges = pd.DataFrame(band.get_paths()[0].vertices).groupby(0)[1].agg(["min", "max"])
+        np.testing.assert_allclose(edges["max"] - edges["min"], 2.0)
 
 
 def test_lines_without_markers_differ_in_colour_or_dash() -> None:
