@@ -83,6 +83,8 @@ def maps(
         assert mesh is not None
         scale(figure, mesh, axes, words[2], shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015)
 
+    if any(len(entry.results) > 1 for entry in shown):
+        caption += " Figures are means over the seeds."
     if len(shown) < of:
         caption += (
             f" Shown are {len(shown)} of {of}, {CHOICE}; the numbers of the other {of - len(shown)} stand in the "

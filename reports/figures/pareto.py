@@ -83,6 +83,8 @@ def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: st
     ]
     if len(known) < 2:
         return None
+    if any(len(entry.results) > 1 for entry in known):
+        caption += " All are means over the seeds."
     caption += _lines_told(known, axes) + note
     free = [entry.label for entry in group.entries if any(_cost(entry, cost) == 0 for cost, *_ in axes)]
     if free:

@@ -1,5 +1,6 @@
 """Lines of PSNR: what they are made of, and where they are drawn."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from matplotlib.lines import Line2D
 
 from benchmark.core.runs.schemas import CURVES
 from benchmark.core.runs.writing import write_table
-from reports.figures import curves, forgetting, matrix
+from reports.figures import curves, forgetting, matrix, pareto
 from reports.figures.panels import Lines
-from reports.groups import collect
+from reports.groups import Group, collect
+from reports.items.item import Item
 from reports.items.style import SERIES, looks, told_apart
 
 
@@ -54,6 +56,19 @@ def test_seeds_in_directories_of_one_name_are_several(tmp_path: Path) -> None:
         (band,) = axis.collections
         edges = pd.DataFrame(band.get_paths()[0].vertices).groupby(0)[1].agg(["min", "max"])
         np.testing.assert_allclose(edges["max"] - edges["min"], 2.0)
+
+
+@pytest.mark.parametrize("make", [matrix.item, pareto.item])
+def test_a_figure_of_means_over_seeds_says_so(make: Callable[[Group], Item | None], tmp_path: Path) -> None:
+    made_run(tmp_path, "cmc")
+    made_run(tmp_path, "packnet")
+    for seed in (0, 1):
+        (group,) = collect([tmp_path]).groups
+        item = make(group)
+        assert item is not None
+        assert item.drawing is not None
+        assert ("means over the seeds" in item.drawing.caption) == (seed == 1)
+        made_run(tmp_path, "packnet", seed=1)
 
 
 def test_lines_without_markers_differ_in_colour_or_dash() -> None:
