@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from reports.groups import Group
+from reports.configurations import configuration
+from reports.groups import Entry, Group
 from reports.results import SMOKE, mean
 from reports.seeds import FEWEST
 from reports.text import fixed, listed
@@ -55,6 +56,14 @@ def caveats(group: Group) -> list[Caveat]:
         named = listed(again) if len(again) <= MOST_NAMED else f"{len(again)} runs"
         text = f"There more than once, and counted once: {named}. The table of runs has all of them."
         found.append(Caveat(text, grave=False))
+    lost = [f"{entry.label}, seed {seed}" for entry in group.entries for seed in _diverged(entry, group)]
+    if lost:
+        named = listed(lost) if len(lost) <= MOST_NAMED else f"{len(lost)} runs"
+        text = (
+            f"Diverged, and so in no mean: {named}. Means over the other seeds make a strategy that may diverge look "
+            "better than it is."
+        )
+        found.append(Caveat(text, grave=False))
     few = [entry.label for entry in group.entries if len(entry.results) < FEWEST]
     if few:
         who = "Every strategy" if len(few) == len(scores) else f"{len(few)} of {len(scores)} strategies"
@@ -64,3 +73,10 @@ def caveats(group: Group) -> list[Caveat]:
         )
         found.append(Caveat(text, grave=False))
     return found
+
+
+def _diverged(entry: Entry, group: Group) -> list[int]:
+    """The seeds in which an entry's configuration diverged and never finished."""
+    finished, own = {result.seed for result in entry.results}, configuration(entry.results[0])
+    lost = {one.seed for one in group.unfinished if one.state == "diverged" and configuration(one) == own}
+    return sorted(lost - finished)

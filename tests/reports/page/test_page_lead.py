@@ -143,6 +143,21 @@ def test_means_below_the_degraded_input_have_a_banner(tmp_path: Path) -> None:
     assert "1 of 2 strategies ran with fewer than three seeds" in seeds.text
 
 
+def test_seeds_that_diverged_are_told_before_the_means_of_the_others(tmp_path: Path) -> None:
+    """Of the same configuration alone, and not where the seed finished all the same."""
+    for seed in range(3):
+        made_run(tmp_path, seed=seed)
+    made_run(tmp_path, seed=2, state="diverged", done=1)
+    made_run(tmp_path, seed=5, state="failed", done=1)
+    made_run(tmp_path, seed=6, state="diverged", done=1, settings={"fraction": 0.2})
+    assert caveats(group(tmp_path)) == []
+    for seed in (4, 3):
+        made_run(tmp_path, seed=seed, state="diverged", done=1)
+    (only,) = caveats(group(tmp_path))
+    assert not only.grave
+    assert only.text.startswith("Diverged, and so in no mean: cmc, seed 3 and cmc, seed 4.")
+
+
 @pytest.mark.slow
 def test_few_seeds_have_a_note_and_enough_none(tmp_path: Path) -> None:
     for seed in range(2):
