@@ -35,9 +35,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.core.errors import UserError
+from benchmark.core.runs import seals
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import FORMAT
-from benchmark.core.runs.seals import STATES
 from benchmark.core.runs.writing import temporary_name
 from benchmark.engine.state import State, tensor_digests
 from benchmark.engine.template import RestorationTemplate
@@ -223,22 +223,26 @@ def read(path: Path) -> State:
 def find(run: Run) -> Found:
     """The last good state of an unfinished run, going back over damaged ones; of an earlier format there is none.
 
+    Of a finished run that has lost some, it is the one before the first of these, so that all are made again.
+
     Raises:
-        UserError: there are checkpoints, and no word of their format.
+        UserError: there are checkpoints, and no word of their format; or the seal of a finished run is damaged.
         OSError: one cannot be read here and now.
     """
     damaged: dict[Path, str] = {}
     begun = all((run.path / name).exists() for name in ("config.yaml", "environment.json"))
-    if not begun and any(run.path.glob(STATES)):
+    if not begun and any(run.path.glob(seals.STATES)):
         raise UserError(
             f"'{run.path}' has checkpoints, and its environment.json, which tells their format, is missing. Restore "
             "the file, or repeat the run with --force."
         )
     if not begun or run.format != FORMAT:
         return NOTHING
-    places = (run.checkpoint(after) for after in range(int(run.status.get("tasks_done", 0)), 0, -1))
+    done, sealed = int(run.status.get("tasks_done", 0)), seals.damage(run.path)
+    places = [run.checkpoint(after) for after in range(1, done + 1)]
+    lost = next((n for n, path in enumerate(places, 1) if path.relative_to(run.path).as_posix() in sealed), done)
     after, task = 0, None
-    for path in filter(Path.exists, places):
+    for path in filter(Path.exists, reversed(places[:lost])):
         task = _attempt(path, damaged)
         if task is not None:
             after = task.note["after"]

@@ -59,8 +59,8 @@ def run(
 
     It ends bit for bit as if it had never stopped (on the CPU, with as many threads). A damaged checkpoint is told and
     never taken up: the run goes back to the one before. A finished run whose tables are damaged is mended from its last
-    checkpoint. In a group of processes the one that leads calls this, and the others train along
-    (:mod:`benchmark.engine.follower`).
+    checkpoint, and one that has lost a checkpoint from the one before that. In a group of processes the one that leads
+    calls this, and the others train along (:mod:`benchmark.engine.follower`).
 
     Args:
         config: what to run, resolved (:func:`benchmark.engine.setup.resolve`); or the same as plain values, as they

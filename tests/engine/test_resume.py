@@ -227,11 +227,16 @@ def test_files_that_others_laid_into_a_run_are_left_when_it_is_done_again(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["metrics.csv", "curves.csv", "checkpoints/task-2.safetensors"])
-def test_the_same_command_mends_a_finished_run(name: str, finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lose", [lambda file: flip(file, 1000), Path.unlink], ids=["flipped", "gone"])
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "curves.csv", "checkpoints/task-1.safetensors", "checkpoints/task-2.safetensors"]
+)
+def test_the_same_command_mends_a_finished_run(
+    name: str, lose: Callable[[Path], None], finished: Path, tmp_path: Path
+) -> None:
     path = copied(finished, tmp_path)
     before = {file: file.read_bytes() for file in path.rglob("*.csv")} | {path / name: (path / name).read_bytes()}
-    flip(path / name, 1000)
+    lose(path / name)
     told: list[events.Event] = []
     job.run(Run(path).config, path, told.append)
     assert any(isinstance(event, events.RunDamaged) and name in event.files for event in told)
