@@ -294,13 +294,15 @@ def _with_earlier(here: dict[str, Any], run: Run, tasks: int) -> tuple[dict[str,
 def _tidy(path: Path, found: Found) -> None:
     """Take away what an earlier process left unfinished, and what comes after the state from which the run goes on.
 
-    The seal goes first: without what is taken away here, it would tell of damage.
+    The seal goes first: without what is taken away here, it would tell of damage. Of a run that begins anew the last
+    states go next, and pictures after all of them, so that what is left goes on as a whole if this is cut short.
     """
     seals.open_again(path)
     for hidden in [file for file in path.rglob(".*") if is_temporary(file)]:
         hidden.unlink()
     if found.nothing:
-        for ours in (*path.glob(seals.PICTURES), *path.glob(seals.STATES)):
+        states = sorted(path.glob(seals.STATES), key=lambda file: (len(file.name), file.name), reverse=True)
+        for ours in (*states, *path.glob(seals.PICTURES)):
             ours.unlink()
     for file in found.damaged:
         file.unlink(missing_ok=True)

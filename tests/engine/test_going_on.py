@@ -318,6 +318,30 @@ def test_a_run_that_was_to_be_done_again_and_was_stopped_at_once_goes_on_with_th
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("after", [2, 3, 8])
+def test_a_run_that_was_to_be_done_again_and_was_killed_as_it_was_cleared_lacks_nothing_in_the_end(
+    after: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    config, unlink, files = Run(path).config, Path.unlink, []
+
+    def cut_short(file: Path, **more: Any) -> None:
+        if path in file.parents:
+            files.append(file)
+            if len(files) > after:
+                raise Stopped("SIGTERM")
+        unlink(file, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", cut_short)
+        with pytest.raises(Stopped):
+            job.run(config, path, force=True)
+    job.run(config, path)
+    assert results(path) == results(whole)
+
+
+@pytest.mark.slow
 def test_of_copies_of_a_run_the_one_that_has_come_farthest_goes_on(begun: Path, whole: Path, tmp_path: Path) -> None:
     identity = tiny().identity
     out = tmp_path / "runs"
