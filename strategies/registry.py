@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from benchmark import backbones
 from benchmark.config import MEANT, PROSE, SECTIONS, RunConfig
-from benchmark.core.errors import UserError, told
+from benchmark.core.errors import UserError, shortened, told
 from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.calls import where
 from benchmark.core.plugins.catalogue import Catalogue
@@ -192,9 +192,20 @@ def settings(strategy: "type[Strategy]", given: dict[str, Any]) -> Any:
     """A strategy's settings from plain values.
 
     Raises:
-        UserError: a setting is unknown or out of range.
+        UserError: a setting is unknown, out of range, or nothing that a run's record can hold.
     """
+    kind = strategy.Settings
     try:
-        return strategy.Settings.model_validate(given)
+        checked = kind.model_validate(given)
     except ValidationError as error:
-        raise UserError(explain(error, strategy.Settings, strategy.name)) from error
+        raise UserError(explain(error, kind, strategy.name)) from error
+    for name in kind.model_fields:
+        try:
+            checked.model_dump(mode="json", include={name})
+        except (ValueError, TypeError) as error:
+            value = shortened(repr(getattr(checked, name)))
+            raise UserError(
+                f"{strategy.name}.{name} = {value}{where(kind)}: a run's record cannot hold that. Let the setting be a "
+                "number, a text, True or False, None, or a list or dict of these, and make of it what is needed."
+            ) from error
+    return checked

@@ -455,3 +455,19 @@ def test_what_a_plugin_cannot_declare_is_told_as_it_is_named(body: str, reason: 
     assert str(caught.value).startswith(f"--plugin {file}")
     assert reason in str(caught.value)
     assert "mine" not in registry.entries()
+
+
+@pytest.mark.parametrize("default", ["print", "torch.ones(2)", "b'\\xff'", "object()"])
+def test_a_setting_that_no_record_can_hold_is_told_before_anything_runs(default: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import typing\nimport torch\nfrom strategies.base import Settings, Strategy\n\n\nclass Odd(Settings):\n"
+        f"    size: int = 3\n    of: typing.Any = {default}\n\n\n"
+        "class Mine(Strategy):\n    name = 'unwritable'\n    Settings = Odd\n"
+    )
+    registry.add_plugin(str(file))
+    (planned,) = plan("unwritable", "four_tasks", "smoke", "0", "denoise", None, None, [])
+    with pytest.raises(UserError, match=re.escape(f"({file}, line 6): a run's record cannot hold that.")) as told:
+        resolve(planned)
+    assert str(told.value).startswith("unwritable.of = ")
+    assert registry.settings(registry.load("unwritable"), {"of": [1, "a", None]}).of == [1, "a", None]
