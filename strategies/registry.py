@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from benchmark import backbones
 from benchmark.config import MEANT, PROSE, SECTIONS, RunConfig
-from benchmark.core.errors import UserError, shortened, told
+from benchmark.core.errors import UserError, shortened
 from benchmark.core.plugins import plugin as plugins
 from benchmark.core.plugins.calls import where
 from benchmark.core.plugins.catalogue import Catalogue
@@ -76,7 +76,7 @@ def add_plugin(source: str) -> list[str]:
     except UserError as error:
         raise error if str(error).startswith(plugin.said) else UserError(f"{plugin.said}: {error}") from error
     except Exception as error:  # of a class that does what it likes when it is looked at
-        raise UserError(f"{plugin.said} cannot be used: {told(error)}") from error
+        raise UserError(f"{plugin.said} cannot be used: {plugins.failed(error)}") from error
     if not (found or networks):
         nameless = [kind.__name__ for _, kind in plugin.classes(lambda kind: issubclass(kind, Strategy))]
         raise UserError(

@@ -85,7 +85,7 @@ def read(given: str) -> Plugin:
     except (KeyboardInterrupt, Stopped):
         raise
     except BaseException as error:
-        raise UserError(f"--plugin {given} cannot be imported: {_failed(error, path if is_file else None)}") from error
+        raise UserError(f"--plugin {given} cannot be imported: {failed(error, path if is_file else None)}") from error
     again, name = (str(path.resolve()), path.name) if is_file else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
@@ -112,9 +112,9 @@ class _AsWritten(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def _failed(error: BaseException, path: Path | None) -> str:
-    """What an import ended with: the error, the line of the user's that it came from, and what to do if a module of
-    theirs was not found."""
+def failed(error: BaseException, path: Path | None = None) -> str:
+    """What a plugin's own code ended with: the error, the line of the user's that it came from, and, of a file that was
+    imported, what to do if a module beside it was not found."""
     what = str(error) if isinstance(error, UserError) else told(error)
     theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(Path(frame.filename))]
     at = f"\nat {theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
