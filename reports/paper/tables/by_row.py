@@ -1,7 +1,7 @@
 """Tables of the paper whose rows are configurations and whose columns are tasks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination, Experiment, Printed
@@ -37,53 +37,78 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
     found = [evidence.entry(one) for one in wanted]
     if not any(found):
         return None
-    methods = len(experiment.strategies) > 1
-    own = [head for head in said.columns if head not in said.tasks]
-    if not methods:
-        found = _named(found, said, own)
-    told = [_told(entry, one) for entry, one in zip(found, wanted, strict=True)]
-    rows = [
-        _beside(said, cells, own, entry, told[place] if methods else None)
-        for place, (cells, entry) in enumerate(zip(said.by_head, found, strict=True))
-    ]
-    if methods:
-        others = evidence.others([one.strategy for one in wanted])
-        rows += [_further(said, entry) for entry in others]
-        found += others
-        told += [entry.told for entry in others]
-    kinds = told if methods else _blocks(rows, own)
-    named = [*own, *(["told the task"] if methods else [])]
+    body = (_methods if len(experiment.strategies) > 1 else _variants)(said, wanted, found, evidence)
     columns = [
-        *(Column(head) for head in named),
+        *(Column(head) for head in body.heads),
         *(Column(task, HERE, best=1) for task in said.tasks.values()),
         *(Column(head, PRINTED, best=1) for head in said.tasks),
     ]
-    tested = [("final_psnr", [(len(named) + place, place) for place in range(len(said.tasks))])]
-    rows = mark(columns, rows, found, kinds, tested)
-    sentences = [facts(evidence.title, [entry for entry in found if entry is not None]), *reading(found, kinds)]
-    if methods:
-        sentences.append(KNOWLEDGE)
-    if SHARING in own:
-        sentences.append(control.note(evidence, wanted))
-    aside = frozenset(place for place, entry in enumerate(found) if entry is None)
+    tested = [("final_psnr", [(len(body.heads) + place, place) for place in range(len(said.tasks))])]
+    rows = mark(columns, body.rows, body.found, body.kinds, tested)
+    known = [entry for entry in body.found if entry is not None]
+    sentences = [facts(evidence.title, known), *reading(body.found, body.kinds), *body.notes]
+    aside = frozenset(place for place, entry in enumerate(body.found) if entry is None)
     made = Table(caption(experiment), columns, rows, note=" ".join(sentences), kind="sortable", aside=aside)
     return as_item(experiment, made, evidence.key)
 
 
-def _named(found: Sequence[Entry | None], said: Printed, own: Sequence[str]) -> list[Entry | None]:
-    """Runs of one strategy, which notes tell apart by the printed row."""
+@dataclass(frozen=True)
+class _Body:
+    """Rows of a table.
+
+    Args:
+        heads: the columns before the figures.
+        rows: the cells.
+        found: what was run for each row, if anything.
+        kinds: for each row what those have in common that it is compared with.
+        notes: what is to be said below the table.
+    """
+
+    heads: Sequence[str]
+    rows: list[list[Cell]]
+    found: Sequence[Entry | None]
+    kinds: Sequence[Hashable]
+    notes: Sequence[str]
+
+
+def _methods(said: Printed, wanted: Sequence[Combination], found: Sequence[Entry | None], evidence: Evidence) -> _Body:
+    """A row for each strategy, with those below that the paper does not have, and whether it is told the task."""
+    own, others = _own(said), evidence.others([one.strategy for one in wanted])
+    told = [_told(entry, one) for entry, one in zip(found, wanted, strict=True)]
+    rows = [
+        _beside(said, own, cells, entry, [Cell(knows, knows)])
+        for cells, entry, knows in zip(said.by_head, found, told, strict=True)
+    ]
+    return _Body(
+        [*own, "told the task"],
+        [*rows, *(_further(said, entry) for entry in others)],
+        [*found, *others],
+        [*told, *(entry.told for entry in others)],
+        [KNOWLEDGE],
+    )
+
+
+def _variants(said: Printed, wanted: Sequence[Combination], found: Sequence[Entry | None], evidence: Evidence) -> _Body:
+    """A row for each configuration of one strategy, which notes tell apart by the printed row."""
+    own = _own(said)
     names = [", ".join(f"{head} {cells[head]}" for head in own) for cells in said.by_head]
-    return [entry and replace(entry, label=name) for entry, name in zip(found, names, strict=True)]
+    entries = [entry and replace(entry, label=name) for entry, name in zip(found, names, strict=True)]
+    rows = [_beside(said, own, cells, entry) for cells, entry in zip(said.by_head, entries, strict=True)]
+    return _Body(own, rows, entries, _blocks(rows, own), [control.note(evidence, wanted)] if SHARING in own else [])
+
+
+def _own(said: Printed) -> list[str]:
+    """The columns that tell configurations apart."""
+    return [head for head in said.columns if head not in said.tasks]
 
 
 def _beside(
-    said: Printed, cells: Mapping[str, str], own: Sequence[str], entry: Entry | None, told: str | None
+    said: Printed, own: Sequence[str], cells: Mapping[str, str], entry: Entry | None, more: Sequence[Cell] = ()
 ) -> list[Cell]:
-    """A printed row with ours; ``told`` is whether its strategy is told the task, None where that has no column."""
+    """A printed row with ours; ``more`` follows its own columns."""
     came = REFERENCE if entry and entry.reference else ""
     named = [Cell(cells[head] + came * (head == own[0]), cells[head].casefold()) for head in own]
-    knows = [] if told is None else [Cell(told, told)]
-    return [*named, *knows, *_ours(entry, said), *(cell(cells[head]) for head in said.tasks)]
+    return [*named, *more, *_ours(entry, said), *(cell(cells[head]) for head in said.tasks)]
 
 
 def _further(said: Printed, entry: Entry) -> list[Cell]:
