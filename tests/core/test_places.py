@@ -23,7 +23,7 @@ from benchmark.config import Data
 from benchmark.core import own, yaml_files
 from benchmark.core.errors import UserError
 from benchmark.core.runs import profile_table, writing
-from benchmark.core.runs.directory import find_runs
+from benchmark.core.runs.directory import find_runs, locate
 from benchmark.core.shell import joined, steers
 from benchmark.data import datasets
 from benchmark.engine.executors.places import Processes
@@ -31,6 +31,7 @@ from benchmark.engine.job import refuse_foreign
 from benchmark.experiments import tuning
 from benchmark.planning import plan
 from benchmark.streams import definition
+from reports.groups import collect
 from reports.pictures import kept_images
 from strategies import registry
 
@@ -235,6 +236,21 @@ def test_runs_that_may_not_be_looked_into_are_told_and_not_called_lost(strangers
     assert pictures.finished
     assert kept_images([pictures]) == {}
     assert kept_images([pictures, unread]).keys() == {"derain", "denoise", "deblock", "deblur"}
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_whose_runs_may_not_be_listed_is_told_beside_those_that_may(strangers_place: Path) -> None:
+    kept = made_run(strangers_place / "runs")
+    made_run(strangers_place / "runs/private")
+    collect([strangers_place])  # and Python has all that it loads for that, which the other user may not read
+    (strangers_place / "runs/private").chmod(0o700)
+    os.setresuid(65534, 65534, 0)
+    found = collect([strangers_place])
+    assert [result.run.path for group in found.groups for one in group.entries for result in one.results] == [kept.path]
+    (left_out,) = found.unreadable
+    assert left_out.run.path == strangers_place / "runs/private"
+    assert "cannot be read: Permission denied. Make it readable" in left_out.reason
+    assert kept.path in locate(strangers_place).values()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
