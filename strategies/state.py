@@ -31,6 +31,12 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
                 f"{what} gave {shortened(repr(value))} for {name!r}; tensors under names are accepted. Make it a "
                 "tensor, as with torch.tensor(...)."
             )
+        if value.is_meta or value.layout != torch.strided:
+            kind = "no values (its device is meta)" if value.is_meta else f"the layout {value.layout}"
+            raise UserError(
+                f"{what} gave a tensor for '{name}' that has {kind}, which no file of a run can hold. Give it with its "
+                "values, as with to_dense()."
+            )
     return given
 
 

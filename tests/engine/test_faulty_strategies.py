@@ -127,6 +127,14 @@ class Grey(nn.Module):
         ({"state": lambda self: {"a": 3}}, r"faulty.state\(\) gave 3 for 'a'"),
         ({"state": lambda self: None}, r"faulty.state\(\) gave None; a dict of named tensors"),
         ({"progress": lambda self: {"a": 3}}, r"faulty.progress\(\) gave 3 for 'a'"),
+        (
+            {"state": lambda self: {"a": torch.ones(2).to_sparse()}},
+            r"state\(\) gave a tensor for 'a' .* torch.sparse_coo",
+        ),
+        (
+            {"state": lambda self: {"a": torch.ones(2, device="meta")}},
+            r"state\(\) gave a tensor for 'a' that has no values",
+        ),
     ],
 )
 def test_outputs_and_states_of_the_wrong_kind_are_told(run: Any, methods: dict[str, Any], words: str) -> None:
