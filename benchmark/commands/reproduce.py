@@ -182,17 +182,13 @@ def _do(
     from reports.groups import collect
     from reports.terminal import show_scorecard
 
-    if not dry_run:
-        folder.check(page, overwrite)
+    if dry_run:
+        _foretell(experiments, choices, rounds, asked, out)
+        return
+    folder.check(page, overwrite)
     seeds = agenda.planned_seeds(experiments, choices)
     further = rounds.further(seeds)
     wanted = agenda.gather(experiments, choices, out, console, asked)
-    if dry_run:
-        _show(wanted, out)
-        if rounds.most and wanted.planned:
-            most = [*seeds, *further]
-            _show_most(agenda.gather(experiments, replace(choices, seeds=tuple(most)), out, console, asked), most)
-        return
     measured = wanted.measurements.values()
     paths: dict[Path, None] = {}
     belongs: dict[Path, list[str]] = {}
@@ -221,23 +217,24 @@ def _do(
     results.check()
 
 
-def _show(wanted: "Agenda", out: Path) -> None:
-    """Print what would be done."""
-    from benchmark.experiments import schedule
+def _foretell(
+    experiments: "Sequence[Experiment]", choices: "Choices", rounds: Rounds, asked: "Workers", out: Path
+) -> None:
+    """Print what would be done; where seeds are added until all is decided, at least and at most."""
+    from benchmark.experiments import agenda, schedule
 
+    seeds = agenda.planned_seeds(experiments, choices)
+    most = [*seeds, *rounds.further(seeds)]
+    wanted = agenda.gather(experiments, choices, out, console, asked)
     if wanted.planned:
         schedule.render(wanted.planned, wanted.needed, console, wanted.jobs)
     for name, one in wanted.measurements.items():
         path = out / one.file
         console.print(f"{name}: {'measured' if path.exists() else 'to be measured'}, {path}")
-
-
-def _show_most(wanted: "Agenda", seeds: "Sequence[int]") -> None:
-    """Print what would be done if nothing were decided before the last of these seeds."""
-    from benchmark.experiments import schedule
-
-    console.print(f"Until decided: at least these; at most, with seeds {_numbers(seeds)}:")
-    console.print(schedule.summary(wanted.planned, wanted.jobs))
+    if rounds.most and wanted.planned:
+        console.print(f"Until decided: at least these; at most, with seeds {_numbers(most)}:")
+        wanted = agenda.gather(experiments, replace(choices, seeds=tuple(most)), out, console, asked)
+        console.print(schedule.summary(wanted.planned, wanted.jobs))
 
 
 def _perform(wanted: "Agenda", out: Path, asked: "Workers", track: Track) -> "Results":
