@@ -22,6 +22,9 @@ KNOWLEDGE = (
 )
 """The note of a table that has both."""
 
+CHOSEN = "The best was chosen on these seeds, which favours it: a gap that is just told is luck more often than that."
+"""The note of a table in which the best of three or more is compared."""
+
 
 def mark(
     columns: Sequence[Column],
@@ -122,6 +125,8 @@ def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
         "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for the "
         "column’s comparisons by the false discovery rate)."
     ]
+    if any(one.comparisons > 1 for one in compared):  # of two, the test of both sides allows for the choice
+        sentences.append(CHOSEN)
     sentences += ahead(compared)
     found = [one for one in compared if one.gap.deviation > 0]
     if found:

@@ -11,7 +11,7 @@ from reports.groups import Group, collect
 from reports.page.findings import finding
 from reports.paired import LEVEL, Difference, missed, stated, within_reach
 from reports.tables import comparison, summary
-from reports.tables.marks import behind
+from reports.tables.marks import CHOSEN, behind
 
 LEADS = (1.0, 1.02, 0.98, 1.01)
 NEAR = (0.9, 1.1, 0.85, 1.02)
@@ -87,6 +87,16 @@ def test_tables_mark_it_and_say_which_gap_is_within_reach(tmp_path: Path) -> Non
     spreads = [one.gap.deviation for one in behind(found.entries, [entry.told for entry in found.entries])]
     assert len(spreads) == 2
     assert f"({np.median(spreads):.2f} dB in the mean over the tasks, 3 seeds)" in comparison.table(found).note
+
+
+def test_tables_say_that_the_best_of_three_was_chosen_after_its_figures_were_seen(tmp_path: Path) -> None:
+    """Of two that are equal the better one is told apart no more often than p says, whichever it is."""
+    for name, shifts in {"cmc": LEADS, "packnet": NEAR}.items():
+        for seed, shift in enumerate(shifts[:3]):
+            made_run(tmp_path / "two", name, shift=shift, seed=seed, settings={})
+    assert CHOSEN not in comparison.table(group(tmp_path / "two")).note
+    assert CHOSEN in comparison.table(group(runs(tmp_path / "three"))).note
+    assert CHOSEN not in comparison.table(group(runs(tmp_path / "one seed", 1))).note
 
 
 def test_with_one_seed_tables_say_that_nothing_is_told_apart(tmp_path: Path) -> None:
