@@ -169,6 +169,17 @@ def test_where_the_paper_contradicts_itself_is_noted() -> None:
     assert "30.02" in notes["table3"]
     assert "reduce" in notes["table2"]
     assert "does not say" in notes["table4"]
+    assert all(figure in notes["table4"] for figure in ("27.12", "27.65"))
+
+
+def test_table_4_has_less_for_weaker_noise_than_table_1_has_for_stronger() -> None:
+    """What is noted of Table 4: at 20 % without sharing, noise of std 40 there and of std 50 in Table 1."""
+    weaker, stronger = (paper.load(name).printed for name in ("table4", "table1"))
+    assert weaker
+    assert stronger
+    assert weaker.by_head[0]["Noise 40"] == "27.12"
+    assert stronger.by_head[0]["% Params"] == "20"
+    assert stronger.by_head[0]["Denoise"] == "27.65"
 
 
 @pytest.mark.parametrize(("width", "said"), [(64, "1.15"), (16, "1.11")])
