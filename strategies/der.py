@@ -29,7 +29,8 @@ class DER(Rehearsal):
     their memory while they train, by reservoir sampling, as they know no tasks, and so store outputs from all along the
     way. Here a task's patches and outputs are stored at its end. So the patches are those of ``replay`` and ``agem``,
     to the bit, which leaves the loss as all that differs; z is the best that the network knew; and nothing grows within
-    a task that its checkpoints would have to hold. Outputs are float32: a patch takes nine bytes a value, not five.
+    a task that its checkpoints would have to hold. Outputs are float32: a patch takes nine bytes a value, not five,
+    one of them for clean patches, which DER++ needs and DER does not.
     """
 
     name = "der"
