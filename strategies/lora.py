@@ -23,7 +23,8 @@ class LoRA(Strategy):
 
     The original adapts linear layers of transformers that were trained on large corpora, trains no biases, and scales
     the product by α / r. Here the first task takes that part, kernels count as matrices of k_out rows, and α is r: Adam
-    makes up for a constant factor.
+    makes up for a constant factor. The default rank of 8 is low only in a wide network: of the numbers of a 3×3 kernel
+    a task trains 14 % with 64 channels, and 56 % with the 16 of the preset ``quick``.
     """
 
     name = "lora"
