@@ -7,7 +7,6 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import joblib
 import torch
 from rich.console import Console
 
@@ -19,7 +18,7 @@ from benchmark.core.errors import UserError, shortened
 from benchmark.core.files import refuse_long_place
 from benchmark.core.plugins.catalogue import revision
 from benchmark.core.printing import gib
-from benchmark.core.process import memory
+from benchmark.core.process import cores, memory
 from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
@@ -261,9 +260,9 @@ def choose_workers(asked: int | None, device: torch.device) -> tuple[int, str]:
     elif device.type != "cuda":
         chosen, why = 0, "all cores train"
     else:
-        cores = joblib.cpu_count(only_physical_cores=True) // group.size()
-        chosen = max(0, min(MOST_DRAWING, cores - 1))
-        why = f"a GPU waits for its patches, and there are {cores} cores"
+        share = cores.usable() // group.size()
+        chosen = max(0, min(MOST_DRAWING, share - 1))
+        why = f"a GPU waits for its patches, and there are {share} cores"
     if chosen:
         refuse_long_place()
     return chosen, why

@@ -199,6 +199,17 @@ def test_a_number_of_cores_that_is_none_does_not_count(told: str, monkeypatch: p
 
 
 @pytest.mark.slow
+def test_where_the_physical_cores_cannot_be_told_the_logical_ones_count_without_a_word(tmp_path: Path) -> None:
+    code = "from benchmark.core.process import cores; print(cores.usable() >= 1)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": str(tmp_path)},  # which has no lscpu
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"True", b"")
+
+
+@pytest.mark.slow
 def test_numbers_that_libraries_would_fail_on_do_not_count(tmp_path: Path) -> None:
     made_run(tmp_path / "runs")
     odd = dict.fromkeys((*surroundings.NUMBERS, "TQDM_NCOLS", "TQDM_MININTERVAL"), "many")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.config import RunConfig
+from benchmark.core.process import cores
 from benchmark.core.yaml_files import number
 
 SMALL = 32
@@ -63,14 +64,13 @@ class Machine:
     @classmethod
     def here(cls) -> "Machine":
         """This machine, as far as this process may use it."""
-        import joblib
         import torch
 
         asked = number(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])
         devices = torch.cuda.device_count()
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         return cls(
-            cores=joblib.cpu_count(only_physical_cores=True),
+            cores=cores.usable(),
             threads=torch.get_num_threads(),
             asked=int(asked) if asked and 1 <= asked <= MOST_THREADS else None,
             gpus=tuple((visible or [str(index) for index in range(devices)])[:devices]),
