@@ -9,7 +9,6 @@ what is missing is read again.
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.core.errors import UserError
+from benchmark.core.runs.writing import write_text
 from benchmark.data.opening import quoted
 
 FILE = "digests.json"
@@ -111,7 +111,7 @@ def _remember(folder: Path, new: dict[str, tuple[State, str]]) -> None:
     for place in filter(_may_be_ours, _places(folder)):
         with suppress(OSError):
             files = {name: entry for name, entry in (_load(place) | known).items() if _exists(folder, name)}
-            _write(place, json.dumps({"format": FORMAT, "files": files}))
+            write_text(place, json.dumps({"format": FORMAT, "files": files}))
             return
 
 
@@ -163,15 +163,3 @@ def _entry(state: list[int], digest: str) -> tuple[State, str]:
     if len(digest) != 32:
         raise ValueError(f"no digest: {digest}")
     return (size, modified, changed, inode), digest
-
-
-def _write(place: Path, text: str) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(place)
-    except BaseException:
-        Path(temporary).unlink()
-        raise

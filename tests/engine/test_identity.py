@@ -329,6 +329,14 @@ class TestMemory:
         assert digests.contents(files, tmp_path / "memory")[files[1]] != found[files[1]]
         assert len(read) == 4
 
+    def test_a_memory_is_for_those_for_whom_other_files_of_its_folder_are(
+        self, files: list[Path], read: list[Path], tmp_path: Path
+    ) -> None:
+        digests.contents(files, tmp_path / "memory")
+        other = tmp_path / "memory/other"
+        other.touch()
+        assert (tmp_path / "memory" / digests.FILE).stat().st_mode == other.stat().st_mode
+
     @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 1, "files": [1]}', b"\xff" * 9])
     def test_a_damaged_memory_is_ignored(
         self, files: list[Path], damage: bytes, tmp_path: Path, monkeypatch: Any
