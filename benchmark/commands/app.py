@@ -154,6 +154,8 @@ def _short(error: Exception) -> str:
     match shortage(error):
         case "memory" | "shared memory" as what:
             return f"The {what} is full, or less of it may be used than is needed (ulimit -v). End what else uses it."
+        case "files":
+            return "More files are open at once than may be. Raise the limit before the command: ulimit -n 4096"
         case "room":
             place = temporary_place()
             return f"A disk is full. Make room where this writes, and for temporary files in '{place}' (TMPDIR)."

@@ -16,6 +16,7 @@ _NO_MEMORY = (
     "killed by signal: Killed",
 )
 _NO_SHARED_MEMORY = ("out of shared memory", "shared memory(shm)")
+_NO_FILES = ("Too many open files", "received 0 items of ancdata")
 
 
 class UserError(Exception):
@@ -42,8 +43,9 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"
 
 
-def shortage(error: BaseException) -> Literal["memory", "shared memory", "room", ""]:
-    """What there was too little of where an error came from: room on a disk, say; empty if of nothing.
+def shortage(error: BaseException) -> Literal["memory", "shared memory", "files", "room", ""]:
+    """What there was too little of where an error came from: room on a disk, or files that may be open at once, say;
+    empty if of nothing.
 
     Libraries tell it in words alone. Processes that pass data on to each other have /dev/shm for a disk.
     """
@@ -55,6 +57,8 @@ def shortage(error: BaseException) -> Literal["memory", "shared memory", "room",
         return "shared memory"
     if full and any("multiprocessing" in place.parts for place in places):
         return "shared memory"
+    if number in (errno.EMFILE, errno.ENFILE) or any(words in text for words in _NO_FILES):
+        return "files"
     if isinstance(error, MemoryError) or number == errno.ENOMEM or (worded and any(one in text for one in _NO_MEMORY)):
         return "memory"
     return "room" if full else ""

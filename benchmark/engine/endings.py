@@ -7,6 +7,7 @@ Ctrl-C, SIGTERM, SIGHUP         interrupted  what is kept and how to go on; exit
 output that nobody reads        interrupted  the same on standard error; exit code 141
 a loss or output is no number   diverged     after which update; exit code 2
 memory, or the disk, is full    failed       what to make smaller; exit code 2
+too many files are open         failed       which limit to raise; exit code 2
 a file cannot be read, written  failed       which, and why; exit code 2
 an error in a plugin            failed       the plugin's name, and where in it; exit code 2
 an error in the suite           failed       its traceback; exit code 1
@@ -123,7 +124,7 @@ def _record(run: Run, state: str, error: str) -> None:
 
 
 def _shortage(error: BaseException, path: Path) -> UserError | None:
-    """The error to tell where memory or disk are full."""
+    """The error to tell where memory or disk are full, too many files are open, or one cannot be used."""
     short = shortage(error)
     if short == "memory" or isinstance(error, torch.OutOfMemoryError):
         return UserError(
@@ -134,6 +135,11 @@ def _shortage(error: BaseException, path: Path) -> UserError | None:
         return UserError(
             "The shared memory, /dev/shm, is full, through which processes that draw training patches pass them on. "
             "Give it more, as with --shm-size in a container, or do without such processes: --set data.workers=0"
+        )
+    if short == "files":
+        return UserError(
+            "More files are open at once than may be. Raise the limit before the command, ulimit -n 4096, or have "
+            "fewer processes draw training patches: --set data.workers=0"
         )
     if short == "room":
         return UserError(f"'{path}' cannot be written: {error}. Make room, or choose another folder with --out.")

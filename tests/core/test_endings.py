@@ -13,6 +13,7 @@ from typing import Any
 import forked
 import pytest
 from conftest import PATIENCE, ROOT, wait_until
+from made_runs import made_run
 
 from benchmark.core.errors import UserError
 from benchmark.core.runs import processes
@@ -210,6 +211,8 @@ def raised(error: BaseException) -> Callable[[], None]:
         (raised(RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: (28)")), "data.workers=0"),
         (raised(RuntimeError("killed by signal: Bus error. The workers are out of shared memory.")), "data.workers=0"),
         (raised(RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")), "batch_size"),
+        (raised(RuntimeError("Too many open files. Communication with the workers is over.")), "ulimit -n"),
+        (raised(OSError(24, "Too many open files", "/etc/hosts")), "ulimit -n"),
         (raised(OSError(12, "Cannot allocate memory")), "batch_size"),
         (raised(MemoryError()), "batch_size"),
         (raised(OSError(28, "No space left on device")), "--out"),
@@ -229,6 +232,7 @@ def test_a_run_that_has_too_little_of_something_says_of_what(fail: Callable[[], 
     [
         (MemoryError(), ["memory is full", "(MemoryError)"]),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), ["memory is full", "libtorch_cpu"]),
+        (OSError(24, "Too many open files", "/etc/hosts"), ["ulimit -n", "/etc/hosts"]),
         (OSError(28, "No space left on device"), ["TMPDIR", "No space left on device"]),
     ],
 )
@@ -247,6 +251,17 @@ def test_a_command_that_has_too_little_of_something_says_of_what(
     monkeypatch.setattr(app, "app", raised(ImportError("odd")))
     with pytest.raises(ImportError, match="odd"):
         app.main()
+
+
+def test_a_record_that_is_one_file_too_many_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.core.runs import directory
+
+    run = made_run(tmp_path)
+    monkeypatch.setattr(directory, "content", lambda path, largest: raised(OSError(24, "Too many open files"))())
+    with pytest.raises(OSError, match="Too many open files"):
+        _ = run.status
 
 
 def test_a_plugin_that_ends_the_process_on_import_is_told(tmp_path: Path) -> None:

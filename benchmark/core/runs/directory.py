@@ -39,7 +39,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from benchmark.core.errors import UserError
+from benchmark.core.errors import UserError, shortage
 from benchmark.core.files import closed, content, is_beside, refuse_leaving
 from benchmark.core.names import file_name
 from benchmark.core.own import RECORD, is_run
@@ -285,6 +285,8 @@ class Run:
         except FileNotFoundError as error:
             raise UserError(f"'{self.path}' is not a run directory: it has no {name}.") from error
         except (OSError, ValueError, yaml.YAMLError) as error:
+            if shortage(error):
+                raise  # nothing is wrong with the file
             raise UserError(f"'{path}' cannot be read: {error}. {_mend(name)}") from error
         if not isinstance(data, dict):
             raise UserError(f"'{path}' cannot be read: a mapping was expected. {_mend(name)}")
