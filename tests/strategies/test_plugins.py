@@ -176,6 +176,24 @@ def test_what_is_neither_a_file_nor_a_module_is_told(given: str) -> None:
         registry.add_plugin(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "lies"),
+    [("own", True), ("folder.own", True), ("other", False), ("x" * 5000, False)],
+    ids=["a", "b", "c", "d"],
+)
+def test_a_module_of_the_present_folder_that_python_does_not_look_for_is_pointed_out(
+    given: str, lies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the console script, or python -P: the present folder is not among those that are looked through."""
+    (tmp_path / "own.py").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    with pytest.raises(UserError, match="cannot be imported: ModuleNotFoundError") as caught:
+        registry.add_plugin(given)
+    assert ("lies in the present folder" in str(caught.value)) == lies
+
+
 def plugin(file: Path, *classes: str, base: str = "Strategy") -> str:
     """A plugin file of classes given as ``Class=name``; gives its path."""
     text = "from strategies.base import Strategy\n"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -85,7 +85,12 @@ def read(given: str) -> Plugin:
     except (KeyboardInterrupt, Stopped):
         raise
     except BaseException as error:
-        raise UserError(f"--plugin {given} cannot be imported: {failed(error, path if is_file else None)}") from error
+        why = failed(error, path if is_file else None)
+        first = given.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name == first
+        if missing and not is_file and PathFinder.find_spec(first, [""]):
+            why += "\nIt lies in the present folder; begin the command with PYTHONPATH=. so that it is found."
+        raise UserError(f"--plugin {given} cannot be imported: {why}") from error
     again, name = (str(path.resolve()), path.name) if is_file else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
