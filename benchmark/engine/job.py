@@ -162,6 +162,8 @@ def _opened(config: RunConfig, template: RestorationTemplate, recorder: Recorder
     if found.nothing:
         seals.discard_unreadable(path)
         _tell_older(Run(path), on_event)
+    if found is not NOTHING and (path / seals.STATUS).exists():  # first: else what is lost would count as never made
+        Run(path).update_status(state="running", process=processes.identity(), tasks_done=found.after, error=None)
     _tidy(path, found)
     made, differs = environment(template.device, config), ""
     if not found.nothing:

@@ -252,10 +252,11 @@ class Run:
         """
         self.refuse_gone()
         status = {**self.status, **changes, "updated": now()}
-        seals.open_again(self.path)
+        finished = status.get("state") == "finished"
+        if finished:
+            seals.open_again(self.path)
         write_json(self.path / "status.json", status)
-        if status.get("state") == "finished":
-            seals.seal(self.path)
+        (seals.seal if finished else seals.open_again)(self.path)  # which does not hold beside this status any more
 
     def _there(self, name: str) -> bool:
         """Whether the directory has a file.
