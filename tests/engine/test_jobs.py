@@ -13,6 +13,7 @@ from conftest import PATIENCE, ROOT, wait_until
 from benchmark.commands import app
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
+from benchmark.core.process import endings
 from benchmark.core.process.endings import Stopped
 from benchmark.core.runs.directory import Run
 from benchmark.core.runs.formats import FORMAT
@@ -248,6 +249,31 @@ def test_jobs_that_are_lost_or_fail_do_not_end_the_others(tmp_path: Path) -> Non
     error = RunsFailed(failures, 4)
     assert error.exit_code == 1, "the suite is to blame for one"
     assert len(str(error).splitlines()) == 3
+
+
+@pytest.mark.parametrize("ended", [0, 1, 2])
+def test_what_goes_on_after_runs_were_done_again_repeats_none_of_them_and_names_what_is_left(
+    ended: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stops(Made):
+        def wait(self, on_event: object) -> list[tuple[Work, Ended]]:
+            if len(self.order) > ended:
+                raise Stopped("SIGTERM")
+            return super().wait(on_event)
+
+    monkeypatch.setattr(endings, "_done", set())
+    config = planned("finetune")[0]
+    for name in "abc":
+        Run.create(tmp_path / name, {}, {"format": FORMAT}).update_status(state="finished", tasks=1, tasks_done=1)
+    with pytest.raises(Stopped) as caught:
+        executing._drive([Work(config, tmp_path / name, True) for name in "abc"], Stops(1, {}), events.ignore, [])
+    notes = getattr(caught.value, "__notes__", [])
+    assert ("--force" in endings.command(["run", "--force"])) == (not ended)
+    if not ended:
+        assert not notes, "the same command does it all"
+    else:
+        left = "b, c" if ended == 1 else "c"
+        assert notes[-1] == f"Still as before, to be repeated with --force: {left}."
 
 
 def test_what_stops_the_command_stops_the_jobs() -> None:

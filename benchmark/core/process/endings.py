@@ -25,6 +25,8 @@ _waiting = 0
 """How many blocks of :func:`deferred` are open."""
 
 _launcher = ["python", "-m", "benchmark"]
+_done = set[str]()
+"""Words of the command that have had their effect."""
 _chosen: list[str] = []
 """Words that the command chose for itself, by chance."""
 
@@ -163,8 +165,13 @@ def tell(stop: BaseException) -> int:
 
 
 def command(words: Iterable[str]) -> str:
-    """The command that goes on, to be pasted into a shell. ``--force`` would begin again, and is left out."""
-    return joined([*_launcher, *(word for word in words if word != "--force"), *_chosen])
+    """The command that goes on, to be pasted into a shell."""
+    return joined([*_launcher, *(word for word in words if word not in _done), *_chosen])
+
+
+def had_effect(word: str) -> None:
+    """Say that a word has had its effect, as ``--force`` once runs are begun anew, for :func:`command` to leave out."""
+    _done.add(word)
 
 
 def chose(*words: str) -> None:

@@ -56,11 +56,11 @@ class Failure:
 class RunsFailed(UserError):
     """Some of several runs failed; ``exit_code`` is 1 if the suite is to blame for one of them."""
 
-    def __init__(self, failures: Sequence[Failure], runs: int) -> None:
+    def __init__(self, failures: Sequence[Failure], runs: int, force: bool = False) -> None:
         lines = [f"{one.run.name}: {_line(one)}" for one in failures]
         super().__init__("\n  ".join([f"{len(failures)} of {runs} runs failed; the others are finished.", *lines]))
         self.exit_code = 1 if any(one.bug for one in failures) else 2
-        self.add_note("The same command tries them again, and goes on from what is kept of them.")
+        self.add_note(f"The same command{_without(force)} tries them again, and goes on from what is kept of them.")
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,12 @@ class Results:
     Args:
         runs: their directories, in the order of the configurations.
         failures: those that failed, in the order in which they did.
+        force: whether finished runs were done again.
     """
 
     runs: list[Run]
     failures: list[Failure]
+    force: bool = False
 
     @property
     def begun(self) -> list[Run]:
@@ -90,7 +92,7 @@ class Results:
         if self.failures and len(self.runs) == 1:
             raise self.failures[0].error
         if self.failures:
-            raise RunsFailed(self.failures, len({run.path for run in self.runs}))
+            raise RunsFailed(self.failures, len({run.path for run in self.runs}), self.force)
 
 
 def execute(
@@ -148,9 +150,10 @@ def execute(
             on_event(events.Planned("", shares, made.jobs, threads))
             _drive(kept, Here(), on_event, failures)
             _drive(missing, made, on_event, failures)
+            endings.had_effect("--force")
         finally:
             made.close()
-    return Results([Run(path) for path in places], failures)
+    return Results([Run(path) for path in places], failures, force)
 
 
 def _together(workers: Workers) -> Workers:
@@ -186,6 +189,7 @@ def _drive(work: Iterable[Work], places: Places, on_event: Listener, failures: l
         Stopped: a signal came; its notes say what is kept.
     """
     waiting, running = deque(work), list[Work]()
+    force = any(one.force for one in waiting)
     finished: list[Run] = []
     told: set[Path] = set()
     try:
@@ -215,16 +219,23 @@ def _drive(work: Iterable[Work], places: Places, on_event: Listener, failures: l
                     one.force = one.force and _finished(one.path)  # what it had begun anew, it goes on with
                     waiting.appendleft(one)
                 else:
-                    failures.append(_failed(run, ended, one.lost))
+                    failures.append(_failed(run, ended, one.lost, force))
                     on_event(events.RunFailed(run.name, _line(failures[-1])))
     except BaseException as stop:
         usual = "SIGINT" if isinstance(stop, KeyboardInterrupt) else "SIGTERM"
         places.stop(stop.signal if isinstance(stop, Stopped) else usual)
-        _note(stop, [Run(one.path) for one in running], finished)
+        as_before = [one for one in (*running, *waiting) if one.force and _finished(one.path)]
+        begun = [Run(one.path) for one in running if one not in as_before]
+        _note(stop, begun, finished, force)
+        if finished or failures or any(run.path.exists() for run in begun):
+            endings.had_effect("--force")
+            if as_before:
+                names = ", ".join(one.path.name for one in as_before)
+                stop.add_note(f"Still as before, to be repeated with --force: {names}.")
         raise
 
 
-def _failed(run: Run, ended: Ended, lost: int) -> Failure:
+def _failed(run: Run, ended: Ended, lost: int, force: bool) -> Failure:
     """A run that is not tried again."""
     if ended.state == "lost":
         message = f"{ended.message}, {lost + 1} times"
@@ -233,11 +244,11 @@ def _failed(run: Run, ended: Ended, lost: int) -> Failure:
                 run.update_status(state="failed", error=message)
         ended = Ended("failed", f"{run.name}: {message}. Free memory, or do fewer runs at once with --jobs.")
     error = ended.exception()
-    _note(error, [run], [])
+    _note(error, [run], [], force)
     return Failure(run, error, ended.bug)
 
 
-def _note(error: BaseException, unfinished: Sequence[Run], finished: Sequence[Run]) -> None:
+def _note(error: BaseException, unfinished: Sequence[Run], finished: Sequence[Run], force: bool) -> None:
     """Let an error tell what is kept of runs that it has ended, and which runs before it are finished."""
     for run in unfinished:
         with suppress(UserError):
@@ -246,9 +257,15 @@ def _note(error: BaseException, unfinished: Sequence[Run], finished: Sequence[Ru
                 kept = f"{run.tasks_done} of {status['tasks']} tasks are finished and kept"
                 if run.updates_done:
                     kept += f", and {run.updates_done:,} updates of the next one,"
-                error.add_note(f"{run.name}: {kept} in '{run.path}'; the same command goes on from there.")
+                same = f"the same command{_without(force)}"
+                error.add_note(f"{run.name}: {kept} in '{run.path}'; {same} goes on from there.")
     if finished:
         error.add_note(f"Finished before it, and kept: {', '.join(one.name for one in finished)}.")
+
+
+def _without(force: bool) -> str:
+    """What the same command has to leave out if it is to go on."""
+    return " without --force" if force else ""
 
 
 def _finished(path: Path) -> bool:
