@@ -42,10 +42,12 @@ class Reporter:
     Args:
         console: where to write. Where that is no terminal but a log, every line is there as soon as it is printed.
         now: the time in seconds.
+        takes_force: whether the command has an option by which finished runs are repeated.
     """
 
     console: Console
     now: Callable[[], float] = time.monotonic
+    takes_force: bool = False
     names: list[str] = field(default_factory=list)
     jobs: int = 1
     lines: dict[str, Line] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Reporter:
             case events.Planned(shares=shares):
                 self._plan(event, list(shares))
             case events.RunKept():
-                self._end(run, "finished before; kept (--force repeats it)")
+                self._end(run, f"finished before; kept{' (--force repeats it)' if self.takes_force else ''}")
             case events.RunBegun():
                 self.lines[run] = self._line(run)
                 if len(self.names) > 1 and run in self.names:

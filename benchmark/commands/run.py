@@ -82,7 +82,7 @@ def run(
         console.print(note)
     from benchmark.tracking.trackers import tracked
 
-    with Reporter(console) as reporter, tracked(track, out, reporter, console.print) as listener:
+    with Reporter(console, takes_force=True) as reporter, tracked(track, out, reporter, console.print) as listener:
         weights = [registry.load(one.strategy).relative_cost for one in configs]
         results = execute(configs, out, listener, asked, force=force, weights=weights)
     from benchmark.core.yaml_files import command

@@ -244,7 +244,7 @@ def test_a_finished_run_is_kept_and_told(smoke_runs: Path, command: Command) -> 
     run = find_runs([smoke_runs])[0]
     before = (run.path / "status.json").read_text()
     done = command("run", "--strategy", "cmc", "--preset", "smoke", "--out", str(smoke_runs))
-    assert "finished before; kept" in done.stdout
+    assert "finished before; kept (--force repeats it)" in done.stdout
     assert (run.path / "status.json").read_text() == before
 
 

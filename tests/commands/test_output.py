@@ -65,6 +65,15 @@ def test_a_log_has_plain_lines_that_tell_the_jobs_apart() -> None:
     assert "second: process 7 writes it. It is come back to after the others." in lines
 
 
+@pytest.mark.parametrize("takes_force", [True, False])
+def test_of_a_run_that_is_kept_force_is_told_only_where_the_command_takes_it(takes_force: bool) -> None:
+    text = io.StringIO()
+    with Reporter(Console(file=text, width=160), takes_force=takes_force) as reporter:
+        reporter(events.RunKept("first"))
+    assert text.getvalue().startswith("first: finished before; kept")
+    assert ("--force" in text.getvalue()) == takes_force
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_single_run_has_one_line_without_a_number(terminal: bool) -> None:
     told = [event for event in two_of_three() if event[1].run == "first"]
