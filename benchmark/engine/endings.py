@@ -136,16 +136,17 @@ def _shortage(error: BaseException, path: Path) -> UserError | None:
             "The shared memory, /dev/shm, is full, through which processes that draw training patches pass them on. "
             "Give it more, as with --shm-size in a container, or do without such processes: --set data.workers=0"
         )
-    if short == "files":
-        return UserError(
-            "More files are open at once than may be. Raise the limit before the command, ulimit -n 4096, or have "
-            "fewer processes draw training patches: --set data.workers=0"
-        )
     if short == "room":
         return UserError(f"'{path}' cannot be written: {error}. Make room, or choose another folder with --out.")
+    used = ""
     if isinstance(error, OSError) and error.filename is not None:
-        return UserError(f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or choose another --out.")
-    return None
+        used = f"'{error.filename}' cannot be used: {error.strerror}"
+    if short == "files":
+        return UserError(
+            f"{used or 'More files are open at once than may be'}. Raise the limit before the command, ulimit -n 4096, "
+            "or have fewer processes draw training patches: --set data.workers=0"
+        )
+    return UserError(f"{used}. Mend that, or choose another --out.") if used else None
 
 
 def _blame(error: BaseException, config: RunConfig) -> UserError | None:
