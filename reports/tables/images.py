@@ -16,7 +16,7 @@ from reports.items.table import Cell, Column, Table, number
 from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts
 from reports.tables.cells import named
-from reports.tables.marks import with_best
+from reports.tables.marks import against_all, with_best
 from reports.text import listed
 
 Values = Mapping[tuple[int, str], float]
@@ -33,7 +33,8 @@ NOTE = (
     "those not told; "
     "of each image it is the mean over the seeds that both have, and – where they have none. Below it, on the page: "
     "in how many images it is above 0. † is not told apart from the best (paired over images, p ≥ 0.05 after "
-    "correction for the column’s comparisons by the false discovery rate). Images and seeds are two kinds of luck: "
+    "correction for all pairs of the column, among which the best is found, by the false discovery rate). Images and "
+    "seeds are two kinds of luck: "
     "the interval over images tells whether other pictures of this kind would give the same order, that over seeds, "
     "in the comparison, whether another training would."
 )
@@ -60,13 +61,17 @@ def item(group: Group) -> Item | None:
     found = {entry.label: seeds for entry in group.entries if (seeds := _finals(entry, len(group.order)))}
     shown = [entry for entry in group.entries if entry.label in found and np.isfinite(entry.mean("mean_psnr"))]
     same = _alike(group, found)
+
+    def gap(one: Entry, other: Entry) -> list[Difference]:
+        return _gains(found[other.label], found[one.label], len(group.order), same)
+
     compared = [
-        (best, others, [_gains(found[entry.label], found[best.label], len(group.order), same) for entry in others])
+        (best, others, against_all(best, others, gap))
         for best, others in with_best(shown, [entry.told for entry in shown])
     ]
-    if not any(len(gain.values) > 1 for _, _, gains in compared for row in gains for gain in row):
+    if not any(len(gain.values) > 1 for _, others, gaps in compared for row in gaps[: len(others)] for gain in row):
         return None
-    rows = [row for best, others, gains in compared for row in _rows(best, others, gains)]
+    rows = [row for best, others, gaps in compared for row in _rows(best, others, gaps)]
     columns = [
         Column("strategy"),
         Column("the best", "", "the entry with the highest mean PSNR of those told the task, or of those not told"),
@@ -86,10 +91,10 @@ def _alike(group: Group, found: Mapping[str, Mapping[int, Values]]) -> bool:
     return len(group.order) > 1 and len(names) == 1 and len({source.test for source in group.sources}) == 1
 
 
-def _rows(best: Entry, others: Sequence[Entry], gains: Sequence[Sequence[Difference]]) -> list[list[Cell]]:
-    """Rows of those that are compared with the same one, from each one's gains in the columns of figures."""
+def _rows(best: Entry, others: Sequence[Entry], gaps: Sequence[Sequence[Difference]]) -> list[list[Cell]]:
+    """Rows of those that are compared with the same one, from :func:`against_all` in the columns of figures."""
     leads = Cell(best.label, best.label.casefold())
-    cells = zip(*(_column(column) for column in zip(*gains, strict=True)), strict=True)
+    cells = zip(*(_column(column, len(others)) for column in zip(*gaps, strict=True)), strict=True)
     return [[named(entry), leads, *row] for entry, row in zip(others, cells, strict=True)]
 
 
@@ -124,16 +129,16 @@ def _gains(one: Mapping[int, Values], best: Mapping[int, Values], tasks: int, sa
     return [Difference(np.array(values)) for values in (*means, *(list(task.values()) for task in each))]
 
 
-def _column(gains: Sequence[Difference]) -> list[Cell]:
-    """A column of the table."""
-    told = corrected([gain.p for gain in gains])
+def _column(gains: Sequence[Difference], rows: int) -> list[Cell]:
+    """A column of the table: the first of some gains, which are corrected for the number of all."""
+    told = corrected([gain.p for gain in gains])[:rows]
     return [
         replace(
             number(gain.mean, spread=gain.margin(), sign=True),
             small=f"{int((gain.values > SAME).sum())} of {len(gain.values)}" if len(gain.values) else "",
             level=len(gain.values) > 0 and not p < LEVEL,  # of one image there is no p, and nothing is told
         )
-        for gain, p in zip(gains, told, strict=True)
+        for gain, p in zip(gains[:rows], told, strict=True)
     ]
 
 

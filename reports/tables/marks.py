@@ -2,17 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, starmap
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from reports.groups import Entry
 from reports.items.table import Cell, Column
 from reports.paired import LEVEL, Difference, corrected, left, missed, within_reach
-from reports.results import Array, Quantity
+from reports.results import Quantity
 from reports.seeds import paired
 from reports.text import fixed
+
+Gap = TypeVar("Gap")
 
 Places = Sequence[tuple[int, int | None]]
 """Columns, each with the index into what it shows; None where that is a single number."""
@@ -21,9 +25,6 @@ KNOWLEDGE = (
     "Strategies told the task at test time and those not told are ranked by themselves: the best of each are in bold."
 )
 """The note of a table that has both."""
-
-CHOSEN = "The best was chosen on these seeds, which favours it: a gap that is just told is luck more often than that."
-"""The note of a table in which the best of three or more is compared."""
 
 
 def mark(
@@ -78,9 +79,9 @@ def mark_level(
 ) -> None:
     """Mark the cells that are not told apart from the best of their column.
 
-    Cells of one column are so many comparisons, and corrected for that by the false discovery rate. Of several that are
-    the best as printed, that with the most seeds is compared. What is ahead of the best on the seeds that both have is
-    not told to be behind it, whatever the means over all seeds are.
+    The comparisons are corrected as :func:`against_all` has it. Of several that are the best as printed, that with
+    the most seeds is compared. What is ahead of the best on the seeds that both have is not told to be behind it,
+    whatever the means over all seeds are.
 
     Args:
         rows: the rows of a table, in which the best cells are marked.
@@ -94,21 +95,32 @@ def mark_level(
             continue
         top = max(bold, key=lambda entry: len(entry.results))
         others = [
-            (row, Difference(_at(paired(top, entry, quantity), index)))
+            (row, entry)
             for row, entry in zip(rows, entries, strict=True)
             if entry is not None and not row[column].best and row[column].value is not None
         ]
+        gaps = against_all(top, [entry for _, entry in others], partial(_gap, quantity, index))
         lead = float(top.mean(quantity) if index is None else top.mean(quantity)[index])
-        for (row, gap), p in zip(others, corrected([gap.p for _, gap in others]), strict=True):
+        for (row, _), gap, p in zip(others, gaps, corrected([gap.p for gap in gaps]), strict=False):
             behind = gap.mean * (lead - float(row[column].value)) > 0  # type: ignore[arg-type]
             row[column] = replace(
                 row[column], tested=True, level=not (p < LEVEL and behind)
             )  # of one seed there is no p
 
 
-def _at(values: Array, index: int | None) -> Array:
-    """(S,) of (S, ...) values; empty where no seed is common."""
-    return values if index is None or not len(values) else values[:, index]
+def against_all(best: Entry, others: Sequence[Entry], gap: Callable[[Entry, Entry], Gap]) -> list[Gap]:
+    """What the best has over each of the others, and after these the gaps between every two of the others.
+
+    The best was chosen among all on the figures that it is compared by, so that each pair had its chance to be the one
+    that is compared, and counts as a comparison.
+    """
+    return [*(gap(best, other) for other in others), *starmap(gap, combinations(others, 2))]
+
+
+def _gap(quantity: Quantity, index: int | None, one: Entry, other: Entry) -> Difference:
+    """What one entry has over another, seed by seed."""
+    values = paired(one, other, quantity)
+    return Difference(values if index is None or not len(values) else values[:, index])
 
 
 def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
@@ -122,11 +134,9 @@ def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
         return []
     compared = behind(entries, kinds)
     sentences = [
-        "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for the "
-        "column’s comparisons by the false discovery rate)."
+        "† is not told apart from the best of its column (paired over seeds, p ≥ 0.05 after correction for all pairs "
+        "of the column, among which the best is found, by the false discovery rate)."
     ]
-    if any(one.comparisons > 1 for one in compared):  # of two, the test of both sides allows for the choice
-        sentences.append(CHOSEN)
     sentences += ahead(compared)
     found = [one for one in compared if one.gap.deviation > 0]
     if found:
@@ -152,9 +162,9 @@ class Behind:
         best: the entry of the kind with the highest mean PSNR.
         entry: the other.
         gap: what the best has over it, seed by seed, in dB in the mean over the tasks.
-        p: of the gap, corrected for the number of comparisons of the kind; nan where there are no two seeds.
-        left: the p below which the gap would be told, the other comparisons as they are.
-        comparisons: how many of the kind have a p.
+        p: of the gap, corrected for all pairs of the kind; nan where there are no two seeds.
+        left: the p below which the gap would be told, the other pairs as they are.
+        comparisons: how many pairs of the kind have a p.
     """
 
     best: Entry
@@ -184,10 +194,10 @@ def behind(entries: Sequence[Entry | None], kinds: Sequence[Any], level: float =
     """
     found = []
     for best, others in with_best(entries, kinds):
-        gaps = [Difference(paired(best, entry, "mean_psnr")) for entry in others]
+        gaps = against_all(best, others, partial(_gap, "mean_psnr", None))
         values = [gap.p for gap in gaps]
         count = sum(not math.isnan(p) for p in values)
-        for place, (entry, gap, p) in enumerate(zip(others, gaps, corrected(values), strict=True)):
+        for place, (entry, gap, p) in enumerate(zip(others, gaps, corrected(values), strict=False)):
             found.append(Behind(best, entry, gap, p, left(values, place, level), count))
     return found
 

@@ -9,9 +9,9 @@ from made_runs import made_run
 from reports import undecided
 from reports.groups import Group, collect
 from reports.page.findings import finding
-from reports.paired import LEVEL, Difference, missed, stated, within_reach
+from reports.paired import LEVEL, Difference, corrected, missed, stated, within_reach
 from reports.tables import comparison, summary
-from reports.tables.marks import CHOSEN, behind
+from reports.tables.marks import against_all, behind
 
 LEADS = (1.0, 1.02, 0.98, 1.01)
 NEAR = (0.9, 1.1, 0.85, 1.02)
@@ -44,7 +44,7 @@ def test_who_is_near_the_best_is_left_undecided(tmp_path: Path) -> None:
 
 
 def test_what_a_report_tells_apart_is_left_undecided_until_it_is_clearer(tmp_path: Path) -> None:
-    """Packnet is behind with p = 0.013, before the correction for both; what is left to deform is half of the level."""
+    """Packnet is behind with p = 0.013, before the correction for three pairs; deform is left a third of the level."""
     gaps = {"cmc": (0.0, 0.0, 0.0), "packnet": (0.2, 0.3, 0.25), "deform": (0.5, -0.3, 0.2)}
     for name, values in gaps.items():
         for seed, gap in enumerate(values):
@@ -55,7 +55,7 @@ def test_what_a_report_tells_apart_is_left_undecided_until_it_is_clearer(tmp_pat
     assert undecided.STOPPING < told["packnet"] < LEVEL < told["deform"]
     deform, packnet = undecided.comparisons(collected)
     assert "cmc over packnet: +0.25 " in packnet.text
-    needed = Difference(np.array(gaps["deform"])).needed(undecided.STOPPING / 2)
+    needed = Difference(np.array(gaps["deform"])).needed(undecided.STOPPING / 3)
     assert deform.text.endswith(f"seeds that would decide it: {needed}")
     assert needed != Difference(np.array(gaps["deform"])).needed(undecided.STOPPING)
 
@@ -89,14 +89,17 @@ def test_tables_mark_it_and_say_which_gap_is_within_reach(tmp_path: Path) -> Non
     assert f"({np.median(spreads):.2f} dB in the mean over the tasks, 3 seeds)" in comparison.table(found).note
 
 
-def test_tables_say_that_the_best_of_three_was_chosen_after_its_figures_were_seen(tmp_path: Path) -> None:
-    """Of two that are equal the better one is told apart no more often than p says, whichever it is."""
-    for name, shifts in {"cmc": LEADS, "packnet": NEAR}.items():
-        for seed, shift in enumerate(shifts[:3]):
-            made_run(tmp_path / "two", name, shift=shift, seed=seed, settings={})
-    assert CHOSEN not in comparison.table(group(tmp_path / "two")).note
-    assert CHOSEN in comparison.table(group(runs(tmp_path / "three"))).note
-    assert CHOSEN not in comparison.table(group(runs(tmp_path / "one seed", 1))).note
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_of_equal_strategies_few_are_told_apart_from_the_one_that_happens_to_be_best(seeds: int) -> None:
+    """Corrected for those with the best alone, as if it had been named beforehand, 9 and 12 of 100 would be."""
+    draw, told = np.random.default_rng(0), 0
+    for _ in range(400):
+        values = draw.standard_normal((8, seeds))
+        best, *others = sorted(values, key=np.mean, reverse=True)
+        gaps = against_all(best, others, lambda one, other: Difference(one - other))
+        assert len(gaps) == 8 * 7 / 2
+        told += any(p < LEVEL for p in corrected([gap.p for gap in gaps])[: len(others)])
+    assert told < 0.05 * 400
 
 
 def test_with_one_seed_tables_say_that_nothing_is_told_apart(tmp_path: Path) -> None:
@@ -186,13 +189,13 @@ def test_of_smoke_no_claim_is_undecided(tmp_path: Path) -> None:
 
 
 def test_the_gap_within_reach_is_that_after_the_correction(tmp_path: Path) -> None:
-    """Two others are compared with the best, so that one true gap among them has to be told at half of the level."""
+    """The best of three is found among three pairs, so that one true gap has to be told at a third of the level."""
     found = group(runs(tmp_path))
     note = comparison.table(found).note
     spread = np.median([one.gap.deviation for one in behind(found.entries, [entry.told for entry in found.entries])])
-    reach = within_reach(float(spread), 3, level=LEVEL / 2)
-    assert f"a true gap of {reach:.2f} dB is told four times in five, if it is the only one of 2 comparisons" in note
-    assert f"missed {100 * missed(reach / 2, float(spread), 3, LEVEL / 2):.0f} times in a hundred" in note
+    reach = within_reach(float(spread), 3, level=LEVEL / 3)
+    assert f"a true gap of {reach:.2f} dB is told four times in five, if it is the only one of 3 comparisons" in note
+    assert f"missed {100 * missed(reach / 2, float(spread), 3, LEVEL / 3):.0f} times in a hundred" in note
 
 
 def test_more_seeds_are_not_asked_for_where_only_cells_are_missing(tmp_path: Path) -> None:
