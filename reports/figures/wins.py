@@ -20,7 +20,7 @@ from reports.items.style import INK
 from reports.items.table import Cell, Column, Table
 from reports.paired import LEVEL, SAME, Difference, corrected
 from reports.seeds import facts, paired
-from reports.text import NOTHING, fixed
+from reports.text import NOTHING, fixed, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -228,7 +228,7 @@ def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: i
     else:
         caption += "All are of one seed, so that none is told apart."
     if cuts:
-        order = " and ".join(dict.fromkeys(KINDS[kind] for kind in kinds))
+        order = listed(list(dict.fromkeys(KINDS[kind] for kind in kinds)))
         caption += f" The lines part those that are {order} at test time, which is not the same problem."
     if count < of:
         caption += f" Shown are {count} of {of}, {CHOICE}."
