@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmark.core.errors import UserError
+from benchmark.core.process.surroundings import changed
 
 MODULE = "avalanche.benchmarks.datasets.dataset_utils"
 """The module of Avalanche that reads and writes its configuration."""
@@ -48,17 +49,8 @@ def usable() -> bool:
 @contextmanager
 def lent() -> Iterator[None]:
     """A home folder for as long as this lasts."""
-    before = {name: os.environ.get(name) for name in HOMES}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(dict.fromkeys(HOMES, folder))
-        try:
-            yield
-        finally:
-            for name, home in before.items():
-                if home is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = home
+    with tempfile.TemporaryDirectory() as folder, changed(dict.fromkeys(HOMES, folder)):
+        yield
 
 
 class _Avalanche(importlib.machinery.SourceFileLoader):

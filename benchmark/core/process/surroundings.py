@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 NUMBERS = {
@@ -15,6 +16,21 @@ NUMBERS = {
 }
 """Variables that libraries read as whole numbers, the least and the most that is of use. typer, rich, joblib and
 matplotlib take any value, also what is no number or has no room for a word, and fail, or show nothing."""
+
+
+@contextlib.contextmanager
+def changed(words: Mapping[str, str]) -> Iterator[None]:
+    """Other values of environment variables for as long as this lasts."""
+    before = {name: os.environ.get(name) for name in words}
+    os.environ.update(words)
+    try:
+        yield
+    finally:
+        for name, word in before.items():
+            if word is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = word
 
 
 def prepare() -> None:

@@ -1,9 +1,8 @@
 """Where runs are made on this machine: in this process, or in several that are started for it."""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from benchmark.config import RunConfig
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
+from benchmark.core.process.surroundings import changed
 from benchmark.engine.events import Event, Listener
 from benchmark.engine.executors import child
 from benchmark.engine.executors.attempt import Ended, attempt
@@ -173,7 +173,7 @@ class Processes:
         if device is not None:
             words["CUDA_VISIBLE_DEVICES"] = device
         process = self.context.Process(target=child.main, args=(theirs, self.reason, self.threads))
-        with _surroundings(words):
+        with changed(words):
             resource_tracker.ensure_running()  # else it starts in what follows, and lets signals through
             with endings.held():
                 process.start()
@@ -214,21 +214,3 @@ class _Process:
             full = ", as where the memory is full" if code == -9 else ""
             return f"its process was ended by signal {-code}{full}"
         return f"its process ended by itself, with exit code {code}"
-
-
-@contextmanager
-def _surroundings(words: dict[str, str]) -> Iterator[None]:
-    """The environment variables of what is started meanwhile."""
-    with ExitStack() as stack:
-        for name, word in words.items():
-            before = os.environ.get(name)
-            stack.callback(_put, name, before)
-            os.environ[name] = word
-        yield
-
-
-def _put(name: str, word: str | None) -> None:
-    if word is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = word
