@@ -35,19 +35,13 @@ def keep(run: Run, benchmark: Benchmark, place: int, index: int, kind: str, pixe
 
 def missing(run: Run, benchmark: Benchmark, outputs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The kinds of all pictures that a run has kept, as its rows of outputs tell, and that are not there any more."""
-    return [
-        kind
-        for place, (task, images) in enumerate(zip(benchmark.tasks, benchmark.test, strict=True), 1)
-        for index, name in enumerate(images.names[:PICTURES])
-        for kind in _kept(
-            place, index, [row["after"] for row in outputs if _of(row, place, name)], len(benchmark.tasks)
-        )
-        if not run.image(task.name, name, kind).exists()
-    ]
-
-
-def _of(row: Mapping[str, Any], place: int, image: str) -> bool:
-    return (row["place"], row["image"]) == (place, image)
+    gone = []
+    for place, (task, images) in enumerate(zip(benchmark.tasks, benchmark.test, strict=True), 1):
+        for index, name in enumerate(images.names[:PICTURES]):
+            measured = [row["after"] for row in outputs if (row["place"], row["image"]) == (place, name)]
+            kinds = _kept(place, index, measured, len(benchmark.tasks))
+            gone += [kind for kind in kinds if not run.image(task.name, name, kind).exists()]
+    return gone
 
 
 def _kept(place: int, index: int, measured: Sequence[int], tasks: int) -> Iterator[str]:
