@@ -16,12 +16,11 @@ from benchmark.core.addresses import torch_seed
 from benchmark.core.errors import UserError
 from benchmark.core.process import endings
 from benchmark.core.runs.directory import Run
-from benchmark.engine import checkpoints
+from benchmark.engine import checkpoints, setup
 from benchmark.engine.checkpoints import tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
-from benchmark.engine.setup import choose_workers, make_ready, prepare, training_rounds
-from benchmark.engine.template import RestorationTemplate
+from benchmark.engine.setup import make_ready, prepare, training_rounds
 from benchmark.streams.build import build
 from strategies import registry
 
@@ -71,14 +70,7 @@ def follow(config: Mapping[str, Any], path: str, finished: int, within: int | No
     group.require(settings.training, device)
     strategy, model = prepare(settings)
     benchmark = build(settings)
-    template = RestorationTemplate(
-        model=model,
-        strategy=strategy,
-        training=settings.training,
-        device=device,
-        workers=choose_workers(settings.data.workers, device)[0],
-        plugins=(Meeting(strategy),),
-    )
+    template = setup.template(settings, strategy, model, device, (Meeting(strategy),))
     rounds = training_rounds(strategy, benchmark)
     if finished:
         learned = [experience for experience, _ in rounds if tasks_after(experience) <= finished]

@@ -22,21 +22,14 @@ from benchmark.core.runs.directory import LOST, Run, now
 from benchmark.core.runs.formats import FORMAT
 from benchmark.core.runs.locks import writing
 from benchmark.core.runs.writing import is_temporary
-from benchmark.engine import checkpoints, events, ledger
+from benchmark.engine import checkpoints, events, ledger, setup
 from benchmark.engine.checkpoints import NOTHING, Found, State, tasks_after
 from benchmark.engine.distributed import group
 from benchmark.engine.distributed.meeting import Meeting
 from benchmark.engine.endings import blamed, reachable, recorded
 from benchmark.engine.events import Listener
 from benchmark.engine.recorder import Recorder
-from benchmark.engine.setup import (
-    NO_RESULT,
-    choose_workers,
-    environment,
-    make_ready,
-    prepare,
-    training_rounds,
-)
+from benchmark.engine.setup import NO_RESULT, environment, make_ready, prepare, training_rounds
 from benchmark.engine.template import RestorationTemplate
 from benchmark.engine.trial import try_sizes
 from benchmark.planning import settings_from
@@ -98,15 +91,7 @@ def run(
         identifier = Identifier(config.training.patch_size) if config.evaluation.identify else None
         recorder = Recorder(Run(path), benchmark, on_event, config.evaluation, identifier)
         meeting = [Meeting(strategy)] if group.size() > 1 else []
-        template = RestorationTemplate(
-            model=model,
-            strategy=strategy,
-            training=config.training,
-            device=device,
-            workers=choose_workers(config.data.workers, device)[0],
-            tile=config.data.tile,
-            plugins=(recorder, *meeting, *plugins),
-        )
+        template = setup.template(config, strategy, model, device, (recorder, *meeting, *plugins))
         with writing(path):
             if _kept(path, force, events.ignore):  # finished by another process meanwhile
                 on_event(events.RunKept(path.name))

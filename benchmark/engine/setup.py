@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from avalanche.core import SupervisedPlugin
 from rich.console import Console
 
 from benchmark import backbones
@@ -23,6 +24,7 @@ from benchmark.core.process.suite import suite
 from benchmark.engine.distributed import group
 from benchmark.engine.endings import blamed
 from benchmark.engine.ledger import plain_parameters
+from benchmark.engine.template import RestorationTemplate
 from benchmark.streams.build import Benchmark
 from benchmark.streams.definition import Task, parts
 from benchmark.streams.sources import prepare as prepare_sources
@@ -197,6 +199,25 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device = cuda, but torch finds no GPU here. Use training.device=auto or cpu.")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def template(
+    config: RunConfig,
+    strategy: Strategy,
+    model: torch.nn.Module,
+    device: torch.device,
+    plugins: tuple[SupervisedPlugin, ...],
+) -> RestorationTemplate:
+    """What trains and measures the network of a run, with Avalanche plugins that are called after the strategy."""
+    return RestorationTemplate(
+        model=model,
+        strategy=strategy,
+        training=config.training,
+        device=device,
+        workers=choose_workers(config.data.workers, device)[0],
+        tile=config.data.tile,
+        plugins=plugins,
+    )
 
 
 def make_ready(training: Training) -> torch.device:

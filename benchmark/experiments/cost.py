@@ -10,7 +10,8 @@ from avalanche.core import SupervisedPlugin
 from benchmark.config import RunConfig
 from benchmark.core import clock, metrics
 from benchmark.core.images import to_uint8
-from benchmark.engine.setup import choose_workers, make_ready, prepare
+from benchmark.engine import setup
+from benchmark.engine.setup import make_ready, prepare
 from benchmark.engine.template import RestorationTemplate
 from benchmark.experiments.schedule import Parts
 from benchmark.streams.build import build
@@ -39,15 +40,7 @@ def measure(config: RunConfig) -> Parts:
     benchmark = build(plain)
     building = clock.since(began)
     stopwatch = _Stopwatch()
-    template = RestorationTemplate(
-        model=model,
-        strategy=strategy,
-        training=training,
-        device=device,
-        workers=choose_workers(config.data.workers, device)[0],
-        tile=config.data.tile,
-        plugins=(stopwatch,),
-    )
+    template = setup.template(plain, strategy, model, device, (stopwatch,))
     with suppress(_EnoughTimed):
         template.learn(benchmark.scenario.train_stream[0])
     tests, validations = benchmark.scenario.test_stream, benchmark.scenario.valid_stream
