@@ -308,9 +308,8 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def environment(device: torch.device, config: RunConfig | None = None) -> dict[str, Any]:
+def environment(device: torch.device, config: RunConfig) -> dict[str, Any]:
     """What a result or its time may depend on beside the configuration, and which suite made it."""
-    workers = None if config is None else config.data.workers
     return {
         **suite(),
         "python": platform.python_version(),
@@ -320,8 +319,8 @@ def environment(device: torch.device, config: RunConfig | None = None) -> dict[s
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": group.size(),
-        "patch_workers": "{} ({})".format(*choose_workers(workers, device)),
-        **({} if config is None else {"patches_on": f"{config.training.patches_on} ({_room(config, device)})"}),
+        "patch_workers": "{} ({})".format(*choose_workers(config.data.workers, device)),
+        "patches_on": f"{config.training.patches_on} ({_room(config, device)})",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
 

@@ -416,7 +416,7 @@ class TestMemory:
 def test_the_suite_stands_in_the_record_and_not_in_the_identity() -> None:
     import torch
 
-    assert {"suite", "git", "git_changed"} <= environment(torch.device("cpu")).keys()
+    assert {"suite", "git", "git_changed"} <= environment(torch.device("cpu"), config()).keys()
     assert "git" not in config().model_dump()
 
 

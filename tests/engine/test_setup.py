@@ -39,7 +39,8 @@ def test_processes_that_could_pass_on_no_patches_are_refused(monkeypatch: pytest
 
 
 def test_a_run_tells_how_many_draw_and_why() -> None:
-    assert setup.environment(CPU)["patch_workers"] == "0 (all cores train)"
+    (config,) = plan("finetune", "four_tasks", "smoke", "0", "denoise", None, None, [])
+    assert setup.environment(CPU, config)["patch_workers"] == "0 (all cores train)"
     (config,) = plan("finetune", "four_tasks", "smoke", "0", "denoise", None, None, ["data.workers=3"])
     assert setup.environment(CPU, config)["patch_workers"] == "3 (asked for)"
 
