@@ -26,6 +26,7 @@ from strategies.base import Strategy, TaskNetwork
 from strategies.identifier import Identifier
 from strategies.mixtures import ways
 
+OUTPUT_PROTOCOL = "SHA-256 of the float32 output"
 OWNED_PROTOCOL = "SHA-256 of each tensor on which the output depends: type, shape and bytes"
 IDENTIFIER_PROTOCOL = "each test image given to the task of largest bounded log-likelihood over its squares"
 
@@ -120,9 +121,11 @@ class Recorder(SupervisedPlugin):
             measure = partial(self._measure_output, template, after, place)
             measured = template.outputs(self.benchmark.scenario.test_stream[place - 1], measure)
             self._add_means(after, place, "output", [values for values, _ in measured])
-            self._add(after, place, "validation", "psnr", *self._validate(template, place - 1), metrics.PROTOCOL)
+            mean, count = self._validate(template, place - 1), len(self.benchmark.valid[place - 1])
+            self._add(after, place, "validation", "psnr", mean, "dB", count, metrics.PROTOCOL)
             if changed := [change for _, change in measured if change is not None]:
-                self._add(after, place, "output", "outputs_changed", sum(changed), "count", len(changed))
+                about = (after, place, "output", "outputs_changed")
+                self._add(*about, sum(changed), "count", len(changed), OUTPUT_PROTOCOL)
             self.measured = place
             if template.save_is_due():
                 template.timed(save)
@@ -207,11 +210,11 @@ class Recorder(SupervisedPlugin):
     def _add_epoch(self, template: Any, epoch: int) -> None:
         loss = float(np.mean(self.losses)) if self.losses else None
         after, update = template.experience.current_experience + 1, epoch * template.training_settings.updates_per_epoch
-        psnr = {label: self._validate(template, label)[0] for label in self.learning}
+        psnr = {label: self._validate(template, label) for label in self.learning}
         if self.evaluation.stability_gap:
             with torch.random.fork_rng([template.device] if template.device.type == "cuda" else []):
                 others = [label for label in range(after - 1) if label not in psnr]
-                psnr |= {label: self._validate(template, label)[0] for label in others}
+                psnr |= {label: self._validate(template, label) for label in others}
         self.curves += [
             {
                 "after": after,
@@ -240,11 +243,12 @@ class Recorder(SupervisedPlugin):
         psnr = dict(zip(names, map(float, matrix[-1]), strict=True))
         return TaskMeasured(self.run.name, after, psnr, float(lost.mean()) if len(lost) else None, update)
 
-    def _validate(self, template: Any, label: int) -> tuple[float, str, int]:
-        """Mean PSNR on the validation images of a task, its unit, and the number of images."""
+    def _validate(self, template: Any, label: int) -> float:
+        """Mean PSNR in dB on the validation images of a task."""
         images = self.benchmark.scenario.valid_stream[label]
-        values = template.outputs(images, partial(self._psnr, template, "an output for a validation image"))
-        return float(np.mean(values)), "dB", len(values)
+        return float(
+            np.mean(template.outputs(images, partial(self._psnr, template, "an output for a validation image")))
+        )
 
     def _diverged(self, template: Any, what: str) -> Diverged:
         """The error to raise where numbers are none; it tells after which update of which task."""
@@ -264,15 +268,7 @@ class Recorder(SupervisedPlugin):
             self._add(after, place, subject, metric.name, mean, metric.unit, len(values), metrics.PROTOCOL)
 
     def _add(
-        self,
-        after: int,
-        place: int,
-        subject: str,
-        metric: str,
-        value: float,
-        unit: str,
-        images: int,
-        protocol: str = "",
+        self, after: int, place: int, subject: str, metric: str, value: float, unit: str, images: int, protocol: str
     ) -> None:
         self.metrics.append(
             {
@@ -285,7 +281,7 @@ class Recorder(SupervisedPlugin):
                 "value": value,
                 "unit": unit,
                 "images": images,
-                "protocol": protocol or "SHA-256 of the float32 output",
+                "protocol": protocol,
             }
         )
 
@@ -345,10 +341,10 @@ class Recorder(SupervisedPlugin):
 
     def _note_cost(self, after: int, quantities: list[tuple[str, float, str]]) -> None:
         task = self.benchmark.tasks[after - 1].name
-        for quantity, value, unit in quantities:
-            self.ledger.append(
-                {"after": after, "task": task, "quantity": quantity, "value": float(value), "unit": unit}
-            )
+        self.ledger += [
+            {"after": after, "task": task, "quantity": quantity, "value": float(value), "unit": unit}
+            for quantity, value, unit in quantities
+        ]
 
     def _compare_owned(self, network: TaskNetwork, after: int) -> None:
         """Note what tasks own that were just learned, and how much of it has changed of those learned before."""
