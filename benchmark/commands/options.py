@@ -6,7 +6,7 @@ parser for one option, which is told its name; defaults go through it, too.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -219,22 +219,6 @@ Address = Annotated[
         help="With --engine ray: the cluster, as host:port, or auto for the one that this machine is in.",
     ),
 ]
-
-
-def refuse_idle(given: Mapping[str, object], beside: str, why: str) -> None:
-    """Refuse options that have no effect beside another one.
-
-    Args:
-        given: the options and their values; None where one was not given.
-        beside: the other option, as it was given.
-        why: what that one does, in words.
-
-    Raises:
-        UserError: one was given.
-    """
-    for option, value in given.items():
-        if value is not None:
-            raise UserError(f"{option} {value} has no effect beside {beside}, which {why}. Leave one of them out.")
 
 
 def most_seeds(until_decided: bool, most: int | None) -> int | None:

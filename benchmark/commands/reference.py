@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.options import Engine, Jobs, number, place, refuse_idle, words, workers
+from benchmark.commands.options import Engine, Jobs, number, place, words, workers
 from benchmark.commands.output import Reporter, console
 from benchmark.core import printing
 from benchmark.core.errors import UserError, unknown
@@ -163,7 +163,12 @@ def reference_verify(
 
     if against is not None:
         training = {"--sample": sample, "--draw": draw, "--out": out, "--jobs": jobs, "--threads": threads}
-        refuse_idle(training, f"--against {against}", "trains nothing and compares every record that is meant")
+        for option, value in training.items():
+            if value is not None:
+                raise UserError(
+                    f"{option} {value} has no effect beside --against {against}, which trains nothing and compares "
+                    "every record that is meant. Leave one of them out."
+                )
     asked = verifying.Asked(
         stream, tuple(split_names(strategy, "--strategy")) if strategy else (), tuple(seeds(seed)) if seed else ()
     )
