@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic.fields import FieldInfo
 
 from benchmark.core.errors import meant, shortened, unknown
+from benchmark.core.yaml_files import YamlFile
 
 ACCEPTED = {
     "dict_type": "A mapping such as {{name: value}} is accepted",
@@ -66,7 +67,7 @@ def explain(
     error: ValidationError,
     model: type[BaseModel],
     prefix: str = "",
-    place: Callable[[Sequence[str | int]], str] = lambda path: "",
+    file: YamlFile | None = None,
 ) -> str:
     """One line for each problem: the field, the value given, what is accepted, and what the field means.
 
@@ -74,20 +75,19 @@ def explain(
         error: what validating ``model`` raised.
         model: the model that was validated.
         prefix: put before each field's name, as in ``cmc.fraction``.
-        place: where in a file a field stands, put before its line, as in ``line 7: ``.
+        file: where the values stand; it is named first, and before each problem its line.
     """
     lines = []
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
-        where = place(problem["loc"])
-        name = ".".join([prefix, *path] if prefix else path)
+        where = f"line {file.line(problem['loc'])}: " if file else ""
+        whole = [prefix, *path] if prefix else path
+        name, section = ".".join(whole), ".".join(whole[:-1])
+        parent = _model_at(model, path[:-1])
         if problem["type"] == "extra_forbidden":
-            parent = _model_at(model, path[:-1])
-            section = ".".join([prefix, *path[:-1]] if prefix else path[:-1])
             what = f"setting of {section}" if section else "setting"
             lines.append(where + str(unknown(what, path[-1], parent.model_fields)))
             continue
-        parent = _model_at(model, path[:-1]) if path else model
         field = parent.model_fields.get(path[-1]) if path else None
         meaning = f" {name}: {field.description}." if field and field.description else ""
         reason = reason_of(problem)
@@ -99,7 +99,7 @@ def explain(
             lines.append(
                 f"{where}{name} = {shortened(repr(problem['input']))} is not accepted. {reason}.{near}{meaning}"
             )
-    return "\n".join(dict.fromkeys(lines))
+    return (f"{file.path}, " if file else "") + "\n".join(dict.fromkeys(lines))
 
 
 def reason_of(problem: Mapping[str, Any]) -> str:

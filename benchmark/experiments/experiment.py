@@ -176,5 +176,4 @@ def read(file: YamlFile) -> Experiment:
     try:
         return Experiment.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
-        where = f"{file.path}, "
-        raise UserError(where + explain(error, Experiment, place=lambda path: f"line {file.line(path)}: ")) from error
+        raise UserError(explain(error, Experiment, file=file)) from error

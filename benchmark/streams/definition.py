@@ -221,9 +221,7 @@ def _stream(file: YamlFile) -> Stream:
             {"name": file.path.stem, **file.data} | ({"tasks": resolved} if resolved else {})
         )
     except ValidationError as error:
-        raise UserError(
-            f"{file.path}, " + explain(error, Stream, place=lambda path: f"line {file.line(path)}: ")
-        ) from error
+        raise UserError(explain(error, Stream, file=file)) from error
     for place, one in enumerate(stream.tasks):
         for side in ("train", "test"):
             try:
