@@ -17,6 +17,7 @@ the name may tell of degraded copies (``DIV2K_valid_JPEG20``), which are no DIV2
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.data.datasets.dataset import Dataset, Item, counted
@@ -103,8 +104,8 @@ def _dataset(
     root: Path,
     layout: str,
     paths: list[Path],
-    problems: list[str] | None = None,
-    notes: list[str] | None = None,
+    problems: Sequence[str] = (),
+    notes: Sequence[str] = (),
     folders: frozenset[Path] = frozenset(),
 ) -> Dataset:
     found, unfit = keyed(paths, _number)
@@ -116,8 +117,8 @@ def _dataset(
         layout=layout,
         root=root,
         items=items,
-        problems=(*(problems or []), *unfit),
-        notes=(*_incomplete(set(found)), *(notes or [])),
+        problems=(*problems, *unfit),
+        notes=(*_incomplete(set(found)), *notes),
         files=frozenset(paths),
         folders=folders,
     )

@@ -23,6 +23,8 @@ their folder.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark.core.errors import UserError
@@ -101,7 +103,7 @@ def _side_by_side(folder: Folder) -> Dataset | None:
         Item(path.stem, _split(folder), Half(path, "left"), Half(path, "right"))
         for path in sorted(folder.images, key=lambda path: (_number(path) or 0, *in_order(path)))
     )
-    return _named(folder, "side by side in one file, left clean", items, files=frozenset(folder.images))
+    return _named(folder, "side by side in one file, left clean", items, folder.images)
 
 
 def _is_double(path: Path) -> bool:
@@ -116,11 +118,11 @@ def _is_double(path: Path) -> bool:
 def _dataset(
     folder: Folder,
     layout: str,
-    clean: tuple[Path, ...] | list[Path],
-    rainy: tuple[Path, ...] | list[Path],
-    files: tuple[Path, ...] | list[Path] = (),
+    clean: Sequence[Path],
+    rainy: Sequence[Path],
+    files: Sequence[Path] = (),
     folders: frozenset[Path] = frozenset(),
-    problems: list[str] | None = None,
+    problems: Sequence[str] = (),
 ) -> Dataset:
     masks = [path for path in [*clean, *rainy] if _MASK.fullmatch(path.stem)]
     dry, wet = ([path for path in side if path not in masks] for side in (clean, rainy))
@@ -129,26 +131,15 @@ def _dataset(
         Item(f"{number:03}", _split(folder), Whole(clean), Whole(rainy))
         for number, (clean, rainy) in sorted(pairs.items())
     )
-    return _named(
-        folder,
-        layout,
-        items,
-        problems=(*(problems or []), *unpaired),
+    return replace(
+        _named(folder, layout, items, files),
+        problems=(*problems, *unpaired),
         notes=(f"{len(masks)} masks (rainregion-*, rainstreak-*) are left out.",) if masks else (),
-        files=frozenset(files),
         folders=folders,
     )
 
 
-def _named(
-    folder: Folder,
-    layout: str,
-    items: tuple[Item, ...],
-    problems: tuple[str, ...] = (),
-    notes: tuple[str, ...] = (),
-    files: frozenset[Path] = frozenset(),
-    folders: frozenset[Path] = frozenset(),
-) -> Dataset:
+def _named(folder: Folder, layout: str, items: tuple[Item, ...], files: Sequence[Path]) -> Dataset:
     name = _known_name(folder)
     return Dataset(
         family="rain100l",
@@ -158,10 +149,7 @@ def _named(
         layout=layout,
         root=folder.path,
         items=items,
-        problems=problems,
-        notes=notes,
-        files=files,
-        folders=folders,
+        files=frozenset(files),
     )
 
 
