@@ -72,26 +72,26 @@ def read(given: str) -> Plugin:
             "has to end in .py."
         )
     try:
-        path = as_path(given) if is_file else Path()
-        missing = is_file and not path.is_file()
+        path = as_path(given) if is_file else None
+        missing = path is not None and not path.is_file()
     except (OSError, ValueError) as error:
         raise UserError(f"--plugin {given}: {error}.") from error
     if missing:
         raise UserError(f"--plugin {given}: there is no such file.")
     try:
         with _staying():
-            module = _import_file(path) if is_file else import_module(given)
-        digest = content(module.__name__, path if is_file else Path(getattr(module, "__file__", None) or ""))
+            module = _import_file(path) if path else import_module(given)
+        digest = content(module.__name__, path or Path(getattr(module, "__file__", None) or ""))
     except (KeyboardInterrupt, Stopped):
         raise
     except BaseException as error:
-        why = failed(error, path if is_file else None)
+        why = failed(error, path)
         first = given.partition(".")[0]
-        missing = isinstance(error, ModuleNotFoundError) and error.name == first
-        if missing and not is_file and PathFinder.find_spec(first, [""]):
+        unknown = isinstance(error, ModuleNotFoundError) and error.name == first
+        if unknown and path is None and PathFinder.find_spec(first, [""]):
             why += "\nIt lies in the present folder; begin the command with PYTHONPATH=. so that it is found."
         raise UserError(f"--plugin {given} cannot be imported: {why}") from error
-    again, name = (str(path.resolve()), path.name) if is_file else (given, given)
+    again, name = (str(path.resolve()), path.name) if path else (given, given)
     return Plugin(module, again, f"{name}#{digest}", f"--plugin {given}")
 
 
