@@ -29,9 +29,9 @@ class UserError(Exception):
     exit_code = 2
 
 
-def shortened(given: str, longest: int = 200) -> str:
+def shortened(given: str) -> str:
     """What was given, as an error repeats it: cut where it grows too long to be read."""
-    return given if len(given) <= longest else f"{given[:longest]}…"
+    return given if len(given) <= 200 else f"{given[:200]}…"
 
 
 def told(error: BaseException) -> str:

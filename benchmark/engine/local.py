@@ -21,7 +21,6 @@ def execute(
     *,
     force: bool = False,
     plugins: Sequence[SupervisedPlugin] = (),
-    weights: Sequence[float] | None = None,
 ) -> list[Run]:
     """:func:`benchmark.engine.executors.execute.execute` here; all runs are finished then.
 
@@ -29,7 +28,7 @@ def execute(
         UserError: a run cannot be started, or has failed; the others are finished.
     """
     workers = Workers(jobs=1, threads=torch.get_num_threads())
-    results = execute_all(configs, out, on_event, workers, force=force, plugins=plugins, weights=weights)
+    results = execute_all(configs, out, on_event, workers, force=force, plugins=plugins)
     if results.failures:
         raise results.failures[0].error
     return results.runs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmark.engine.events import Listener, ignore
+from benchmark.engine.events import Listener
 from benchmark.engine.executors import workers as sharing
 from benchmark.engine.executors.workers import Machine, Workers
 from benchmark.experiments.experiment import Experiment
@@ -98,7 +98,7 @@ def gather(
     return Agenda(planned, needed, measurements, about_images([one.config for one in planned]), jobs)
 
 
-def perform(agenda: Agenda, out: Path, on_event: Listener = ignore, workers: Workers = Workers()) -> "Results":
+def perform(agenda: Agenda, out: Path, on_event: Listener, workers: Workers) -> "Results":
     """Do what is missing, and give what has become of all of them."""
     from benchmark.engine.executors.execute import execute
 
