@@ -77,12 +77,12 @@ def load(path: Path) -> Experiment:
         if preset not in presets():
             raise file.error(["presets", preset], str(unknown("preset", preset, presets())))
     _check_settings(experiment, file)
+    fixed = [(["set"], experiment.set), *((["presets", name], given) for name, given in experiment.presets.items())]
     for key, values in experiment.vary.items():
         if not values:
             raise file.error(["vary", key], f"'{key}' has no values to try.")
-        for where in (["set"], *(["presets", preset] for preset in experiment.presets)):
-            fixed = experiment.set if where == ["set"] else experiment.presets[where[1]]
-            if key in fixed:
+        for where, settings in fixed:
+            if key in settings:
                 raise file.error([*where, key], f"'{key}' is varied, too; leave it out of one of them.")
     return experiment
 

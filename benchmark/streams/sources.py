@@ -278,11 +278,10 @@ def _fits_memory(dataset: Dataset) -> bool:
 
 def _examine(task: Task, source: Source, data: Data, patch_size: int | None) -> None:
     """Refuse images that break a rule, before anything is trained on them."""
-    sides = [(source.train, lambda one: _trained(one, data)), (source.test, lambda one: _tested(one, data))]
-    for dataset, opened in sides:
+    for dataset, opened in ((source.train, _trained), (source.test, _tested)):
         if dataset is None:
             continue
-        images = opened(dataset)
+        images = opened(dataset, data)
         if dataset.family == "rain100l" and images.degraded is not None:
             pairs = zip(images.clean, images.degraded, strict=True)
             if problem := rules.exchanged(dataset, [rules.brighter(*pair) for pair in pairs]):
