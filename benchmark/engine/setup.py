@@ -1,4 +1,4 @@
-"""From a configuration to what a run needs: the strategy, its untrained network, its rounds, the device."""
+"""From a configuration to what a run needs: the strategy, its untrained network, template and rounds, the device."""
 
 import os
 import platform
