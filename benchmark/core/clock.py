@@ -1,6 +1,7 @@
 """Time that has passed: measured, never zero, so that it can be divided by and compared; and written for people."""
 
 import time
+from datetime import UTC, datetime
 
 RESOLUTION = time.get_clock_info("perf_counter").resolution
 """Seconds between two ticks of the clock: what passed in between may be told as 0 and took at most this long."""
@@ -11,6 +12,11 @@ now = time.perf_counter
 def since(start: float) -> float:
     """Seconds since ``start``, which :func:`now` gave; at least a tick."""
     return max(now() - start, RESOLUTION)
+
+
+def moment() -> str:
+    """The present moment in UTC, to the second, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def duration(seconds: float) -> str:

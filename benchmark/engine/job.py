@@ -16,9 +16,10 @@ from avalanche.core import SupervisedPlugin
 
 from benchmark.config import RunConfig, checked
 from benchmark.core.addresses import torch_seed
+from benchmark.core.clock import moment
 from benchmark.core.errors import UserError
 from benchmark.core.runs import processes, seals
-from benchmark.core.runs.directory import LOST, Run, now
+from benchmark.core.runs.directory import LOST, Run
 from benchmark.core.runs.formats import FORMAT
 from benchmark.core.runs.locks import writing
 from benchmark.core.runs.writing import is_temporary
@@ -169,7 +170,7 @@ def _announce(
     record.update_status(
         state="running",
         process=processes.identity(),
-        started=now(),
+        started=moment(),
         tasks=tasks,
         tasks_done=found.after,
         **spent,

@@ -31,7 +31,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from benchmark.core.clock import moment
 from benchmark.core.errors import UserError, shortage
 from benchmark.core.files import closed, content, is_beside, refuse_leaving
 from benchmark.core.names import file_name
@@ -251,7 +251,7 @@ class Run:
             UserError: the directory was taken away meanwhile.
         """
         self.refuse_gone()
-        status = {**self.status, **changes, "updated": now()}
+        status = {**self.status, **changes, "updated": moment()}
         finished = status.get("state") == "finished"
         if finished:
             seals.open_again(self.path)
@@ -395,12 +395,6 @@ def _run_directories(path: Path) -> Iterator[Path]:
 
 def _below(folder: Path) -> list[Path]:
     """What a folder holds of the user's; nothing of one that cannot be listed, as :func:`os.walk` has it, too."""
-    try:
+    with suppress(OSError):
         return [path for path in folder.iterdir() if not is_beside(path.name)]
-    except OSError:
-        return []
-
-
-def now() -> str:
-    """The present moment in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return []
