@@ -358,7 +358,7 @@ class TaskNetwork(MultiTaskModule):
             UserError: the task was never learned.
         """
         with self.showing(task):
-            return {name: tensor.detach().clone() for name, tensor in tensors_in_use(self.backbone).items()}
+            return tensors_in_use(self.backbone)
 
     def _replicate_for_data_parallel(self) -> Any:
         raise UserError(

@@ -190,12 +190,11 @@ class ForkJoinNetwork(GrowingParts):
 
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the parts that the task uses, by name."""
-        tensors = {
-            f"{place}.{name}": tensor
+        return {
+            f"{place}.{name}": copy
             for place, part in enumerate(self.parts(task))
-            for name, tensor in tensors_in_use(part).items()
+            for name, copy in tensors_in_use(part).items()
         }
-        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def expert_width(backbone: nn.Module, size: float) -> int:

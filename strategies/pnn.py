@@ -138,4 +138,4 @@ class ProgressiveNetwork(SeparateNetworks):
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the task's column and of those before it, by name."""
         columns = {name: tensors_in_use(self.backbone[name]) for name in self.backbone.up_to(task)}
-        return {f"{k}.{name}": value.detach().clone() for k, own in columns.items() for name, value in own.items()}
+        return {f"{k}.{name}": copy for k, own in columns.items() for name, copy in own.items()}

@@ -153,5 +153,4 @@ class SeparateNetworks(GrowingParts):
     def owned(self, task: int) -> dict[str, Tensor]:
         """Copies of all tensors of the task's network, by name."""
         with self.showing(task):
-            network = self.backbone[str(task)]
-            return {name: tensor.detach().clone() for name, tensor in tensors_in_use(network).items()}
+            return tensors_in_use(self.backbone[str(task)])

@@ -139,7 +139,7 @@ class TaskConv2d(nn.Conv2d):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         if "anchor" in self._parameters:
             state_dict[f"{prefix}anchor"] = self.anchor
-        for name in ("weight", "bias"):  # older checkpoints have the plain convolution as a part of this one
+        for name in OWN:  # older checkpoints have the plain convolution as a part of this one
             if f"{prefix}conv.{name}" in state_dict:
                 state_dict[f"{prefix}{name}"] = state_dict.pop(f"{prefix}conv.{name}")
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -164,12 +164,11 @@ def exactly(device: torch.device) -> Iterator[None]:
 
 
 def tensors_in_use(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; of a convolution that depends on the selected task, its weight and bias alone."""
-    if isinstance(module, TaskConv2d):
-        return {"weight": module.weight} | ({} if module.bias is None else {"bias": module.bias})
-    own = {**module._parameters, **module._buffers}
-    tensors = {name: tensor for name, tensor in own.items() if tensor is not None}
-    for part, child in module.named_children():
+    """Copies of all tensors by name; of a convolution that depends on the selected task, its weight and bias alone."""
+    whole = not isinstance(module, TaskConv2d)
+    own = {**module._parameters, **module._buffers} if whole else {name: getattr(module, name) for name in OWN}
+    tensors = {name: tensor.detach().clone() for name, tensor in own.items() if tensor is not None}
+    for part, child in module.named_children() if whole else ():
         tensors |= {f"{part}.{name}": tensor for name, tensor in tensors_in_use(child).items()}
     return tensors
 
@@ -253,7 +252,7 @@ def exchange(layer: nn.Module, made: nn.Module, but: frozenset[str] = frozenset(
 def replace_convolutions(
     network: nn.Module,
     make: Callable[[nn.Conv2d, str], nn.Module],
-    taken: tuple[str, ...] = ("weight", "bias"),
+    taken: tuple[str, ...] = OWN,
 ) -> nn.Module:
     """Exchange every convolution for ``make(convolution, name)``, in the network itself; see :func:`convolutions`.
 
@@ -270,7 +269,7 @@ def replace_convolutions(
     return network
 
 
-def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")) -> dict[str, nn.Conv2d]:
+def convolutions(network: nn.Module, taken: tuple[str, ...] = OWN) -> dict[str, nn.Conv2d]:
     """The convolutions of a network that a strategy may exchange, by name; one that is used twice appears once.
 
     These are its layers of exactly the type ``nn.Conv2d``. Subclasses are left alone, since their forward pass may be
@@ -317,7 +316,7 @@ def convolutions(network: nn.Module, taken: tuple[str, ...] = ("weight", "bias")
 
 def _in_the_way(conv: nn.Conv2d) -> Iterator[str]:
     """Why a convolution cannot be exchanged without a loss, and what to do."""
-    more = {*conv._parameters, *conv._buffers, *conv._modules} - {"weight", "bias"}
+    more = {*conv._parameters, *conv._buffers, *conv._modules}.difference(OWN)
     if more:
         yield f"has {', '.join(sorted(more))} beside its weight and bias, which another kind of kernel loses. {UNWRAP}"
     if any(getattr(conv, hooks) for hooks in STATE_HOOKS):
