@@ -116,7 +116,7 @@ def table(group: Group) -> Table:
         [named(entry), changed(entry), *(figure.cell(entry) for figure in figures), Cell(entry.told, entry.told)]
         for entry in group.entries
     ]
-    tested = [(figure.quantity, [(2 + place, figure.place)]) for place, figure in enumerate(figures)]
+    tested = [(figure.quantity, 2 + place, figure.place) for place, figure in enumerate(figures)]
     first = [Cell(NOTHING) if figure.degraded is None else number(figure.degraded, figure.digits) for figure in figures]
     sentences = [facts(f"preset {group.preset}", group.entries), *reading(group.entries, told)]
     if len(set(told)) > 1:
@@ -161,7 +161,7 @@ def _view(
     known, sign = list(degraded if degraded is not None else [None] * len(group.order)), degraded is None
     column = replace(view, head="mean", title=f"{view.over}, mean over the tasks")
     yield Figure(
-        lambda result: value(result, quantity).mean(),
+        _mean(quantity),
         column,
         digits=digits,
         sign=sign,
@@ -197,7 +197,7 @@ def frame(group: Group) -> pd.DataFrame:
                     for title, name in (
                         ("mean psnr", "mean_psnr"),
                         ("mean gain", "mean_gain"),
-                        *((f"mean {metric.name}", _mean(metric.name)) for metric in compared()[1:]),
+                        *((f"mean {metric.name}", _mean(final(metric.name))) for metric in compared()[1:]),
                         ("mean forgetting", "mean_forgetting"),
                         ("mean dip", "mean_dip"),
                         ("backward transfer", "backward_transfer"),
@@ -291,9 +291,9 @@ def _finals(group: Group, entry: Entry) -> dict[str, float]:
     return found
 
 
-def _mean(metric: str) -> Quantity:
-    """A metric's mean over the tasks after the whole stream, as a quantity."""
-    return lambda result: value(result, final(metric)).mean()
+def _mean(quantity: Quantity) -> Quantity:
+    """The mean over the tasks of (T,) values, as a quantity."""
+    return lambda result: value(result, quantity).mean()
 
 
 def _per_task(group: Group, name: str, values: np.ndarray) -> dict[str, float]:

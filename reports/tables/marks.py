@@ -18,9 +18,6 @@ from reports.text import fixed
 
 Gap = TypeVar("Gap")
 
-Places = Sequence[tuple[int, int | None]]
-"""Columns, each with the index into what it shows; None where that is a single number."""
-
 KNOWLEDGE = (
     "Strategies told the task at test time and those not told are ranked by themselves: the best of each are in bold."
 )
@@ -32,7 +29,7 @@ def mark(
     rows: Sequence[list[Cell]],
     entries: Sequence[Entry | None],
     kinds: Sequence[Any],
-    tested: Sequence[tuple[Quantity, Places]],
+    tested: Sequence[tuple[Quantity, int, int | None]],
 ) -> list[list[Cell]]:
     """Mark the best cells of each column, and those not told apart from them, among the rows of one kind each.
 
@@ -41,15 +38,15 @@ def mark(
         rows: one for each entry.
         entries: what each row stands for.
         kinds: rows of one kind are compared with each other.
-        tested: quantities and their places, as :func:`mark_level` takes them.
+        tested: quantities, each with a column and an index, as :func:`mark_level` takes them.
     """
     marked = list(rows)  # where all rows are of one seed nothing is told apart, which need not be said of each
     for kind in dict.fromkeys(kinds):
         places = [place for place, other in enumerate(kinds) if other == kind]
         block = mark_best(columns, [rows[place] for place in places])
         if _several(entries):
-            for quantity, at in tested:
-                mark_level(block, [entries[place] for place in places], quantity, at)
+            for quantity, column, index in tested:
+                mark_level(block, [entries[place] for place in places], quantity, column, index)
         for place, row in zip(places, block, strict=True):
             marked[place] = row
     return marked
@@ -75,9 +72,10 @@ def mark_level(
     rows: Sequence[list[Cell]],
     entries: Sequence[Entry | None],
     quantity: Quantity,
-    places: Places,
+    column: int,
+    index: int | None,
 ) -> None:
-    """Mark the cells that are not told apart from the best of their column.
+    """Mark the cells of a column that are not told apart from its best.
 
     The comparisons are corrected as :func:`against_all` has it. Of several that are the best as printed, that with
     the most seeds is compared. What is ahead of the best on the seeds that both have is not told to be behind it,
@@ -86,26 +84,24 @@ def mark_level(
     Args:
         rows: the rows of a table, in which the best cells are marked.
         entries: for each row what it stands for.
-        quantity: what the columns show.
-        places: where they show it.
+        quantity: what the column shows.
+        column: its place.
+        index: of what it shows in the quantity; None where that is a single number.
     """
-    for column, index in places:
-        bold = [entry for row, entry in zip(rows, entries, strict=True) if entry is not None and row[column].best]
-        if not bold:
-            continue
-        top = max(bold, key=lambda entry: len(entry.results))
-        others = [
-            (row, entry)
-            for row, entry in zip(rows, entries, strict=True)
-            if entry is not None and not row[column].best and row[column].value is not None
-        ]
-        gaps = against_all(top, [entry for _, entry in others], partial(_gap, quantity, index))
-        lead = float(top.mean(quantity) if index is None else top.mean(quantity)[index])
-        for (row, _), gap, p in zip(others, gaps, corrected([gap.p for gap in gaps]), strict=False):
-            behind = gap.mean * (lead - float(row[column].value)) > 0  # type: ignore[arg-type]
-            row[column] = replace(
-                row[column], tested=True, level=not (p < LEVEL and behind)
-            )  # of one seed there is no p
+    bold = [entry for row, entry in zip(rows, entries, strict=True) if entry is not None and row[column].best]
+    if not bold:
+        return
+    top = max(bold, key=lambda entry: len(entry.results))
+    others = [
+        (row, entry)
+        for row, entry in zip(rows, entries, strict=True)
+        if entry is not None and not row[column].best and row[column].value is not None
+    ]
+    gaps = against_all(top, [entry for _, entry in others], partial(_gap, quantity, index))
+    lead = float(top.mean(quantity) if index is None else top.mean(quantity)[index])
+    for (row, _), gap, p in zip(others, gaps, corrected([gap.p for gap in gaps]), strict=False):
+        behind = gap.mean * (lead - float(row[column].value)) > 0  # type: ignore[arg-type]
+        row[column] = replace(row[column], tested=True, level=not (p < LEVEL and behind))  # of one seed there is no p
 
 
 def against_all(best: Entry, others: Sequence[Entry], gap: Callable[[Entry, Entry], Gap]) -> list[Gap]:

@@ -50,7 +50,7 @@ def item(group: Group) -> Item | None:
         [_row(entry) for entry in group.entries],
         group.entries,
         told,
-        [("mean_psnr", [(1, None)]), ("mean_gain", [(2, None)]), ("mean_forgetting", [(3, None)])],
+        [("mean_psnr", 1, None), ("mean_gain", 2, None), ("mean_forgetting", 3, None)],
     )
     sentences = [facts(f"preset {group.preset}", group.entries), *reading(group.entries, told), CAPACITY]
     if len(set(told)) > 1:

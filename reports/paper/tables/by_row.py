@@ -43,7 +43,7 @@ def _item(experiment: Experiment, evidence: Evidence) -> Item | None:
         *(Column(task, HERE, best=1) for task in said.tasks.values()),
         *(Column(head, PRINTED, best=1) for head in said.tasks),
     ]
-    tested = [("final_psnr", [(len(body.heads) + place, place) for place in range(len(said.tasks))])]
+    tested = [("final_psnr", len(body.heads) + place, place) for place in range(len(said.tasks))]
     rows = mark(columns, body.rows, body.found, body.kinds, tested)
     known = [entry for entry in body.found if entry is not None]
     sentences = [facts(evidence.title, known), *reading(body.found, body.kinds), *body.notes]

@@ -88,7 +88,7 @@ def test_of_equally_good_rows_the_one_with_the_most_seeds_is_compared() -> None:
     several = entries([*keep, *(made("mas", LEVEL, lost=(1, 1.1 + 0.1 * seed, 1, 0), seed=seed) for seed in range(3))])
     figure = comparison.FORGETTING
     rows = [[Cell(entry.label), figure.cell(entry)] for entry in several]
-    marked = mark([Column("strategy"), figure.column], rows, several, [""] * 3, [(figure.quantity, [(1, None)])])
+    marked = mark([Column("strategy"), figure.column], rows, several, [""] * 3, [(figure.quantity, 1, None)])
     assert {row[0].text: (row[1].best, row[1].level) for row in marked} == {
         **{"cmc": (True, False), "packnet": (True, False), "mas": (False, False)}
     }
