@@ -75,7 +75,7 @@ def curves(entries: Mapping[str, Entry]) -> tuple[list[int], dict[str, Array]]:
         The seeds, and by name (E,) dB from epoch 1 on, the mean over them; nothing where no seed is common, or an entry
         has no epochs.
     """
-    own = {name: {result.seed: _curve(result) for result in entry.results} for name, entry in entries.items()}
+    own = {name: {result.seed: curve(result) for result in entry.results} for name, entry in entries.items()}
     seeds = sorted(set.intersection(*(set(of) for of in own.values())))
     shortest = {name: min((len(of[seed]) for seed in seeds), default=0) for name, of in own.items()}
     if not all(shortest.values()):
@@ -84,7 +84,8 @@ def curves(entries: Mapping[str, Entry]) -> tuple[list[int], dict[str, Array]]:
     return seeds, means
 
 
-def _curve(result: Result) -> Array:
+def curve(result: Result) -> Array:
+    """(E,) dB, validation PSNR of the last task after each of its epochs, from 1 on."""
     frame = result.run.curves
     place = len(result.config["order"])
     rows = frame[(frame["place"] == place) & (frame["after"] == place) & (frame["epoch"] > 0)]

@@ -21,6 +21,7 @@ from reports.paper.claims.pairs import (
     with_and_without,
     words,
 )
+from reports.paper.control import curve
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.text import fixed, listed
 
@@ -96,7 +97,7 @@ def first_epoch(evidence: Evidence) -> Measured | None:
         pair = with_and_without(evidence, fraction)
         if pair is None:
             return None
-        one, other = (_epoch(entry, FOUR_TASKS[-1], 1) for entry in (pair.one, pair.other))
+        one, other = (_first_epoch(entry) for entry in (pair.one, pair.other))
         gaps[fraction] = {seed: one[seed] - other[seed] for seed in common([one, other])}
         pairs.append(pair)
     gaps = shared(gaps)
@@ -179,13 +180,6 @@ def _shares() -> Sequence[float]:
     return paper.load("table1").vary["cmc.fraction"]
 
 
-def _epoch(entry: Entry, task: str, epoch: int) -> dict[int, float]:
-    """Validation PSNR of a task after an epoch of its own training, by seed."""
-    found = {}
-    for result in entry.results:
-        curves = result.run.curves
-        place = list(result.config["order"]).index(task) + 1
-        rows = curves[(curves["place"] == place) & (curves["after"] == place) & (curves["epoch"] == epoch)]
-        if len(rows):
-            found[result.seed] = float(rows["psnr"].iloc[0])
-    return found
+def _first_epoch(entry: Entry) -> dict[int, float]:
+    """Validation PSNR of the last task after its first epoch, by seed."""
+    return {result.seed: float(psnr[0]) for result in entry.results if len(psnr := curve(result))}
