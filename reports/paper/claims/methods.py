@@ -4,7 +4,7 @@ from statistics import fmean
 
 import numpy as np
 
-from reports.groups import Entry
+from reports.groups import Entry, added
 from reports.paper.claims.claim import Measured, claim
 from reports.paper.claims.pairs import Pair, compared, final, gains, share, words
 from reports.paper.evidence import DEFAULTS, FOUR_TASKS, Evidence
@@ -32,14 +32,13 @@ def never_changes(evidence: Evidence) -> Measured | None:
         for result in evidence.results
         if result.strategy == "cmc" and result.changed is not None and not result.config["settings"].get("backward")
     ]
-    total = sum(result.changed[1] for result in results if result.changed)
+    changed, total = added([result.changed for result in results]) or (0, 0)
     if not total:
         return None
-    changed = sum(result.changed[0] for result in results if result.changed)
     runs = f"{len(results)} run{'s' if len(results) > 1 else ''} of CMC"
     figures = f"{count(changed)} of {count(total)} outputs on test images of earlier tasks changed, over {runs}"
     hashed = [result.owned for result in results if result.owned is not None]
-    tensors, owned = sum(one for one, _ in hashed), sum(all_ for _, all_ in hashed)
+    tensors, owned = added(hashed) or (0, 0)
     if hashed:
         figures += f"; and {count(tensors)} of {count(owned)} tensors on which such outputs depend"
         figures += f", in the {len(hashed)} where they were compared" if len(hashed) < len(results) else ""
