@@ -7,7 +7,7 @@ import numpy as np
 from benchmark.reference.comparing import commit
 from reports.groups import REFERENCE, Entry
 from reports.results import Array, Quantity, Result, value
-from reports.text import listed, plain
+from reports.text import listed, plain, seeds_told
 
 MOST_NAMED = 4
 """Rows without all seeds that a note names; of more it tells how many there are."""
@@ -65,7 +65,7 @@ def _protocols(results: Sequence[Result]) -> list[str]:
 def _seeds(entries: Sequence[Entry]) -> list[str]:
     """All seeds, and the rows that do not have all of them."""
     seeds = sorted({result.seed for entry in entries for result in entry.results})
-    told = [f"Seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}."]
+    told = [f"{seeds_told(seeds).capitalize()}."]
     fewer = [entry for entry in entries if len(entry.results) < len(seeds)]
     if fewer:
         who = [f"{entry.label} ({listed([str(result.seed) for result in entry.results])})" for entry in fewer]

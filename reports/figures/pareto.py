@@ -74,7 +74,7 @@ def trained(group: Group) -> Item | None:
     return _item(group, "trained", "What a further task trains", TRAINED, caption, note)
 
 
-def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: str, note: str = "") -> Item | None:
+def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: str, note: str) -> Item | None:
     """A panel for each cost; None where fewer than two entries are known to have them all."""
     known = [
         entry

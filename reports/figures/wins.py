@@ -186,7 +186,7 @@ def _table(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], caption
 
 def _drawing(entries: Sequence[Entry], found: dict[tuple[int, int], Duel], of: int) -> Drawing:
     count = len(entries)
-    seeds = sorted({seed for entry in entries for seed in [result.seed for result in entry.results]})
+    seeds = {result.seed for entry in entries for result in entry.results}
     kinds = [entry.told for entry in entries]
     cuts = [place for place in range(1, count) if kinds[place] != kinds[place - 1]]
 

@@ -137,4 +137,4 @@ def _texts(values: Mapping[str, Any]) -> Named:
 
 def _common(asked: Sequence[Named]) -> Named:
     """What is the same in all; of two and more, not what a strategy alone has."""
-    return {name: text for name, text in asked[0].items() if all(other.get(name, None) == text for other in asked[1:])}
+    return {name: text for name, text in asked[0].items() if all(other.get(name) == text for other in asked[1:])}

@@ -31,8 +31,7 @@ def item(group: Group) -> Item | None:
     data = frame(group)
     if not len(data):
         return None
-    shown = table(group) if group.entries else None
-    return Item("costs", group.key, "What each strategy stores and computes", table=shown, data=data)
+    return Item("costs", group.key, "What each strategy stores and computes", table=table(group), data=data)
 
 
 def table(group: Group) -> Table | None:
