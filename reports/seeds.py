@@ -7,7 +7,7 @@ import numpy as np
 from benchmark.reference.comparing import commit
 from reports.groups import REFERENCE, Entry
 from reports.results import Array, Quantity, Result, value
-from reports.text import listed, plain, seeds_told
+from reports.text import brief, listed, plain, seeds_told
 
 MOST_NAMED = 4
 """Rows without all seeds that a note names; of more it tells how many there are."""
@@ -69,7 +69,7 @@ def _seeds(entries: Sequence[Entry]) -> list[str]:
     fewer = [entry for entry in entries if len(entry.results) < len(seeds)]
     if fewer:
         who = [f"{entry.label} ({listed([str(result.seed) for result in entry.results])})" for entry in fewer]
-        named = listed(who) if len(who) <= MOST_NAMED else f"{len(fewer)} of {len(entries)} rows"
+        named = brief(who, f"of {len(entries)} rows", MOST_NAMED)
         told.append(f"Not all rows have all of these, and means of other seeds differ by luck, too: {named}.")
     return told
 

@@ -63,6 +63,11 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
 
 
+def brief(words: Sequence[str], what: str, most: int = 6) -> str:
+    """Words as :func:`listed` has them; of more than ``most``, how many of ``what`` they are."""
+    return listed(words) if len(words) <= most else f"{len(words)} {what}"
+
+
 def seeds_told(seeds: Sequence[int]) -> str:
     """Seeds in words: ``seed 0``, ``seeds 0, 1 and 2``."""
     return f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"

@@ -1,17 +1,13 @@
 """What a reader has to know before the figures of a group: where they mean nothing, or little."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.configurations import configuration
 from reports.groups import Entry, Group
 from reports.results import SMOKE, mean
 from reports.seeds import FEWEST
-from reports.text import fixed, listed
-
-MOST_NAMED = 6
-"""Entries that a caveat names; of more it tells how many there are."""
+from reports.text import brief, fixed
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def _below_the_input(group: Group) -> Caveat | None:
         )
         return Caveat(text, grave=True)
     text = (
-        f"In the mean over the tasks {_named(below, f'of {len(scores)} strategies')} "
+        f"In the mean over the tasks {brief(below, f'of {len(scores)} strategies')} "
         f"{'ends' if len(below) == 1 else 'end'} below the degraded input ({fixed(degraded)} dB)."
     )
     return Caveat(text, grave=False)
@@ -64,14 +60,14 @@ def _below_the_input(group: Group) -> Caveat | None:
 
 def _there_again(group: Group) -> Caveat | None:
     again = [f"{entry.label}, seed {result.seed}" for entry in group.entries for result in entry.again]
-    text = f"There more than once, and counted once: {_named(again, 'runs')}. The table of runs has all of them."
+    text = f"There more than once, and counted once: {brief(again, 'runs')}. The table of runs has all of them."
     return Caveat(text, grave=False) if again else None
 
 
 def _diverged(group: Group) -> Caveat | None:
     lost = [f"{entry.label}, seed {seed}" for entry in group.entries for seed in _diverged_seeds(entry, group)]
     text = (
-        f"Diverged, and so in no mean: {_named(lost, 'runs')}. Means over the other seeds make a strategy that may "
+        f"Diverged, and so in no mean: {brief(lost, 'runs')}. Means over the other seeds make a strategy that may "
         "diverge look better than it is."
     )
     return Caveat(text, grave=False) if lost else None
@@ -84,11 +80,6 @@ def _few_seeds(group: Group) -> Caveat | None:
         "any difference is luck. One seed tells nothing apart, two only what is nine times their spread."
     )
     return Caveat(text, grave=False) if few else None
-
-
-def _named(names: Sequence[str], what: str) -> str:
-    """Names, or where they are more than MOST_NAMED, how many of ``what`` they are."""
-    return listed(names) if len(names) <= MOST_NAMED else f"{len(names)} {what}"
 
 
 def _diverged_seeds(entry: Entry, group: Group) -> list[int]:

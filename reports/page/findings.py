@@ -7,7 +7,7 @@ from reports.groups import Entry, Group
 from reports.paired import LEVEL
 from reports.results import mean
 from reports.tables.marks import ahead, behind
-from reports.text import fixed, listed
+from reports.text import brief, fixed, listed
 
 ALONE = {
     "yes": "All are told the task at test time: ",
@@ -19,9 +19,6 @@ ALONE = {
 FIRST = {"yes": "Of the strategies told the task at test time, ", "no": "Of the strategies not told the task, "}
 LATER = {"no": "of those not told, ", "unknown": "of those that do not say whether they are told, "}
 """How it begins, and goes on, where some are told the task and others are not: they are ranked by themselves."""
-
-MOST_NAMED = 6
-"""Entries that the sentence names; of more it tells how many there are."""
 
 
 def finding(group: Group) -> str:
@@ -82,10 +79,7 @@ def _level(entries: Sequence[Entry]) -> str:
     reversed_ = "".join(f" {sentence}" for sentence in ahead(found))
     if not beside:
         return reversed_ or " Over the seeds, all others are told apart from the best."
-    parts = [
-        f"{best} is not told apart from {listed(others) if len(others) <= MOST_NAMED else f'{len(others)} others'}"
-        for best, others in beside.items()
-    ]
+    parts = [f"{best} is not told apart from {brief(others, 'others')}" for best, others in beside.items()]
     return f" Over the seeds, {listed(parts)}.{reversed_}"
 
 
