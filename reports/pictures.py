@@ -5,7 +5,7 @@ before it is decoded.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,23 +125,20 @@ class Shown:
 
 def look(scene: Scene) -> Shown | None:
     """Open the pictures of a scene; None without a usable clean one."""
-    runs = list(scene.runs.values())
-    clean = _first(run.image(scene.task, scene.image, "clean") for run in runs)
+    clean = first_opened(scene, "clean")
     if clean is None:
         return None
-    pixels = {"degraded": _first(run.image(scene.task, scene.image, "degraded") for run in runs)}
+    pixels = {"degraded": first_opened(scene, "degraded")}
     pixels |= {label: open_picture(run.image(scene.task, scene.image, "final")) for label, run in scene.runs.items()}
     usable = {label: p for label, p in pixels.items() if p is not None and p.shape == clean.shape}
     crop = _crop(clean, [p for label, p in usable.items() if label != "degraded"])
     return Shown(clean, usable, crop, [label for label in pixels if label not in usable])
 
 
-def _first(paths: Iterable[Path]) -> Pixels | None:
-    for path in paths:
-        pixels = open_picture(path)
-        if pixels is not None:
-            return pixels
-    return None
+def first_opened(scene: Scene, kind: str) -> Pixels | None:
+    """The picture of a kind, such as ``clean``, of the first run that has a usable one; None where none has."""
+    opened = (open_picture(run.image(scene.task, scene.image, kind)) for run in scene.runs.values())
+    return next((pixels for pixels in opened if pixels is not None), None)
 
 
 def _crop(clean: Pixels, finals: Sequence[Pixels]) -> tuple[int, int, int]:

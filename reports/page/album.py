@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from benchmark.core.metrics import psnr
-from benchmark.core.runs.directory import Run, after_kind
+from benchmark.core.runs.directory import after_kind
 from benchmark.core.shell import literal
 from reports.figures.leading import MOST_LINES, leading
 from reports.groups import Group
-from reports.pictures import Pixels, Scene, error_map, kept_images, look, open_picture
+from reports.pictures import Pixels, Scene, error_map, first_opened, kept_images, look, open_picture
 from reports.results import Result
 
 QUALITY = 85
@@ -252,12 +252,13 @@ def _strip(scene: Scene, filling: _Filling) -> Strip | None:
 
 def _film(scene: Scene, filling: _Filling) -> Film | None:
     """One film, or None without a usable clean picture, or where no strategy has pictures of two moments."""
-    clean = next((found for run in scene.runs.values() if (found := _open(run, scene, "clean")) is not None), None)
+    clean = first_opened(scene, "clean")
     if clean is None:
         return None
     reels = {}
     for label, kinds in scene.moments.items():
-        opened = {after: _open(scene.runs[label], scene, kind) for after, kind in kinds.items()}
+        run = scene.runs[label]
+        opened = {after: open_picture(run.image(scene.task, scene.image, kind)) for after, kind in kinds.items()}
         usable = {after: p for after, p in opened.items() if p is not None and p.shape == clean.shape}
         if len(usable) > 1:
             reels[label] = [Frame(after, psnr(clean, p), filling.keep(p)) for after, p in usable.items()]
@@ -267,7 +268,3 @@ def _film(scene: Scene, filling: _Filling) -> Film | None:
     height, width = clean.shape[:2]
     named = {after: literal(scene.order[after - 1]) for after in sorted(shown)}
     return Film(literal(scene.task), literal(scene.image), (width, height), named, reels)
-
-
-def _open(run: Run, scene: Scene, kind: str) -> Pixels | None:
-    return open_picture(run.image(scene.task, scene.image, kind))
