@@ -17,16 +17,15 @@ def revision(result: Result, part: str) -> int:
     return number if isinstance(number, int) else 1
 
 
-def training(result: Result) -> Any:
+def training(result: Result) -> dict[str, Any]:
     """A run's training settings without those that change no result."""
-    given = result.config.get("training")
-    return deciding("training", given) if isinstance(given, dict) else given
+    return deciding("training", result.config["training"])
 
 
 def configuration(result: Result) -> dict[str, Any]:
     """A run's configuration without its seed, its data and stream, and what changes no result."""
     known = {key: result.config.get(key) or None for key in CONFIGURATION}
-    return {**known, "training": training(result) or None, "revision": revision(result, "strategy")}
+    return {**known, "training": training(result), "revision": revision(result, "strategy")}
 
 
 def once(results: Sequence[Result]) -> tuple[list[Result], list[Result]]:

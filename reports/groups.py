@@ -7,7 +7,7 @@ of a figure. Entries that may be compared (same stream, tasks in the same order,
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -235,8 +235,8 @@ def collect(paths: Sequence[Path], reference: Records | None = None) -> Collecti
     return Collection([replace(group, labels=labels) for group in groups], unreadable, labels, layer, profiles, told)
 
 
-def _text(values: Any) -> str:
-    """Equal for equal values, whatever the order of their keys."""
+def canonical(values: Any) -> str:
+    """As text, equal for equal values, whatever the order of their keys."""
     return json.dumps(values, sort_keys=True, default=str)
 
 
@@ -247,13 +247,10 @@ def _stream(config: dict[str, Any]) -> str:
 
 def setting(result: Result) -> dict[str, Any]:
     """What two runs must have in common to be compared in any way: stream, preset and data, but not the order."""
-    data = result.config.get("data")
-    if isinstance(data, dict):
-        taken = any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test))
-        data = deciding("data", data)
-        data.pop("tile", None)  # matters for deformable layers alone, and there for pixels near a seam
-        if not taken:
-            data.pop("photographs", None)
+    data = deciding("data", result.config["data"])
+    data.pop("tile", None)  # matters for deformable layers alone, and there for pixels near a seam
+    if not any(side.name == EMBEDDED for source in result.sources for side in (source.train, source.test)):
+        data.pop("photographs", None)
     return {
         "stream": _stream(result.config),
         "preset": plain(result.config.get("preset")),
@@ -275,11 +272,16 @@ def tasks(result: Result) -> list[Any]:
     return [
         [
             name,
-            {key: task[key] for key in DEFINITION if task.get(key)},
+            defined(task),
             [_compared(source.train), _compared(source.test)],
         ]
         for name, task, source in zip(result.config["order"], definitions, result.sources, strict=True)
     ]
+
+
+def defined(task: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's definition has of DEFINITION."""
+    return {key: task[key] for key in DEFINITION if task.get(key)}
 
 
 def _compared(images: ImageSet) -> list[str]:
@@ -295,8 +297,9 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
     presets = {plain(result.config.get("preset")) for result in results}
     there: dict[str, set[tuple[str, ...]]] = {}
     for result in results:
-        there.setdefault(_text([setting(result), tasks(result)]), set()).add(result.protocols)
+        there.setdefault(canonical([setting(result), tasks(result)]), set()).add(result.protocols)
     known = {result.run.name for result in results if result.finished}
+    streams = {setting(result)["stream"] for result in results}
     found: list[Result] = []
     reasons: Counter[str] = Counter()
     for run in reference.runs(sorted(presets)):
@@ -305,12 +308,12 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
         except UserError:
             reasons["that cannot be read"] += 1
             continue
-        protocols = there.get(_text([setting(result), tasks(result)]))
+        protocols = there.get(canonical([setting(result), tasks(result)]))
         if result.run.name in known:
             reasons["that are among the runs"] += 1
         elif protocols is None:
-            same_stream = any(setting(other)["stream"] == setting(result)["stream"] for other in results)
-            reasons["with other images, order or code" if same_stream else "of another stream"] += 1
+            known_stream = setting(result)["stream"] in streams
+            reasons["with other images, order or code" if known_stream else "of another stream"] += 1
         elif result.protocols not in protocols:
             reasons["measured in another way"] += 1
         else:
@@ -330,7 +333,7 @@ def _beside(results: Sequence[Result], reference: Records) -> tuple[list[Result]
 def _groups(results: Sequence[Result]) -> list[Group]:
     apart: dict[str, list[Result]] = {}
     for result in results:
-        apart.setdefault(_text([setting(result), tasks(result)]), []).append(result)
+        apart.setdefault(canonical([setting(result), tasks(result)]), []).append(result)
     names = [(setting(members[0])["stream"], setting(members[0])["preset"]) for members in apart.values()]
     first = {name: place for place, name in reversed(list(enumerate(names)))}
     ranked = sorted(zip(names, apart.values(), strict=True), key=lambda pair: (first[pair[0]], -len(pair[1])))
@@ -377,7 +380,7 @@ def entries(results: Sequence[Result]) -> list[Entry]:
     """
     apart: dict[str, list[Result]] = {}
     for result in results:
-        apart.setdefault(_text(configuration(result)), []).append(result)
+        apart.setdefault(canonical(configuration(result)), []).append(result)
     found = []
     configs = [{**runs[0].config, "training": training(runs[0])} for runs in apart.values()]
     for label, runs in zip(labels_of(configs), apart.values(), strict=True):

@@ -5,7 +5,6 @@ compared one by one. :class:`Evidence` holds all finished runs of one preset and
 them the run that is the counterpart of a row of the paper.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from benchmark.core.yaml_files import command
 from benchmark.experiments import paper
 from benchmark.experiments.experiment import Combination
 from reports.configurations import revision, training
-from reports.groups import DEFINITION, PAPER, Collection, Entry, distinct, entries, setting, tasks
+from reports.groups import PAPER, Collection, Entry, canonical, defined, distinct, entries, setting, tasks
 from reports.results import Result
 
 STREAMS = {name: paper.stream(name) for name in ("four_tasks", "noise_levels")}
@@ -80,7 +79,7 @@ class Evidence:
             if result.strategy == strategy
             and result.config["order"] == order
             and result.by_hand <= wanted.keys()
-            and all(_same(result.config.get("settings", {}).get(name), value) for name, value in wanted.items())
+            and all(_same(result.config["settings"].get(name), value) for name, value in wanted.items())
         ]
         found = entries(fitting)
         return max(found, key=_newest_own_and_most) if found else None
@@ -125,7 +124,7 @@ def gather(collection: Collection) -> list[Evidence]:
         for entry in group.entries:
             for result in [*entry.results, *entry.again]:  # what holds of every run holds of these
                 known = {name: value for name, value in setting(result).items() if name != "stream"}
-                apart.setdefault(json.dumps(known, sort_keys=True, default=str), []).append(result)
+                apart.setdefault(canonical(known), []).append(result)
     presets = [setting(results[0])["preset"] for results in apart.values()]
     keys = distinct([f"{PAPER}{file_name(preset)}" for preset in presets])
     found = []
@@ -143,12 +142,8 @@ def _of_the_papers_tasks(result: Result) -> bool:
     given, stream = result.config.get("tasks"), STREAMS.get(setting(result)["stream"])
     if stream is None or not isinstance(given, list):
         return True
-    known = {task.name: _defined(task.model_dump(mode="json")) for task in stream.tasks}
-    return all(not isinstance(task, dict) or known.get(str(task.get("name"))) == _defined(task) for task in given)
-
-
-def _defined(task: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: task[key] for key in DEFINITION if task.get(key)}
+    known = {task.name: defined(task.model_dump(mode="json")) for task in stream.tasks}
+    return all(not isinstance(task, dict) or known.get(str(task.get("name"))) == defined(task) for task in given)
 
 
 def _newest_own_and_most(entry: Entry) -> tuple[int, bool, int]:
@@ -156,9 +151,8 @@ def _newest_own_and_most(entry: Entry) -> tuple[int, bool, int]:
 
 
 def _sizes(result: Result) -> str:
-    defined = sorted(json.dumps(task, sort_keys=True, default=str) for task in tasks(result))
-    kind = [training(result), result.config.get("backbone"), defined]
-    return json.dumps(kind, sort_keys=True, default=str)
+    defined_tasks = sorted(canonical(task) for task in tasks(result))
+    return canonical([training(result), result.config.get("backbone"), defined_tasks])
 
 
 def _has(result: Result, wanted: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -136,7 +136,7 @@ def _capacity(pair: Pair) -> str:
 def _at_equal_size(evidence: Evidence) -> str:
     """The two where a task of CMC owns as many values of memory as one of PackNet keeps weights, if that was run."""
     packnet, rows = evidence.find("packnet"), DEFAULTS["cmc"]["t"]
-    kept = (packnet.results[0].config.get("settings") or {}).get("fraction") if packnet else None
+    kept = packnet.results[0].config["settings"].get("fraction") if packnet else None
     pair = compared(evidence.find(fraction=kept / rows), packnet) if isinstance(kept, float) else None
     if not pair:
         return ""
