@@ -20,14 +20,12 @@ class Tracker:
     Args:
         module: defines it.
         sink: its class there.
-        needs: the modules that it imports.
-        extra: the extra of this project that installs them.
+        needs: the modules that it imports; the extra of its name installs them.
     """
 
     module: str
     sink: str
     needs: tuple[str, ...]
-    extra: str
 
     def load(self) -> type[Sink]:
         """The class, once its library is imported."""
@@ -36,9 +34,9 @@ class Tracker:
 
 
 TRACKERS = {
-    "tensorboard": Tracker("to_tensorboard", "TensorBoard", ("tensorboard",), "tensorboard"),
-    "mlflow": Tracker("to_mlflow", "MLflow", ("mlflow", "sqlalchemy", "alembic"), "mlflow"),
-    "wandb": Tracker("to_wandb", "WeightsAndBiases", ("wandb",), "wandb"),
+    "tensorboard": Tracker("to_tensorboard", "TensorBoard", ("tensorboard",)),
+    "mlflow": Tracker("to_mlflow", "MLflow", ("mlflow", "sqlalchemy", "alembic")),
+    "wandb": Tracker("to_wandb", "WeightsAndBiases", ("wandb",)),
 }
 
 
@@ -52,10 +50,9 @@ def check(name: str) -> str:
         raise unknown("tracker: --track", name, TRACKERS)
     missing = [module for module in TRACKERS[name].needs if find_spec(module) is None]
     if missing:
-        extra = TRACKERS[name].extra
         raise UserError(
             f"--track {name}: {', '.join(missing)} is not installed. Install it from a checkout with: "
-            f"pip install '.[{extra}]'"
+            f"pip install '.[{name}]'"
         )
     return name
 

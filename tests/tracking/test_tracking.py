@@ -248,7 +248,7 @@ def test_a_tracker_that_fails_is_left_out_and_said_so_once(
     module.Broken = Broken  # type: ignore[attr-defined]
     if place == "log":
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(TRACKERS, "broken", Tracker("to_broken", "Broken", (), "broken"))
+    monkeypatch.setitem(TRACKERS, "broken", Tracker("to_broken", "Broken", ()))
     Broken.ended = 0
     said, heard = list[str](), list[Event]()
     with tracked(["broken"], tmp_path, heard.append, said.append) as listener:
@@ -286,7 +286,7 @@ def test_runs_that_stop_are_closed_and_the_stop_passes(tmp_path: Path, monkeypat
     module = type(sys)("benchmark.tracking.to_whole")
     module.Whole = Whole  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(TRACKERS, "whole", Tracker("to_whole", "Whole", (), "whole"))
+    monkeypatch.setitem(TRACKERS, "whole", Tracker("to_whole", "Whole", ()))
     with suppress(KeyboardInterrupt), tracked(["whole"], tmp_path, events.ignore, print) as listener:
         listener(described())
         raise KeyboardInterrupt
