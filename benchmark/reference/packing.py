@@ -23,7 +23,7 @@ from benchmark.core.yaml_files import command as command_line
 from benchmark.engine.setup import resolve
 from benchmark.planning import plan
 from benchmark.reference import records
-from benchmark.reference.comparing import mixed
+from benchmark.reference.comparing import commit, mixed
 from benchmark.streams.definition import load, shipped
 
 MEASURED = (64, 1000)
@@ -128,9 +128,9 @@ FOUND = ("sources", "revisions")
 
 def stale(run: Run, config: RunConfig) -> list[str]:
     """In what a record is of other code or images than this version of the suite has, in words; else nothing."""
-    before, now = checked(**run.config), config
-    found = [] if before.sources == now.sources else ["images"]
-    there, here = before.revisions.model_dump(), now.revisions.model_dump()
+    made = checked(**run.config)
+    found = [] if made.sources == config.sources else ["images"]
+    there, here = made.revisions.model_dump(), config.revisions.model_dump()
     return found + [
         f"revision {there[part]} of {part}, now {here[part]}" for part in there if there[part] != here[part]
     ]
@@ -162,9 +162,7 @@ def _problem(run: Run) -> str:
     if not made.get("git"):
         return "it does not say which commit made it. Run it from a checkout of the repository."
     if made.get("git_changed"):
-        return (
-            f"the code that made it was changed since commit {str(made['git'])[:7]}. Commit the code, and run it again."
-        )
+        return f"the code that made it was changed since commit {commit(made)}. Commit the code, and run it again."
     if mixed(made):
         return (
             "it was interrupted and went on with another kind of machine or version, so that nobody could do it again."
