@@ -100,8 +100,7 @@ def _draw(gains: pd.DataFrame, colours: Sequence[str], figure: "Figure") -> None
         linecolor=GRID,
         cbar=False,
     )
-    axis.tick_params(axis="y", rotation=0)
-    axis.tick_params(axis="x", rotation=0)
+    axis.tick_params(rotation=0)
     for label, colour in zip(axis.get_yticklabels(), colours, strict=True):
         label.set_color(colour)
 
