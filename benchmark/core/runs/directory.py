@@ -376,13 +376,13 @@ def _reached(path: Path) -> tuple[bool, int, int]:
 def _run_directories(path: Path) -> Iterator[Path]:
     """The run directories at or below a folder, and those that links there lead to: to one, or to a folder of some.
 
-    Last, folders that cannot be listed: whoever reads them as runs is told why what they hold is missing.
+    Last, folders that may not be listed: whoever reads them as runs is told why what they hold is missing.
     """
     if is_run(path):
         yield path
         return
-    unlisted: list[Path] = []
-    for root, folders, files in os.walk(path, onerror=lambda error: unlisted.append(Path(error.filename))):
+    errors: list[OSError] = []
+    for root, folders, files in os.walk(path, onerror=errors.append):
         folders[:] = [name for name in folders if not is_beside(name)]  # as .Trash-1000: its runs are deleted
         if set(files) >= RECORD:
             folders.clear()
@@ -390,7 +390,7 @@ def _run_directories(path: Path) -> Iterator[Path]:
         for link in (Path(root, name) for name in folders):
             if link.is_symlink():
                 yield from [link] if is_run(link) else filter(is_run, _below(link))
-    yield from unlisted
+    yield from (Path(error.filename) for error in errors if isinstance(error, PermissionError))
 
 
 def _below(folder: Path) -> list[Path]:
