@@ -317,9 +317,17 @@ def test_a_run_that_was_to_be_done_again_and_was_stopped_at_once_goes_on_with_th
     assert results(path) == results(whole)
 
 
-def killed_after(unlinked: int, config: Any, path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
-    """Do a run until it has taken so many files away."""
-    unlink, files = Path.unlink, list[Path]()
+@pytest.mark.slow
+@pytest.mark.parametrize("unlinked", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("force", [True, False], ids=["to be done again", "a checkpoint lost"])
+def test_a_finished_run_that_was_killed_as_it_was_cleared_lacks_nothing_in_the_end(
+    force: bool, unlinked: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    config, unlink, files = Run(path).config, Path.unlink, list[Path]()
+    if not force:
+        Run(path).checkpoint(1).unlink()
 
     def cut_short(file: Path, **more: Any) -> None:
         if path in file.parents:
@@ -331,32 +339,7 @@ def killed_after(unlinked: int, config: Any, path: Path, monkeypatch: pytest.Mon
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", cut_short)
         with pytest.raises(Stopped):
-            job.run(config, path, **more)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("after", [2, 3, 8])
-def test_a_run_that_was_to_be_done_again_and_was_killed_as_it_was_cleared_lacks_nothing_in_the_end(
-    after: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(whole, path)
-    config = Run(path).config
-    killed_after(after, config, path, monkeypatch, force=True)
-    job.run(config, path)
-    assert results(path) == results(whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_run_that_was_killed_as_it_went_back_to_make_a_lost_checkpoint_has_it_in_the_end(
-    after: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(whole, path)
-    config = Run(path).config
-    Run(path).checkpoint(1).unlink()
-    killed_after(after, config, path, monkeypatch)
+            job.run(config, path, force=force)
     job.run(config, path)
     assert results(path) == results(whole)
 
