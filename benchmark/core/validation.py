@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from benchmark.core.errors import meant, shortened, unknown
-from benchmark.core.yaml_files import YamlFile
+
+if TYPE_CHECKING:
+    from benchmark.core.yaml_files import YamlFile
 
 ACCEPTED = {
     "dict_type": "A mapping such as {{name: value}} is accepted",
@@ -67,7 +69,7 @@ def explain(
     error: ValidationError,
     model: type[BaseModel],
     prefix: str = "",
-    file: YamlFile | None = None,
+    file: "YamlFile | None" = None,
 ) -> str:
     """One line for each problem: the field, the value given, what is accepted, and what the field means.
 
