@@ -1,6 +1,6 @@
 """Two configurations seed by seed, and what a table has to say about its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -29,6 +29,11 @@ def by_seed(one: Entry, other: Entry, quantity: Quantity) -> dict[int, Array]:
 def paired(one: Entry, other: Entry, quantity: Quantity) -> Array:
     """The same as (S, ...) over the S seeds that both have."""
     return np.array(list(by_seed(one, other, quantity).values()), dtype=float)
+
+
+def several(entries: Iterable[Entry | None]) -> bool:
+    """Whether one of some entries has several seeds."""
+    return any(entry is not None and len(entry.results) > 1 for entry in entries)
 
 
 def facts(where: str, entries: Sequence[Entry], spread: str = "") -> str:
@@ -75,9 +80,9 @@ def _seeds(entries: Sequence[Entry]) -> list[str]:
 
 
 def _interval(entries: Sequence[Entry]) -> str:
-    if max((len(entry.results) for entry in entries), default=0) < 2:
-        return "One seed has no interval: nothing is told apart."
-    return "Means ± half of their 95 % interval over seeds (Student’s t)."
+    if several(entries):
+        return "Means ± half of their 95 % interval over seeds (Student’s t)."
+    return "One seed has no interval: nothing is told apart."
 
 
 def _machines(results: Sequence[Result]) -> list[str]:

@@ -10,6 +10,7 @@ from reports.groups import Entry, Group
 from reports.items.drawing import WIDTH, Drawing, drawing, shorts, wrapped
 from reports.items.style import GRID, change_colours, looks
 from reports.results import Array
+from reports.seeds import several
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def maps(
         assert mesh is not None
         scale(figure, mesh, axes, words[2], shrink=min(1.0, 2.2 / (rows * 2.0) + 0.2), pad=0.015)
 
-    if any(len(entry.results) > 1 for entry in shown):
+    if several(shown):
         caption += " Figures are means over the seeds."
     if len(shown) < of:
         caption += (

@@ -10,6 +10,7 @@ from reports.figures.leading import CHOICE, MOST_LINES, leading
 from reports.groups import Group
 from reports.items.drawing import WIDTH, Drawing, drawing, shorts, wrapped
 from reports.items.style import INK, MUTED, Look, looks, told_apart
+from reports.seeds import several
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def panels(
             f" In colour: {len(chosen)} of {len(group.entries)}, {CHOICE}. The other {len(others)} are thin grey "
             "lines, their numbers stand in the tables."
         )
-    if any(len(entry.results) > 1 for entry in group.entries):
+    if several(group.entries):
         caption += " Lines are means over the seeds, bands one standard deviation to each side."
     titles = wrapped((f"{place}  {heading}" for place, heading in enumerate(headings, 1)), WIDTH / columns - 0.4)
     names = shorts(chosen, 44)

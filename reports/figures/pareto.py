@@ -11,6 +11,7 @@ from reports.items.drawing import WIDTH, drawing, shorts
 from reports.items.item import Item
 from reports.items.style import INK, MUTED, Look, looks, told_apart
 from reports.results import Result
+from reports.seeds import several
 from reports.text import listed
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _item(group: Group, name: str, title: str, axes: Sequence[Axis], caption: st
     ]
     if len(known) < 2:
         return None
-    if any(len(entry.results) > 1 for entry in known):
+    if several(known):
         caption += " All are means over the seeds."
     caption += _lines_told(known, axes) + note
     free = [entry.label for entry in group.entries if any(_cost(entry, cost) == 0 for cost, *_ in axes)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from reports.groups import Entry, Group
 from reports.paired import LEVEL
 from reports.results import mean
+from reports.seeds import several
 from reports.tables.marks import ahead, behind
 from reports.text import brief, fixed, listed
 
@@ -70,7 +71,7 @@ def _forgot(losses: Mapping[str, float]) -> str:
 def _level(entries: Sequence[Entry]) -> str:
     """What the seeds do not tell apart from the best of its kind, in a sentence; empty where all are of one seed."""
     found = behind(entries, [entry.told for entry in entries])
-    if all(len(entry.results) < 2 for entry in entries) or not found:
+    if not (several(entries) and found):
         return ""
     beside: dict[str, list[str]] = {}
     for one in found:

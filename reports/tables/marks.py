@@ -13,7 +13,7 @@ from reports.groups import Entry
 from reports.items.table import Cell, Column
 from reports.paired import LEVEL, Difference, corrected, left, missed, within_reach
 from reports.results import Quantity
-from reports.seeds import paired
+from reports.seeds import paired, several
 from reports.text import fixed
 
 Gap = TypeVar("Gap")
@@ -44,7 +44,7 @@ def mark(
     for kind in dict.fromkeys(kinds):
         places = [place for place, other in enumerate(kinds) if other == kind]
         block = mark_best(columns, [rows[place] for place in places])
-        if _several(entries):
+        if several(entries):
             for quantity, column, index in tested:
                 mark_level(block, [entries[place] for place in places], quantity, column, index)
         for place, row in zip(places, block, strict=True):
@@ -126,7 +126,7 @@ def reading(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> list[str]:
         entries: what each row stands for.
         kinds: rows of one kind are compared with each other, as in :func:`mark`.
     """
-    if not _several(entries):
+    if not several(entries):
         return []
     compared = behind(entries, kinds)
     sentences = [
@@ -211,8 +211,3 @@ def with_best(entries: Sequence[Entry | None], kinds: Sequence[Any]) -> Iterator
         if known:
             best = max(known, key=lambda entry: float(entry.mean("mean_psnr")))
             yield best, [entry for entry in known if entry is not best]
-
-
-def _several(entries: Sequence[Entry | None]) -> bool:
-    """Whether one of them has several seeds."""
-    return any(entry is not None and len(entry.results) > 1 for entry in entries)

@@ -13,6 +13,7 @@ from reports.items.style import MUTED
 from reports.paper.evidence import FOUR_TASKS, Evidence
 from reports.paper.figures.sharing import COLOURS, WITH
 from reports.results import Array
+from reports.seeds import several
 from reports.text import fixed, seeds_told
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def item(evidence: Evidence) -> Item | None:
     figure = drawing(
         f"Test PSNR of each task when it is learned first, second, third or last, at {100 * share:g} % of the "
         f"memory; seeds of the orders by the place of {FOUR_TASKS[0]}: {seeds}."
-        + (" Bars are one standard deviation over seeds." if any(len(entry.results) > 1 for entry in entries) else "")
+        + (" Bars are one standard deviation over seeds." if several(entries) else "")
         + (f" Dashed: the same task learned without sharing, {seeds_told(without)}." if without else ""),
         f"PSNR at place 1 / 2 / 3 / 4: {'; '.join(lines)}",
         (WIDTH, 2.7),
